@@ -1,0 +1,90 @@
+# The commands; `make help` lists them. Each makes the virtual environment it needs and installs nothing outside it.
+# It must not know how the package is built (pip does, through pyproject.toml) or what the tests check.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ASAN   := .venv-asan
+
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# What a change of which needs a new install. Tests run against that install, never against python/fastreg.
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -name '*.so*' -not -path '*/__pycache__/*')
+CXX_FILES := $(shell find csrc tests -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' \))
+ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
+
+.PHONY: help demo test lint format bench bench-quick test-asan test-neon clean
+help:
+	@echo "make demo         train on handwritten digits under each technique; table, and figures in demo-output/"
+	@echo "make test         all tests"
+	@echo "make lint         ruff, mypy, clang-format; 'make format' applies what can be applied"
+	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
+	@echo "make test-asan    native tests under AddressSanitizer and UBSan (g++)"
+	@echo "make test-neon    native tests for 64-bit ARM under qemu (see CONTRIBUTING.md)"
+	@echo "make clean        remove all of the above"
+	@echo "Another Python: make PYTHON=/path/to/python3 ..."
+
+demo: $(BIN)/demo.stamp
+	$(BIN)/python -m demo
+
+test: $(BIN)/test.stamp
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(BIN)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+format: $(BIN)/lint.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+bench: $(BIN)/bench.stamp
+	$(BIN)/python benchmarks/run.py
+
+bench-quick: $(BIN)/bench.stamp
+	$(BIN)/python benchmarks/run.py --quick
+
+# One install serves every command; the tools of a command come from the extra of its name.
+$(BIN)/python:
+	@$(PYTHON) tools/preflight.py
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/package.stamp: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet .
+	@touch $@
+
+$(BIN)/%.stamp: $(BIN)/package.stamp
+	$(BIN)/python -m pip install --quiet 'fastreg[$*]'
+	@touch $@
+
+# Sanitizers: the same package, built apart. CPython is not instrumented, so their runtime is loaded first.
+$(ASAN)/bin/python:
+	@$(PYTHON) tools/preflight.py
+	$(PYTHON) -m venv $(ASAN)
+
+$(ASAN)/package.stamp: $(SOURCES) | $(ASAN)/bin/python
+	CXX=$(CXX) $(ASAN)/bin/python -m pip install --quiet . \
+	    --config-settings=build-dir=build/asan \
+	    --config-settings=cmake.build-type=RelWithDebInfo \
+	    --config-settings=cmake.define.FASTREG_SANITIZE=address,undefined
+	$(ASAN)/bin/python -m pip install --quiet 'fastreg[test]'
+	@touch $@
+
+test-asan: $(ASAN)/package.stamp
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(ASAN)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
+
+test-neon: $(BIN)/package.stamp
+	$(BIN)/python -m pip install --quiet cmake ninja
+	$(BIN)/cmake -S . -B build/neon -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake \
+	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release \
+	    -DFASTREG_PYTHON=OFF -DFASTREG_NATIVE_TESTS=ON
+	$(BIN)/cmake --build build/neon
+	$(BIN)/ctest --test-dir build/neon --output-on-failure
+
+clean:
+	rm -rf $(VENV) $(ASAN) build demo-output

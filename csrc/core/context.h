@@ -1,0 +1,34 @@
+// Cancel: how a long computation is asked to stop. The owner supplies poll(); loops call it between chunks of work.
+// It must not know why somebody wants to stop.
+#pragma once
+#include <atomic>
+#include <chrono>
+
+namespace fastreg {
+
+class Cancel {
+public:
+    using Poll = bool (*)(void*);  // true: stop
+    Cancel() = default;
+    Cancel(Poll poll, void* argument) : poll_(poll), argument_(argument) {}
+
+    bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
+
+    // Called by the thread that owns the computation; asks the owner at most every 20 ms.
+    bool check() {
+        if (!poll_ || stopped()) return stopped();
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last_ < std::chrono::milliseconds(20)) return false;
+        last_ = now;
+        if (poll_(argument_)) stopped_.store(true, std::memory_order_relaxed);
+        return stopped();
+    }
+
+private:
+    Poll poll_ = nullptr;
+    void* argument_ = nullptr;
+    std::atomic<bool> stopped_{false};
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace fastreg

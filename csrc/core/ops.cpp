@@ -1,0 +1,349 @@
+// The gate: every array of every kernel call is checked here, then trusted. See ops.h.
+// It must not know models, sessions, NumPy or how a kernel is made. It is over 250 lines because each kernel has its entry here.
+#include "core/ops.h"
+
+#include <cmath>
+#include <string>
+
+#include "core/dropout_spec.h"
+#include "core/op_table.h"
+#include "core/runtime.h"
+#include "core/validate.h"
+#include "rules/update.h"
+
+namespace fastreg {
+namespace {
+
+std::string shape(const Matrix& m) { return "(" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")"; }
+
+Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
+    if (m.rows == rows && m.cols == cols) return {};
+    return invalid(std::string(m.name) + " has shape " + shape(m) + "; expected (" + std::to_string(rows) + ", " +
+                   std::to_string(cols) + ") " + why);
+}
+
+Status expect_rows_layout(const Matrix& m) {
+    if (m.rows == 0 || m.cols == 0) return {};
+    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || m.row_stride >= m.cols);
+    if (fits) return {};
+    return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) + ", " +
+                   std::to_string(m.col_stride) + ") elements for shape " + shape(m) + "; pass np.ascontiguousarray(" + m.name + ")");
+}
+
+Status expect_contiguous(const Matrix& m) {
+    FR_RETURN_IF_ERROR(expect_rows_layout(m));
+    if (m.rows <= 1 || m.cols == 0 || m.row_stride == m.cols) return {};
+    return invalid(std::string(m.name) + " must be contiguous; pass np.ascontiguousarray(" + m.name + ")");
+}
+
+Status expect_dtype(const Matrix& m, Dtype dtype) {
+    if (m.dtype == dtype) return {};
+    const char* names[] = {"float32", "float64"};
+    return {Code::type_mismatch, std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " + names[int(dtype)]};
+}
+
+// First and last byte a matrix touches.
+std::pair<uintptr_t, uintptr_t> extent(const Matrix& m) {
+    const intptr_t size = m.dtype == Dtype::f32 ? 4 : 8;
+    const intptr_t r = intptr_t(m.rows - 1) * intptr_t(m.row_stride) * size, c = intptr_t(m.cols - 1) * intptr_t(m.col_stride) * size;
+    const intptr_t at = reinterpret_cast<intptr_t>(m.data);
+    return {uintptr_t(at + std::min<intptr_t>(r, 0) + std::min<intptr_t>(c, 0)),
+            uintptr_t(at + std::max<intptr_t>(r, 0) + std::max<intptr_t>(c, 0) + size - 1)};
+}
+
+Status expect_apart(const Matrix& out, const Matrix& other) {
+    if (!out || !other || out.rows * out.cols == 0 || other.rows * other.cols == 0) return {};
+    const auto a = extent(out), b = extent(other);
+    if (a.second < b.first || b.second < a.first) return {};
+    return invalid(std::string(out.name) + " must not overlap " + other.name + " in memory");
+}
+
+// out may be the same array as in (same start, same strides), or apart from it.
+Status expect_same_or_apart(const Matrix& out, const Matrix& in) {
+    const bool same = out.data == in.data && out.row_stride == in.row_stride && out.col_stride == in.col_stride;
+    return same ? Status{} : expect_apart(out, in);
+}
+
+// All checks of y = f(x) over rows, in place allowed.
+Status expect_map(const Matrix& x, const Matrix& out) {
+    FR_RETURN_IF_ERROR(expect_dtype(out, x.dtype));
+    FR_RETURN_IF_ERROR(expect_shape(out, x.rows, x.cols, "like its input"));
+    FR_RETURN_IF_ERROR(expect_rows_layout(x));
+    FR_RETURN_IF_ERROR(expect_rows_layout(out));
+    return expect_same_or_apart(out, x);
+}
+
+// Calls f with the op table of dtype and a value of its type.
+template <class F>
+void with_table(Dtype dtype, F f) {
+    dtype == Dtype::f32 ? f(backend().f32, float()) : f(backend().f64, double());
+}
+
+template <class T>
+Strided<const T> strided(const Matrix& m) {
+    return {static_cast<const T*>(m.data), m.row_stride, m.col_stride};
+}
+template <class T>
+T* data(const Matrix& m) {
+    return static_cast<T*>(m.data);
+}
+template <class T>
+Rows<T> rows_of(const Matrix& x, const Matrix& y) {
+    return {x.rows, x.cols, data<T>(x), x.row_stride, data<T>(y), y.row_stride};
+}
+
+Status refuse_softmax(const ActivationSpec& a, const char* instead) {
+    if (a.kind != Activation::softmax) return {};
+    return invalid(std::string("activation softmax mixes a row and is not fused; ") + instead);
+}
+
+Status interrupted(const Cancel& cancel) {
+    return cancel.stopped() ? Status(Code::cancelled, "interrupted") : Status();
+}
+
+}  // namespace
+
+Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b, const ActivationSpec& activation,
+                     const DropoutSpec& dropout, const Matrix& out, const Matrix& z_out) {
+    FR_RETURN_IF_ERROR(check_activation("activation", activation));
+    FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation=\"linear\", then activation_forward"));
+    const Matrix* others[] = {&w, &b, &out, &z_out};
+    for (const Matrix* m : others)
+        if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, x.dtype));
+    FR_RETURN_IF_ERROR(expect_shape(w, x.cols, w.cols, "so that x @ w exists"));
+    if (b) FR_RETURN_IF_ERROR(expect_shape(b, 1, w.cols, "one number per output"));
+    FR_RETURN_IF_ERROR(expect_shape(out, x.rows, w.cols, "for x @ w"));
+    if (z_out) FR_RETURN_IF_ERROR(expect_shape(z_out, x.rows, w.cols, "for x @ w"));
+    for (const Matrix* m : {&b, &out, &z_out})
+        if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
+    for (const Matrix* m : {&x, &w, &b, &z_out}) FR_RETURN_IF_ERROR(expect_apart(out, *m));
+    for (const Matrix* m : {&x, &w, &b}) FR_RETURN_IF_ERROR(expect_apart(z_out, *m));
+    with_table(x.dtype, [&](const auto& ops, auto t) {
+        using T = decltype(t);
+        ops.dense_forward(cancel, {x.rows, x.cols, w.cols, strided<T>(x), strided<T>(w), data<T>(b), activation, dropout,
+                                   data<T>(out), out.row_stride, data<T>(z_out), z_out.row_stride});
+    });
+    return interrupted(cancel);
+}
+
+Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y, const Matrix& z,
+                      const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx, const Matrix& dw,
+                      const Matrix& db) {
+    FR_RETURN_IF_ERROR(check_activation("activation", activation));
+    FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation_backward, then activation=\"linear\""));
+    if (!z && activation_needs_z(activation.kind, dropout.keep < 65536))
+        return invalid("z (x @ w + b) is needed for the gradient of this activation");
+    for (const Matrix* m : {&x, &w, &y, &z, &dx, &dw, &db})
+        if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, dy.dtype));
+    FR_RETURN_IF_ERROR(expect_shape(w, x.cols, w.cols, "so that x @ w exists"));
+    FR_RETURN_IF_ERROR(expect_shape(dy, x.rows, w.cols, "like x @ w"));
+    FR_RETURN_IF_ERROR(expect_shape(y, x.rows, w.cols, "like x @ w"));
+    if (z) FR_RETURN_IF_ERROR(expect_shape(z, x.rows, w.cols, "like x @ w"));
+    if (dx) FR_RETURN_IF_ERROR(expect_shape(dx, x.rows, x.cols, "like x"));
+    FR_RETURN_IF_ERROR(expect_shape(dw, w.rows, w.cols, "like w"));
+    if (db) FR_RETURN_IF_ERROR(expect_shape(db, 1, w.cols, "one number per output"));
+    for (const Matrix* m : {&dy, &y, &z, &dx, &dw, &db})
+        if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
+    for (const Matrix* out : {&dx, &dw, &db}) {
+        for (const Matrix* in : {&dy, &x, &w, &y, &z}) FR_RETURN_IF_ERROR(expect_apart(*out, *in));
+        for (const Matrix* other : {&dx, &dw, &db})
+            if (other != out) FR_RETURN_IF_ERROR(expect_apart(*out, *other));
+    }
+    with_table(dy.dtype, [&](const auto& ops, auto t) {
+        using T = decltype(t);
+        const int64_t B = x.rows, I = x.cols, O = w.cols;
+        std::vector<T> dZ(size_t(B) * size_t(O));
+        const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
+        ops.layer_backward({B, O, data<T>(dy), dy.row_stride, dZ.data(), O}, layer);
+        ops.dense_backward_w(cancel, {B, I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride, data<T>(db)});
+        if (dx) ops.dense_backward_x(cancel, {B, I, O, {dZ.data(), O, 1}, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
+    });
+    return interrupted(cancel);
+}
+
+Status activation_forward(const Matrix& x, const ActivationSpec& activation, const Matrix& out) {
+    FR_RETURN_IF_ERROR(check_activation("activation", activation));
+    FR_RETURN_IF_ERROR(expect_map(x, out));
+    with_table(x.dtype, [&](const auto& ops, auto t) { ops.activation_forward(rows_of<decltype(t)>(x, out), activation); });
+    return {};
+}
+
+Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation, const Matrix& out) {
+    FR_RETURN_IF_ERROR(check_activation("activation", activation));
+    FR_RETURN_IF_ERROR(expect_map(dy, out));
+    FR_RETURN_IF_ERROR(expect_dtype(x, dy.dtype));
+    FR_RETURN_IF_ERROR(expect_shape(x, dy.rows, dy.cols, "like dy"));
+    FR_RETURN_IF_ERROR(expect_rows_layout(x));
+    FR_RETURN_IF_ERROR(expect_apart(out, x));
+    with_table(x.dtype, [&](const auto& ops, auto t) {
+        using T = decltype(t);
+        LayerGradient<T> layer{activation, {}, data<T>(x), x.row_stride, data<T>(x), x.row_stride};
+        std::vector<T> y;
+        const bool from_y = activation.kind == Activation::softmax || activation.kind == Activation::relu;
+        if (from_y) {
+            y.resize(size_t(x.rows) * size_t(x.cols));
+            ops.activation_forward({x.rows, x.cols, data<T>(x), x.row_stride, y.data(), x.cols}, activation);
+            layer.Y = y.data();
+            layer.y_rs = x.cols;
+            layer.Z = nullptr;
+        }
+        ops.layer_backward(rows_of<T>(dy, out), layer);
+    });
+    return {};
+}
+
+Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sample_weight, const LossSpec& loss,
+                    const Matrix& per_row, const Matrix& gradient, double* mean) {
+    FR_RETURN_IF_ERROR(check_loss(loss));
+    for (const Matrix* m : {&y_true, &sample_weight, &per_row, &gradient})
+        if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, y_pred.dtype));
+    const int64_t B = y_pred.rows, O = y_pred.cols;
+    if (O < 1) return invalid("y_pred has no columns");
+    if (y_true.rows != B)
+        return invalid("y_true has " + std::to_string(y_true.rows) + " rows; y_pred has " + std::to_string(B));
+    FR_RETURN_IF_ERROR(check_targets(loss, y_true.cols, O));
+    if (sample_weight) FR_RETURN_IF_ERROR(expect_shape(sample_weight, 1, B, "one weight per row"));
+    FR_RETURN_IF_ERROR(expect_shape(per_row, 1, B, "one loss per row"));
+    if (gradient) FR_RETURN_IF_ERROR(expect_shape(gradient, B, O, "like y_pred"));
+    for (const Matrix* m : {&y_true, &y_pred, &sample_weight, &per_row}) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
+    if (gradient) FR_RETURN_IF_ERROR(expect_contiguous(gradient));
+    for (const Matrix* out : {&per_row, &gradient})
+        for (const Matrix* in : {&y_true, &y_pred, &sample_weight}) FR_RETURN_IF_ERROR(expect_apart(*out, *in));
+    FR_RETURN_IF_ERROR(expect_apart(gradient, per_row));
+    Status classes;
+    with_table(y_pred.dtype, [&](const auto& ops, auto t) {
+        using T = decltype(t);
+        for (int64_t i = 0; loss.kind == Loss::sparse_categorical_crossentropy && i < B; ++i) {
+            const T c = data<T>(y_true)[i * y_true.row_stride];
+            if (c >= T(0) && c < T(O) && c == std::floor(c)) continue;
+            classes = invalid("y_true must hold class indices from 0 to " + std::to_string(O - 1) + ", got " + number(double(c)) +
+                              " in row " + std::to_string(i));
+            return;
+        }
+        std::vector<T> probability(loss.from_logits ? size_t(B) * size_t(O) : 0);
+        const double sum = ops.loss({loss, B, O, data<T>(y_pred), y_pred.row_stride, data<T>(y_true), y_true.row_stride,
+                                     data<T>(sample_weight), data<T>(per_row), data<T>(gradient),
+                                     loss.from_logits ? probability.data() : nullptr});
+        *mean = B ? sum / double(B) : 0.0;
+    });
+    return classes;
+}
+
+Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, DropoutSpec* out) {
+    FR_RETURN_IF_ERROR(check_rate(rate));
+    if (stream > UINT32_MAX) return invalid("stream must be below 2^32, got " + std::to_string(stream));
+    *out = dropout_spec(rate, seed, uint32_t(stream), uint32_t(step));
+    return {};
+}
+
+Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out) {
+    FR_RETURN_IF_ERROR(expect_map(x, out));
+    with_table(x.dtype, [&](const auto& ops, auto t) { ops.dropout(rows_of<decltype(t)>(x, out), dropout); });
+    return {};
+}
+
+Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask) {
+    if (n < 0) return invalid("n must be >= 0, got " + std::to_string(n));
+    backend().dropout_mask(n, dropout, packed, mask);
+    return {};
+}
+
+Status elastic_net(const Matrix& w, double l1, double l2, double* value) {
+    FR_RETURN_IF_ERROR(check_penalty("elastic_net", {l1, l2, true}));
+    FR_RETURN_IF_ERROR(expect_contiguous(w));
+    with_table(w.dtype, [&](const auto& ops, auto t) { *value = ops.penalty(data<decltype(t)>(w), w.rows * w.cols, l1, l2); });
+    return {};
+}
+
+Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out) {
+    FR_RETURN_IF_ERROR(check_penalty("elastic_net_gradient", {l1, l2, true}));
+    FR_RETURN_IF_ERROR(expect_map(w, out));
+    with_table(w.dtype, [&](const auto& ops, auto t) { ops.penalty_gradient(rows_of<decltype(t)>(w, out), l1, l2); });
+    return {};
+}
+
+Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out) {
+    FR_RETURN_IF_ERROR(check_penalty("prox", {l1, l2, true}));
+    if (!std::isfinite(step) || step < 0) return invalid("step must be finite and >= 0, got " + number(step));
+    FR_RETURN_IF_ERROR(expect_map(w, out));
+    with_table(w.dtype, [&](const auto& ops, auto t) { ops.prox(rows_of<decltype(t)>(w, out), l1, l2, step); });
+    return {};
+}
+
+Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const std::vector<Matrix>& slots, int64_t step,
+              const PenaltySpec& penalty, double* value) {
+    FR_RETURN_IF_ERROR(check_optimizer(optimizer));
+    FR_RETURN_IF_ERROR(check_penalty("update", penalty));
+    if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
+    const size_t needed = size_t(rules::n_slots(optimizer));
+    if (slots.size() != needed)
+        return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " + std::to_string(slots.size()));
+    std::vector<const Matrix*> written{&w};
+    for (const Matrix& s : slots) written.push_back(&s);
+    FR_RETURN_IF_ERROR(expect_dtype(g, w.dtype));
+    FR_RETURN_IF_ERROR(expect_shape(g, w.rows, w.cols, "like w"));
+    FR_RETURN_IF_ERROR(expect_contiguous(g));
+    for (size_t i = 0; i < written.size(); ++i) {
+        FR_RETURN_IF_ERROR(expect_dtype(*written[i], w.dtype));
+        FR_RETURN_IF_ERROR(expect_shape(*written[i], w.rows, w.cols, "like w"));
+        FR_RETURN_IF_ERROR(expect_contiguous(*written[i]));
+        FR_RETURN_IF_ERROR(expect_apart(*written[i], g));
+        for (size_t j = 0; j < i; ++j) FR_RETURN_IF_ERROR(expect_apart(*written[i], *written[j]));
+    }
+    with_table(w.dtype, [&](const auto& ops, auto t) {
+        using T = decltype(t);
+        UpdateSegment<T> s{data<T>(w), data<T>(g), {}, w.rows * w.cols, penalty, {}, w.rows, w.cols};
+        for (size_t i = 0; i < slots.size(); ++i) s.slot[i] = data<T>(slots[i]);
+        ops.update({optimizer, step, &s, 1, value});
+    });
+    return {};
+}
+
+Status all_finite(const Matrix& x, bool* result) {
+    FR_RETURN_IF_ERROR(expect_contiguous(x));
+    with_table(x.dtype, [&](const auto& ops, auto t) { *result = ops.all_finite(data<decltype(t)>(x), x.rows * x.cols); });
+    return {};
+}
+
+Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out) {
+    if (!std::isfinite(a) || !std::isfinite(b)) return invalid("a and b must be finite, got " + number(a) + " and " + number(b));
+    if (kind != Initializer::uniform && b < 0) return invalid("stddev must be >= 0, got " + number(b));
+    FR_RETURN_IF_ERROR(expect_contiguous(out));
+    with_table(out.dtype, [&](const auto& ops, auto t) {
+        ops.initialize(int(kind), a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);
+    });
+    return {};
+}
+
+Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) {
+    if (n < 0 || n > int64_t(UINT32_MAX)) return invalid("n must be from 0 to 2^32 - 1, got " + std::to_string(n));
+    std::vector<uint32_t> order(static_cast<size_t>(n)), scratch(3 * size_t(n));
+    backend().permutation(n, seed, uint32_t(epoch), order.data(), scratch.data());
+    for (int64_t i = 0; i < n; ++i) out[i] = order[size_t(i)];
+    return {};
+}
+
+Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds, uint32_t* out) {
+    if (n_blocks < 0) return invalid("n_blocks must be >= 0, got " + std::to_string(n_blocks));
+    if (rounds != 7 && rounds != 10) return invalid("rounds must be 7 or 10, got " + std::to_string(rounds));
+    backend().philox(seed, stream, step, first_block, n_blocks, rounds, out);
+    return {};
+}
+
+Status math_function(const std::string& name, const Matrix& x, const Matrix& out) {
+    static const char* const kNames[] = {"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "norm_cdf"};
+    FR_RETURN_IF_ERROR(expect_map(x, out));
+    FR_RETURN_IF_ERROR(expect_contiguous(x));
+    FR_RETURN_IF_ERROR(expect_contiguous(out));
+    for (int f = 0; f < 8; ++f) {
+        if (name != kNames[f]) continue;
+        with_table(x.dtype, [&](const auto& ops, auto t) {
+            using T = decltype(t);
+            ops.math(f, data<T>(x), data<T>(out), x.rows * x.cols);
+        });
+        return {};
+    }
+    return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name + "\"");
+}
+
+}  // namespace fastreg

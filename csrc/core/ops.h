@@ -1,0 +1,64 @@
+// ops: the kernels on arrays, each checked once and then trusted. This is the gate: kernels below it hold no checks.
+// It must not know models, sessions, NumPy or how a kernel is made.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "core/context.h"
+#include "core/session.h"
+#include "core/status.h"
+#include "rules/spec.h"
+
+namespace fastreg {
+
+// A matrix view: element (r, c) is at data + r * row_stride + c * col_stride, strides in elements.
+// name: how error messages call it. A vector of n numbers is (1, n) or (n, 1).
+struct Matrix {
+    const char* name = "";
+    void* data = nullptr;
+    int64_t rows = 0, cols = 0;
+    int64_t row_stride = 0, col_stride = 1;
+    Dtype dtype = Dtype::f32;
+    explicit operator bool() const { return data != nullptr; }  // absent when null; an empty array has a non-null data
+};
+
+// "rows" layout, asked for by every function but the dense ones: col_stride == 1 (or cols <= 1), row_stride >= cols.
+// All matrices of a call have one dtype. Outputs must not overlap inputs, except where "in place" is said.
+
+// out = dropout(activation(x w + b)); x (B, I) and w (I, O) with any strides; b (1, O); out, z_out (B, O) rows layout.
+FASTREG_API Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b,
+                                 const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& out,
+                                 const Matrix& z_out);
+// From dy (B, O) to dx (B, I, may be absent), dw (I, O), db (1, O, may be absent). See _core.pyi for y and z.
+FASTREG_API Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
+                                  const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout,
+                                  const Matrix& dx, const Matrix& dw, const Matrix& db);
+FASTREG_API Status activation_forward(const Matrix& x, const ActivationSpec& activation, const Matrix& out);  // in place ok
+FASTREG_API Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation,
+                                       const Matrix& out);  // out may be dy
+// per_row (1, B). sample_weight (1, B) and gradient (B, O) may be absent. *mean = sum_i w_i per_row_i / B.
+FASTREG_API Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sample_weight,
+                                const LossSpec& loss, const Matrix& per_row, const Matrix& gradient, double* mean);
+FASTREG_API Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, DropoutSpec* out);
+FASTREG_API Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out);  // in place ok
+// mask: n bytes, or (n + 7) / 8 when packed.
+FASTREG_API Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask);
+FASTREG_API Status elastic_net(const Matrix& w, double l1, double l2, double* value);
+FASTREG_API Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out);
+FASTREG_API Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out);  // in place ok
+// One optimizer step in place; w, g, slots: same shape, contiguous. step counts from 1.
+FASTREG_API Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g,
+                          const std::vector<Matrix>& slots, int64_t step, const PenaltySpec& penalty, double* value);
+FASTREG_API Status all_finite(const Matrix& x, bool* result);
+
+enum class Initializer : int32_t { uniform, normal, truncated_normal };
+// out (1, n) contiguous. uniform: [a, b); normal, truncated_normal: mean a, standard deviation b.
+FASTREG_API Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out);
+FASTREG_API Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out);
+// out: n_blocks * 4 words.
+FASTREG_API Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
+                          uint32_t* out);
+// exp expm1 log log1p tanh sigmoid softplus norm_cdf, for tests; x, out contiguous (1, n).
+FASTREG_API Status math_function(const std::string& name, const Matrix& x, const Matrix& out);
+
+}  // namespace fastreg

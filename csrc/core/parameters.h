@@ -1,0 +1,80 @@
+// Parameters<T>: a model's weights, gradients and optimizer slots, in one arena with one layout each.
+// It must not know layers or the order of a step.
+#pragma once
+#include <vector>
+
+#include "core/arena.h"
+#include "core/op_table.h"
+#include "core/plan.h"
+
+namespace fastreg {
+
+template <class T>
+class Parameters {
+public:
+    void init(const Plan& plan) {
+        info_ = plan.parameters;
+        segments_.resize(info_.size());
+        penalty_values_.assign(info_.size(), 0.0);
+        size_t bytes = 0;
+        for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
+        weights_.reserve(2 * bytes);
+        for (size_t i = 0; i < info_.size(); ++i) {
+            UpdateSegment<T>& s = segments_[i];
+            s = {};
+            s.w = weights_.take<T>(size(i));
+            s.g = gradients_.emplace_back(weights_.take<T>(size(i)));
+            s.n = size(i);
+            s.rows = info_[i].rows;
+            s.cols = info_[i].cols;
+            s.penalty = plan.penalties[i];
+            s.constraint = plan.constraints[i];
+        }
+    }
+
+    // New slots, all `value`.
+    void reset_slots(int n_slots, T value) {
+        size_t bytes = 0;
+        for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
+        slots_.reserve(bytes * size_t(n_slots));
+        n_slots_ = n_slots;
+        for (size_t i = 0; i < info_.size(); ++i)
+            for (int k = 0; k < 3; ++k) {
+                segments_[i].slot[k] = k < n_slots ? slots_.take<T>(size(i)) : nullptr;
+                for (int64_t j = 0; k < n_slots && j < segments_[i].n; ++j) segments_[i].slot[k][j] = value;
+            }
+    }
+
+    size_t count() const { return info_.size(); }
+    int64_t size(size_t i) const { return info_[i].rows * info_[i].cols; }
+    int n_slots() const { return n_slots_; }
+    T* weight(int64_t i) const { return i < 0 ? nullptr : segments_[size_t(i)].w; }
+    T* gradient(int64_t i) const { return i < 0 ? nullptr : gradients_[size_t(i)]; }
+    UpdateSegment<T>& segment(size_t i) { return segments_[i]; }
+    const UpdateSegment<T>& segment(size_t i) const { return segments_[i]; }
+    const std::vector<ParameterInfo>& info() const { return info_; }
+
+    // One optimizer step over everything; returns the penalty of the weights before it.
+    double update(const OpTable<T>& ops, const OptimizerSpec& optimizer, int64_t step) {
+        const UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()), penalty_values_.data()};
+        ops.update(batch);
+        double total = 0.0;
+        for (double p : penalty_values_) total += p;
+        return total;
+    }
+
+    double penalty(const OpTable<T>& ops, size_t i) const {
+        const UpdateSegment<T>& s = segments_[i];
+        return has_penalty(s.penalty) ? ops.penalty(s.w, s.n, s.penalty.l1, s.penalty.l2) : 0.0;
+    }
+
+private:
+    Arena weights_, slots_;
+    std::vector<ParameterInfo> info_;
+    std::vector<UpdateSegment<T>> segments_;
+    std::vector<T*> gradients_;
+    std::vector<double> penalty_values_;
+    int n_slots_ = 0;
+};
+
+}  // namespace fastreg

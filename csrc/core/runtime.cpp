@@ -1,0 +1,104 @@
+// The process-wide settings, read once from the environment and checked.
+// It must not know models or arrays.
+#include "core/runtime.h"
+
+#include <atomic>
+#include <cstdlib>
+
+#include "core/tables.h"
+
+namespace fastreg {
+namespace {
+
+std::atomic<const Backend*> g_backend{nullptr};
+
+const Backend* fastest() {
+    for (int i = 0; i < kNumCpuBackends; ++i)
+        if (kCpuBackends[i].runnable()) return kCpuBackends[i].backend;
+    return kCpuBackends[kNumCpuBackends - 1].backend;  // scalar: always runnable
+}
+
+std::string known_isas() {
+    std::string names;
+    for (int i = 0; i < kNumCpuBackends; ++i) names += (i ? ", " : "") + std::string(kCpuBackends[i].backend->name);
+    return names;
+}
+
+// The number in an environment variable, 0 when it is unset or empty.
+Status threads_from(const char* variable, int* n) {
+    *n = 0;
+    const char* text = std::getenv(variable);
+    if (!text || !*text) return {};
+    char* end = nullptr;
+    const long value = std::strtol(text, &end, 10);
+    if (*end || value < 1 || value > 1024)
+        return invalid(std::string(variable) + " must be a whole number from 1 to 1024, got \"" + text + "\"");
+    *n = int(value);
+    return {};
+}
+
+}  // namespace
+
+const Backend& backend() {
+    const Backend* b = g_backend.load(std::memory_order_acquire);
+    if (!b) {
+        b = fastest();
+        g_backend.store(b, std::memory_order_release);
+    }
+    return *b;
+}
+
+Status set_isa(const std::string& name) {
+    for (int i = 0; i < kNumCpuBackends; ++i) {
+        if (name != kCpuBackends[i].backend->name) continue;
+        if (!kCpuBackends[i].runnable()) return invalid("isa \"" + name + "\" is compiled in, but this CPU cannot run it");
+        g_backend.store(kCpuBackends[i].backend, std::memory_order_release);
+        return {};
+    }
+    return invalid("isa must be one of " + known_isas() + "; got \"" + name + "\"");
+}
+
+Status runtime_init() {
+    const char* isa = std::getenv("FASTREG_ISA");
+    if (isa && *isa) {
+        Status s = set_isa(isa);
+        if (!s.ok()) return {s.code, "FASTREG_ISA: " + s.message};
+    }
+    int n = 0;
+    FR_RETURN_IF_ERROR(threads_from("FASTREG_NUM_THREADS", &n));
+    if (n) {
+        pool_set_threads(n);
+        return {};
+    }
+    // OMP_NUM_THREADS belongs to others too ("4,2" is legal there): what is no plain number is not for us.
+    if (threads_from("OMP_NUM_THREADS", &n).ok() && n) pool_set_threads(n);
+    return {};
+}
+
+BuildInfo build_info() {
+    BuildInfo info;
+    info.version = FASTREG_VERSION;
+#if defined(__clang__)
+    info.compiler = "clang " __clang_version__;
+#elif defined(__GNUC__)
+    info.compiler = "gcc " __VERSION__;
+#endif
+    info.isa = backend().name;
+    info.cuda = "not built";
+    for (int i = 0; i < kNumCpuBackends; ++i) {
+        info.isas_compiled.push_back(kCpuBackends[i].backend->name);
+        if (kCpuBackends[i].runnable()) info.isas_runnable.push_back(kCpuBackends[i].backend->name);
+    }
+    info.num_threads = pool_get_threads();
+    return info;
+}
+
+int get_num_threads() { return pool_get_threads(); }
+
+Status set_num_threads(int n) {
+    if (n < 1 || n > 1024) return invalid("n must be from 1 to 1024 threads, got " + std::to_string(n));
+    pool_set_threads(n);
+    return {};
+}
+
+}  // namespace fastreg

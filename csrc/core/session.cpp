@@ -1,0 +1,337 @@
+// Session: the order of an epoch and of a step. See session.h.
+// It must not know SIMD, threads or Python.
+#include "core/session.h"
+
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "core/network.h"
+#include "core/parameters.h"
+#include "core/plan.h"
+#include "core/runtime.h"
+#include "core/validate.h"
+#include "rules/update.h"
+
+namespace fastreg {
+namespace {
+
+// Inference walks the data in blocks of this many rows, whatever batch size the user named: rows do not know their batch.
+constexpr int64_t kInferenceRows = 256;
+
+struct MetricState {
+    MetricSpec spec;
+    std::vector<float> thresholds;
+    size_t n_totals = 2;
+};
+
+template <class T>
+class SessionOf final : public Session {
+public:
+    SessionOf(const ModelSpec& spec, Plan plan) : plan_(std::move(plan)), seed_(spec.seed) {
+        parameters_.init(plan_);
+        network_.init(plan_, &parameters_);
+        network_.set_loss(loss_);
+    }
+
+    Status compile(const LossSpec& loss, const OptimizerSpec& optimizer, const std::vector<MetricSpec>& metrics) override {
+        FR_RETURN_IF_ERROR(check_loss(loss));
+        FR_RETURN_IF_ERROR(check_optimizer(optimizer));
+        const bool adagrad = optimizer.kind == Optimizer::adagrad;
+        parameters_.reset_slots(rules::n_slots(optimizer), T(adagrad ? optimizer.initial_accumulator_value : 0.0));
+        loss_ = loss;
+        optimizer_ = optimizer;
+        network_.set_loss(loss);
+        metrics_.clear();
+        for (const MetricSpec& m : metrics) {
+            MetricState state{m, {}, 2};
+            if (m.kind == Metric::thresholds) {
+                state.thresholds.assign(m.thresholds, m.thresholds + m.n_thresholds);
+                state.n_totals = 2 * (size_t(m.n_thresholds) + 1);
+            }
+            if (m.kind == Metric::r2) state.n_totals = 4 * size_t(plan_.outputs);
+            metrics_.push_back(std::move(state));
+        }
+        for (MetricState& m : metrics_) m.spec.thresholds = m.thresholds.data();
+        step_ = 0;
+        compiled_ = true;
+        epoch_active_ = false;
+        return {};
+    }
+
+    Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle) override {
+        FR_RETURN_IF_ERROR(check_data(data, true));
+        if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
+        if (data.rows > int64_t(UINT32_MAX)) return invalid("x has more than 2^32 - 1 rows");
+        epoch_active_ = false;
+        data_ = data;
+        batch_size_ = batch_size < data.rows ? batch_size : data.rows;
+        shuffle_ = shuffle;
+        network_.reserve(batch_size_, true);
+        if (shuffle) prepare_shuffle();
+        ++epoch_;
+        totals_ = new_totals();
+        epoch_active_ = true;
+        return {};
+    }
+
+    Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) override {
+        if (!epoch_active_) return {Code::runtime, "run_steps needs an epoch: call begin_epoch first"};
+        for (int64_t i = 0; (max_steps < 0 || i < max_steps) && totals_.rows < data_.rows; ++i) {
+            const int64_t left = data_.rows - totals_.rows;
+            Status s = train(cancel, batch_at(totals_.rows, left < batch_size_ ? left : batch_size_), &totals_);
+            if (!s.ok()) {
+                epoch_active_ = false;
+                return s;
+            }
+            if (stop_on_nonfinite && totals_.nonfinite) break;
+        }
+        totals_.finished = totals_.rows == data_.rows;
+        if (totals_.finished) epoch_active_ = false;
+        *totals = totals_;
+        return {};
+    }
+
+    Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) override {
+        FR_RETURN_IF_ERROR(check_data(batch, true));
+        network_.reserve(batch.rows, true);
+        *totals = new_totals();
+        totals->finished = true;
+        return train(cancel, typed(batch, 0, batch.rows), totals);
+    }
+
+    Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals) override {
+        FR_RETURN_IF_ERROR(check_data(data, true));
+        if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
+        network_.reserve(kInferenceRows < data.rows ? kInferenceRows : data.rows, false);
+        *totals = new_totals();
+        double penalty = 0.0;
+        for (size_t i = 0; i < parameters_.count(); ++i) penalty += parameters_.penalty(ops(), i);
+        for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
+            const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
+            const Batch b = typed(data, row, B);
+            double activity = 0.0;
+            network_.forward(ops(), cancel, b.x, B, false, step_, &activity);
+            if (cancel.stopped()) return {Code::cancelled, "evaluate was interrupted"};
+            const double data_loss = network_.loss(ops(), b.targets, B, false) / double(B);
+            add(b, data_loss, activity + penalty, totals);
+        }
+        totals->finished = true;
+        return {};
+    }
+
+    Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) override {
+        FR_RETURN_IF_ERROR(check_data(data, false));
+        if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
+        network_.reserve(kInferenceRows < data.rows ? kInferenceRows : data.rows, false);
+        for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
+            const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
+            double activity = 0.0;
+            network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, B, false, step_, &activity);
+            if (cancel.stopped()) return {Code::cancelled, "predict was interrupted"};
+            network_.finish_prediction(ops(), B, static_cast<T*>(out) + row * plan_.outputs);
+        }
+        return {};
+    }
+
+    const std::vector<ParameterInfo>& parameters() const override { return parameters_.info(); }
+    int64_t output_units() const override { return plan_.outputs; }
+    Dtype dtype() const override { return sizeof(T) == 4 ? Dtype::f32 : Dtype::f64; }
+
+    Status get_parameter(int64_t i, void* out) const override { return copy_out(i, -1, out); }
+    Status set_parameter(int64_t i, const void* v) override { return copy_in(i, -1, v); }
+    int64_t n_slots() const override { return parameters_.n_slots(); }
+    std::string slot_name(int64_t slot) const override {
+        switch (optimizer_.kind) {
+            case Optimizer::sgd: return "momentum";
+            case Optimizer::adam: return slot == 0 ? "m" : slot == 1 ? "v" : "v_max";
+            case Optimizer::rmsprop: return slot == 0 ? "v" : slot == 1 && optimizer_.momentum > 0 ? "momentum" : "mean_gradient";
+            case Optimizer::adagrad: return "accumulator";
+        }
+        return "";
+    }
+    Status get_slot(int64_t slot, int64_t i, void* out) const override {
+        FR_RETURN_IF_ERROR(check_index("slot", slot, n_slots()));
+        return copy_out(i, slot, out);
+    }
+    Status set_slot(int64_t slot, int64_t i, const void* v) override {
+        FR_RETURN_IF_ERROR(check_index("slot", slot, n_slots()));
+        return copy_in(i, slot, v);
+    }
+
+    Status penalty(int64_t i, double* value) const override {
+        FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        *value = parameters_.penalty(ops(), size_t(i));
+        return {};
+    }
+    Status count_zeros(int64_t i, int64_t* count) const override {
+        FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        *count = ops().count_zeros(parameters_.segment(size_t(i)).w, parameters_.segment(size_t(i)).n);
+        return {};
+    }
+    Status set_penalty(int64_t i, const PenaltySpec& p) override {
+        FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        FR_RETURN_IF_ERROR(check_penalty("penalty", p));
+        parameters_.segment(size_t(i)).penalty = p;
+        return {};
+    }
+    double learning_rate() const override { return optimizer_.learning_rate; }
+    Status set_learning_rate(double value) override {
+        if (!std::isfinite(value) || value < 0) return invalid("learning_rate must be finite and >= 0, got " + number(value));
+        optimizer_.learning_rate = value;
+        return {};
+    }
+    uint64_t step() const override { return step_; }
+    uint64_t epoch() const override { return epoch_; }
+    uint64_t seed() const override { return seed_; }
+    void set_position(uint64_t step, uint64_t epoch) override {
+        step_ = step;
+        epoch_ = epoch;
+    }
+
+private:
+    struct Batch {
+        const T* x;
+        Targets<T> targets;
+        int64_t rows;
+    };
+
+    static const OpTable<T>& ops() { return backend().table<T>(); }
+
+    Status check_data(const DataView& d, bool with_targets) const {
+        if (with_targets && !compiled_) return {Code::runtime, "the session is not compiled: call compile first"};
+        if (d.rows < 1) return invalid("x has no rows");
+        if (d.x_cols != plan_.inputs)
+            return invalid("x has " + std::to_string(d.x_cols) + " columns; layer 0 expects " + std::to_string(plan_.inputs));
+        if (!with_targets) return {};
+        FR_RETURN_IF_ERROR(check_targets(loss_, d.y_cols, plan_.outputs));
+        return loss_.kind == Loss::sparse_categorical_crossentropy ? check_classes(static_cast<const T*>(d.y), d.rows) : Status{};
+    }
+
+    // Class indices address memory, so they are checked here whatever was checked above.
+    Status check_classes(const T* y, int64_t rows) const {
+        for (int64_t i = 0; i < rows; ++i)
+            if (!(y[i] >= T(0) && y[i] < T(plan_.outputs)) || y[i] != std::floor(y[i]))
+                return invalid("y must hold class indices from 0 to " + std::to_string(plan_.outputs - 1) + ", got " +
+                               number(double(y[i])) + " in row " + std::to_string(i));
+        return {};
+    }
+
+    static Status check_index(const char* name, int64_t i, int64_t n) {
+        if (i >= 0 && i < n) return {};
+        return invalid(std::string(name) + " must be from 0 to " + std::to_string(n - 1) + ", got " + std::to_string(i));
+    }
+
+    // Parameter i, or a slot of it (slot < 0: the weights), as memory to copy from or to.
+    Status memory_of(int64_t i, int64_t slot, T** memory, size_t* size_bytes) const {
+        FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        const UpdateSegment<T>& s = parameters_.segment(size_t(i));
+        *memory = slot >= 0 ? s.slot[slot] : s.w;
+        *size_bytes = size_t(s.n) * sizeof(T);
+        return {};
+    }
+
+    Status copy_out(int64_t i, int64_t slot, void* out) const {
+        T* memory = nullptr;
+        size_t size_bytes = 0;
+        FR_RETURN_IF_ERROR(memory_of(i, slot, &memory, &size_bytes));
+        std::memcpy(out, memory, size_bytes);
+        return {};
+    }
+
+    Status copy_in(int64_t i, int64_t slot, const void* values) const {
+        T* memory = nullptr;
+        size_t size_bytes = 0;
+        FR_RETURN_IF_ERROR(memory_of(i, slot, &memory, &size_bytes));
+        std::memcpy(memory, values, size_bytes);
+        return {};
+    }
+
+    Totals new_totals() const {
+        Totals t;
+        for (const MetricState& m : metrics_) t.metrics.emplace_back(m.n_totals, 0.0);
+        return t;
+    }
+
+    // The order of this epoch's rows, and room for its gathered batches.
+    void prepare_shuffle() {
+        order_.resize(size_t(data_.rows));
+        sort_scratch_.resize(3 * size_t(data_.rows));
+        backend().permutation(data_.rows, seed_, uint32_t(epoch_), order_.data(), sort_scratch_.data());
+        const int64_t numbers = batch_size_ * (plan_.inputs + data_.y_cols + 1);
+        if (int64_t(gathered_.size()) < numbers) gathered_.resize(size_t(numbers));
+    }
+
+    Batch typed(const DataView& d, int64_t row, int64_t B) const {
+        const T* weight = static_cast<const T*>(d.sample_weight);
+        return {static_cast<const T*>(d.x) + row * d.x_cols,
+                {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr}, B};
+    }
+
+    Batch batch_at(int64_t row, int64_t B) {
+        if (!shuffle_) return typed(data_, row, B);
+        T *x = gathered_.data(), *y = x + batch_size_ * data_.x_cols, *weight = y + batch_size_ * data_.y_cols;
+        const uint32_t* index = order_.data() + row;
+        ops().gather(static_cast<const T*>(data_.x), data_.x_cols, index, B, x);
+        ops().gather(static_cast<const T*>(data_.y), data_.y_cols, index, B, y);
+        if (data_.sample_weight) ops().gather(static_cast<const T*>(data_.sample_weight), 1, index, B, weight);
+        return {x, {y, data_.y_cols, data_.sample_weight ? weight : nullptr}, B};
+    }
+
+    // One step. Interrupted before the update, it leaves everything as it was.
+    Status train(Cancel& cancel, const Batch& b, Totals* totals) {
+        double activity = 0.0;
+        network_.forward(ops(), cancel, b.x, b.rows, true, step_, &activity);
+        if (cancel.stopped()) return {Code::cancelled, "training was interrupted"};
+        const double data_loss = network_.loss(ops(), b.targets, b.rows, true) / double(b.rows);
+        network_.backward(ops(), cancel, b.x, b.rows, step_);
+        if (cancel.check()) return {Code::cancelled, "training was interrupted"};
+        const double penalty = parameters_.update(ops(), optimizer_, int64_t(step_) + 1);
+        ++step_;
+        add(b, data_loss, penalty + activity, totals);
+        return {};
+    }
+
+    void add(const Batch& b, double data_loss, double penalty, Totals* totals) {
+        for (size_t i = 0; i < metrics_.size(); ++i)
+            ops().metric({metrics_[i].spec, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
+                          metrics_[i].spec.weighted ? b.targets.weight : nullptr, network_.scratch(), totals->metrics[i].data()});
+        totals->loss += double(b.rows) * (data_loss + penalty);
+        totals->data_loss += double(b.rows) * data_loss;
+        totals->penalty += double(b.rows) * penalty;
+        totals->rows += b.rows;
+        totals->steps += 1;
+        if (!std::isfinite(data_loss + penalty)) totals->nonfinite = true;
+    }
+
+    const Plan plan_;
+    const uint64_t seed_;
+    Parameters<T> parameters_;
+    Network<T> network_;
+    LossSpec loss_;
+    OptimizerSpec optimizer_;
+    std::vector<MetricState> metrics_;
+    bool compiled_ = false;
+    uint64_t step_ = 0, epoch_ = 0;
+    // the epoch under way
+    bool epoch_active_ = false, shuffle_ = false;
+    DataView data_;
+    int64_t batch_size_ = 0;
+    Totals totals_;
+    std::vector<uint32_t> order_, sort_scratch_;
+    std::vector<T> gathered_;
+};
+
+}  // namespace
+
+Status Session::create(const ModelSpec& spec, std::unique_ptr<Session>* out) {
+    Plan plan;
+    FR_RETURN_IF_ERROR(make_plan(spec, &plan));
+    if (spec.dtype == Dtype::f32)
+        *out = std::make_unique<SessionOf<float>>(spec, std::move(plan));
+    else
+        *out = std::make_unique<SessionOf<double>>(spec, std::move(plan));
+    return {};
+}
+
+}  // namespace fastreg

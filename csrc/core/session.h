@@ -1,0 +1,94 @@
+// Session: a model being trained. Owns parameters, optimizer state and one arena; order of a step is decided here.
+// It must not know SIMD, threads or Python. One session is used by one thread at a time (a second caller gets an error).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/context.h"
+#include "core/status.h"
+#include "rules/spec.h"
+
+namespace fastreg {
+
+enum class Dtype : int32_t { f32, f64 };
+
+struct ModelSpec {
+    std::vector<LayerSpec> layers;
+    int64_t input_units = 0;
+    Dtype dtype = Dtype::f32;
+    uint64_t seed = 0;
+};
+
+// A batch or a data set, row-major, in the session's dtype. y may be absent (predict). sample_weight may be null.
+// y has y_cols columns; for sparse_categorical_crossentropy it holds class indices as numbers of the session's dtype.
+struct DataView {
+    const void* x = nullptr;
+    const void* y = nullptr;
+    const void* sample_weight = nullptr;
+    int64_t rows = 0;
+    int64_t x_cols = 0;
+    int64_t y_cols = 0;
+};
+
+// Sums over the rows seen so far; divide by rows for Keras's epoch values.
+struct Totals {
+    double loss = 0.0;     // sum of n_b * (data loss of batch b + penalties)
+    double data_loss = 0.0;
+    double penalty = 0.0;
+    int64_t rows = 0;
+    int64_t steps = 0;
+    bool finished = false;    // the epoch's last batch has run
+    bool nonfinite = false;   // a batch loss was NaN or infinite
+    std::vector<std::vector<double>> metrics;
+};
+
+struct ParameterInfo {
+    std::string name;      // "kernel" or "bias"
+    int64_t rows, cols;    // bias: rows = units, cols = 1
+    int64_t layer;         // index in ModelSpec::layers
+};
+
+class FASTREG_API Session {
+public:
+    static Status create(const ModelSpec& spec, std::unique_ptr<Session>* out);
+    virtual ~Session() = default;
+
+    virtual Status compile(const LossSpec& loss, const OptimizerSpec& optimizer, const std::vector<MetricSpec>& metrics) = 0;
+
+    // An epoch: begin, then run until Totals::finished. data must stay alive and unchanged until then.
+    virtual Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle) = 0;
+    // Runs at most max_steps further batches (all that remain when < 0); stops after a non-finite loss if asked to.
+    virtual Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) = 0;
+    virtual Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) = 0;
+    virtual Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals) = 0;
+    virtual Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) = 0;
+
+    virtual const std::vector<ParameterInfo>& parameters() const = 0;
+    virtual int64_t output_units() const = 0;
+    virtual Dtype dtype() const = 0;
+    // Copies parameter i, rows * cols numbers of the session's dtype, out of or into the session.
+    virtual Status get_parameter(int64_t i, void* out) const = 0;
+    virtual Status set_parameter(int64_t i, const void* values) = 0;
+    // Optimizer slots (velocity, momenta ...), each with the shape of its parameter.
+    virtual int64_t n_slots() const = 0;
+    virtual std::string slot_name(int64_t slot) const = 0;
+    virtual Status get_slot(int64_t slot, int64_t parameter, void* out) const = 0;
+    virtual Status set_slot(int64_t slot, int64_t parameter, const void* values) = 0;
+
+    // The current penalty of parameter i, and how many of its values are exactly 0.
+    virtual Status penalty(int64_t i, double* value) const = 0;
+    virtual Status count_zeros(int64_t i, int64_t* count) const = 0;
+
+    // Penalties may change between steps (losses.ElasticNet, schedules): one per parameter.
+    virtual Status set_penalty(int64_t i, const PenaltySpec& penalty) = 0;
+    virtual double learning_rate() const = 0;
+    virtual Status set_learning_rate(double value) = 0;
+    virtual uint64_t step() const = 0;    // optimizer steps taken; addresses dropout
+    virtual uint64_t epoch() const = 0;   // epochs begun; addresses shuffles
+    virtual uint64_t seed() const = 0;
+    virtual void set_position(uint64_t step, uint64_t epoch) = 0;
+};
+
+}  // namespace fastreg

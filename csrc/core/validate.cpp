@@ -1,0 +1,102 @@
+// The rules that specifications must fulfil. See validate.h.
+// It must not know arrays or how anything is computed.
+#include "core/validate.h"
+
+#include <cmath>
+#include <cstdio>
+
+namespace fastreg {
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.17g", value);
+    double back = 0;
+    char short_text[32];
+    std::snprintf(short_text, sizeof short_text, "%g", value);
+    return std::sscanf(short_text, "%lf", &back) == 1 && back == value ? short_text : text;
+}
+
+namespace {
+
+Status check_range(const std::string& name, double value, bool fits, const char* expected) {
+    if (fits) return {};
+    return invalid(name + " must be " + expected + ", got " + number(value));
+}
+
+Status non_negative(const std::string& name, double v) {
+    return check_range(name, v, std::isfinite(v) && v >= 0, "finite and >= 0");
+}
+
+Status below_one(const std::string& name, double v) { return check_range(name, v, v >= 0 && v < 1, "in [0, 1)"); }
+
+Status check_constraint(const std::string& name, const ConstraintSpec& c) {
+    if (c.kind == Constraint::max_norm) FR_RETURN_IF_ERROR(non_negative(name + " max_value", c.value));
+    return check_range(name + " axis", c.axis, c.axis >= -1 && c.axis <= 1, "0, 1 or -1");
+}
+
+}  // namespace
+
+Status check_penalty(const std::string& name, const PenaltySpec& p) {
+    FR_RETURN_IF_ERROR(non_negative(name + " l1", p.l1));
+    return non_negative(name + " l2", p.l2);
+}
+
+Status check_activation(const std::string& name, const ActivationSpec& a) {
+    if (a.kind == Activation::leaky_relu || a.kind == Activation::elu)
+        return non_negative(name + " alpha", a.alpha);
+    return {};
+}
+
+Status check_rate(double rate) { return check_range("rate", rate, rate >= 0 && rate <= 1, "in [0, 1]"); }
+
+Status check_optimizer(const OptimizerSpec& o) {
+    FR_RETURN_IF_ERROR(non_negative("learning_rate", o.learning_rate));
+    FR_RETURN_IF_ERROR(below_one("momentum", o.momentum));
+    FR_RETURN_IF_ERROR(below_one("beta_1", o.beta_1));
+    FR_RETURN_IF_ERROR(below_one("beta_2", o.beta_2));
+    FR_RETURN_IF_ERROR(below_one("rho", o.rho));
+    FR_RETURN_IF_ERROR(non_negative("epsilon", o.epsilon));
+    FR_RETURN_IF_ERROR(non_negative("initial_accumulator_value", o.initial_accumulator_value));
+    FR_RETURN_IF_ERROR(non_negative("weight_decay", o.weight_decay));
+    FR_RETURN_IF_ERROR(non_negative("clipnorm", o.clipnorm));
+    FR_RETURN_IF_ERROR(non_negative("clipvalue", o.clipvalue));
+    FR_RETURN_IF_ERROR(non_negative("global_clipnorm", o.global_clipnorm));
+    if ((o.clipnorm > 0) + (o.clipvalue > 0) + (o.global_clipnorm > 0) > 1)
+        return invalid("only one of clipnorm, clipvalue and global_clipnorm can be set");
+    return {};
+}
+
+Status check_loss(const LossSpec& l) {
+    FR_RETURN_IF_ERROR(
+        check_range("label_smoothing", l.label_smoothing, l.label_smoothing >= 0 && l.label_smoothing <= 1, "in [0, 1]"));
+    return check_range("delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0");
+}
+
+Status check_layer(const std::string& name, const LayerSpec& layer) {
+    if (layer.kind == LayerKind::dropout) {
+        Status s = check_rate(layer.rate);
+        return s.ok() ? s : invalid(name + ": " + s.message);
+    }
+    FR_RETURN_IF_ERROR(check_activation(name, layer.activation));
+    FR_RETURN_IF_ERROR(check_penalty(name + " activity_penalty", layer.activity_penalty));
+    if (layer.kind == LayerKind::activation) return {};
+    if (layer.units < 1 || layer.units > (int64_t(1) << 31))
+        return invalid(name + " units must be from 1 to 2^31, got " + std::to_string(layer.units));
+    FR_RETURN_IF_ERROR(check_penalty(name + " kernel_penalty", layer.kernel_penalty));
+    FR_RETURN_IF_ERROR(check_penalty(name + " bias_penalty", layer.bias_penalty));
+    FR_RETURN_IF_ERROR(check_constraint(name + " kernel_constraint", layer.kernel_constraint));
+    return check_constraint(name + " bias_constraint", layer.bias_constraint);
+}
+
+Status check_targets(const LossSpec& l, int64_t y_cols, int64_t outputs) {
+    if (l.kind == Loss::sparse_categorical_crossentropy) {
+        if (y_cols == 1) return {};
+        return invalid("y has " + std::to_string(y_cols) +
+                       " columns; sparse_categorical_crossentropy expects 1 column of class indices");
+    }
+    if (y_cols != outputs)
+        return invalid("y has " + std::to_string(y_cols) + " columns; the model has " + std::to_string(outputs) + " outputs");
+    return {};
+}
+
+}  // namespace fastreg

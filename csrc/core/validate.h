@@ -1,0 +1,24 @@
+// validate: what a specification must fulfil, each rule once. Messages name the field, what is expected and what came.
+// It must not know arrays or how anything is computed.
+#pragma once
+#include <string>
+
+#include "core/session.h"
+#include "core/status.h"
+#include "rules/spec.h"
+
+namespace fastreg {
+
+Status check_penalty(const std::string& name, const PenaltySpec& p);
+Status check_activation(const std::string& name, const ActivationSpec& a);
+Status check_optimizer(const OptimizerSpec& o);
+Status check_loss(const LossSpec& l);
+Status check_rate(double rate);
+// A layer on its own; `name` starts its messages ("layer 2").
+Status check_layer(const std::string& name, const LayerSpec& layer);
+// Whether targets of y_cols columns fit a model of `outputs` outputs under this loss.
+Status check_targets(const LossSpec& l, int64_t y_cols, int64_t outputs);
+
+std::string number(double value);
+
+}  // namespace fastreg

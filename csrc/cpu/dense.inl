@@ -1,0 +1,145 @@
+// Dense layers: three GEMMs, and what is done to their finished blocks: bias, activation, dropout; gradient of the producer.
+// It must not know sessions or losses. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+
+// y[0:n] = dropout(f(y + bias)), z = y + bias if z is given; draws belong to y[0].
+template <class V, class Act, bool Drop>
+FR_LOOP void finish_forward(int64_t n, typename V::T* y, typename V::T* z, const typename V::T* bias, V alpha,
+                            const uint16_t* draws, const DropoutSpec& d) {
+    const V scale = V::set(typename V::T(d.scale));
+    sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
+        V v = at.template load<V>(y + i);
+        if (bias) v = v + at.template load<V>(bias + i);
+        if (z) at.store(z + i, v);
+        v = Act::forward(v, alpha);
+        if (Drop) v = rules::drop(v, scale, draws + i, d.keep);
+        at.store(y + i, v);
+    });
+}
+
+// dz[0:n] = dy * mask * scale * f'. Relu needs no mask: kept and positive is exactly y != 0.
+template <class V, class Act, bool Drop>
+FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* dz, const typename V::T* y,
+                             const typename V::T* z, V alpha, const uint16_t* draws, const DropoutSpec& d) {
+    const V scale = V::set(typename V::T(d.scale));
+    constexpr bool kMask = Drop && !__is_same(Act, rules::Relu);
+    sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
+        V g = at.template load<V>(dy + i);
+        if (kMask) g = rules::drop(g, scale, draws + i, d.keep);
+        if (Drop && !kMask) g = g * scale;
+        if constexpr (Act::kFromY) {
+            const V out = z ? Act::forward(at.template load<V>(z + i), alpha) : at.template load<V>(y + i);
+            if constexpr (__is_same(Act, rules::Relu))
+                g = V::select(out == V::set(0), V::set(0), g);
+            else
+                g = g * Act::gradient(out, alpha);
+        } else {
+            g = g * Act::gradient(at.template load<V>(z + i), alpha);
+        }
+        at.store(dz + i, g);
+    });
+}
+
+// Calls body(begin, end, draws) over the rows i0..i1, columns j0..j1 of a (., width) array, in pieces with their draws.
+template <bool Drop, class Body>
+FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, const DropoutSpec& d, Body body) {
+    Draws draws(d);
+    const bool whole_rows = j0 == 0 && j1 == width;
+    for (int64_t i = i0; i < i1; ++i)
+        for (int64_t j = j0; j < j1; j += Draws::kWindow) {
+            const int64_t n = j1 - j < Draws::kWindow ? j1 - j : Draws::kWindow, flat = i * width + j;
+            const uint16_t* u = Drop ? draws.at(flat, n, whole_rows ? i1 * width : i * width + j1) : nullptr;
+            body(i, j, n, u);
+        }
+}
+
+template <class V, class Act, bool Drop>
+void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
+    const V alpha = V::set(typename V::T(a.activation.alpha));
+    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.Y, a.y_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+        for_pieces<Drop>(i0, i1, j0, j1, a.O, a.dropout, [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
+            finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
+                                         a.b ? a.b + j : nullptr, alpha, u, a.dropout);
+        });
+    });
+}
+
+template <class V>
+void dense_forward(Cancel& cancel, const DenseForward<typename V::T>& a) {
+    rules::with_activation(a.activation.kind, [&](auto act) {
+        using Act = decltype(act);
+        drops(a.dropout) ? dense_forward_with<V, Act, true>(cancel, a) : dense_forward_with<V, Act, false>(cancel, a);
+    });
+}
+
+template <class V, class Act, bool Drop>
+void layer_backward_with(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, const typename V::T* dy,
+                         int64_t dy_rs, typename V::T* dz, int64_t dz_rs, const LayerGradient<typename V::T>& g) {
+    const V alpha = V::set(typename V::T(g.activation.alpha));
+    constexpr bool kDraws = Drop && !__is_same(Act, rules::Relu);
+    for_pieces<kDraws>(i0, i1, j0, j1, width, g.dropout, [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
+        finish_backward<V, Act, Drop>(n, dy + i * dy_rs + j, dz + i * dz_rs + j, g.Y ? g.Y + i * g.y_rs + j : nullptr,
+                                      g.Z ? g.Z + i * g.z_rs + j : nullptr, alpha, u, g.dropout);
+    });
+}
+
+// dz = dy through the layer g, over a block of a (., width) array. dy may be dz.
+template <class V>
+void layer_backward_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, const typename V::T* dy,
+                          int64_t dy_rs, typename V::T* dz, int64_t dz_rs, const LayerGradient<typename V::T>& g) {
+    rules::with_activation(g.activation.kind, [&](auto act) {
+        using Act = decltype(act);
+        drops(g.dropout) ? layer_backward_with<V, Act, true>(i0, i1, j0, j1, width, dy, dy_rs, dz, dz_rs, g)
+                         : layer_backward_with<V, Act, false>(i0, i1, j0, j1, width, dy, dy_rs, dz, dz_rs, g);
+    });
+}
+
+template <class V>
+void dense_backward_x(Cancel& cancel, const DenseBackwardX<typename V::T>& a) {
+    const Strided<const typename V::T> Wt{a.W.p, a.W.cs, a.W.rs};
+    gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, a.dX, a.dx_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+        if (a.producer) layer_backward_block<V>(i0, i1, j0, j1, a.I, a.dX, a.dx_rs, a.dX, a.dx_rs, *a.producer);
+    });
+}
+
+// out[j] = sum over rows of a (B, O) matrix: blocks of kKC rows, chains over increasing rows within, as in gemm().
+template <class V>
+void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename V::T* out) {
+    const int64_t parts = cpu::threads_for(B * O, 200000);
+    auto part = [&](int64_t p) {
+        int64_t j0, j1;
+        cpu::cut(O, V::L, parts, p, &j0, &j1);
+        if (x.cs != 1) {
+            for (int64_t j = j0; j < j1; ++j) {
+                typename V::T total = 0;
+                for (int64_t b0 = 0; b0 < B; b0 += kKC) {
+                    typename V::T sum = 0;
+                    for (int64_t b = b0; b < B && b < b0 + kKC; ++b) sum += x.p[b * x.rs + j * x.cs];
+                    total += sum;
+                }
+                out[j] = total;
+            }
+            return;
+        }
+        sweep<V>(j1 - j0, [&](int64_t j, auto at) FR_LAMBDA {
+            V total = V::set(0);
+            for (int64_t b0 = 0; b0 < B; b0 += kKC) {
+                V sum = V::set(0);
+                for (int64_t b = b0; b < B && b < b0 + kKC; ++b) sum = sum + at.template load<V>(x.p + b * x.rs + j0 + j);
+                total = total + sum;
+            }
+            at.store(out + j0 + j, total);
+        });
+    };
+    cpu::run(parts, part);
+}
+
+template <class V>
+void dense_backward_w(Cancel& cancel, const DenseBackwardW<typename V::T>& a) {
+    const auto nothing = [](int64_t, int64_t, int64_t, int64_t) {};
+    const Strided<const typename V::T> Xt{a.X.p, a.X.cs, a.X.rs}, dZt{a.dZ.p, a.dZ.cs, a.dZ.rs};
+    if (a.O == 1 && a.dw_rs == 1)  // one column: its transpose is a row, which vectors run along
+        gemm<V>(cancel, 1, a.I, a.B, dZt, a.X, a.dW, a.I, nothing);
+    else
+        gemm<V>(cancel, a.I, a.O, a.B, Xt, a.dZ, a.dW, a.dw_rs, nothing);
+    if (a.db) column_sums<V>(a.dZ, a.B, a.O, a.db);
+}

@@ -1,0 +1,99 @@
+// Philox words in bulk, and the 16-bit draws behind dropout decisions. It must not know who uses them.
+// Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+
+struct PhiloxKey {
+    uint64_t seed;
+    uint32_t stream, step;
+};
+
+template <int Rounds>
+FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, uint32_t* out) {
+    U32 ctr[4] = {U32::iota(uint32_t(block)), U32::set(uint32_t(block >> 32)), U32::set(k.stream), U32::set(k.step)};
+    rules::philox4x32<Rounds>(ctr, uint32_t(k.seed), uint32_t(k.seed >> 32));
+    U32::store_interleaved(ctr, out);
+}
+
+// Writes the 16 bytes of each block of [first, first + n), and up to U32::L - 1 blocks beyond: room must be there.
+template <int Rounds>
+void philox_fill(const PhiloxKey& k, uint64_t first, int64_t n, unsigned char* out) {
+    uint32_t group[4 * U32::L];
+    for (int64_t i = 0; i < n; i += U32::L) {
+        const uint64_t block = first + uint64_t(i);
+        if (uint32_t(block) <= 0xFFFFFFFFu - (U32::L - 1)) {
+            philox_group<Rounds>(k, block, group);
+            __builtin_memcpy(out + 16 * i, group, sizeof group);
+        } else {  // the low counter word wraps within the group: one block at a time
+            for (int64_t j = 0; j < U32::L; ++j) {
+                philox_group<Rounds>(k, block + uint64_t(j), group);
+                __builtin_memcpy(out + 16 * (i + j), group, 16);
+            }
+        }
+    }
+}
+
+// The draws of a flat array, a window at a time: at(i, n) points at the draws of elements i .. i + n, n <= kWindow.
+// Vectors may read V::L draws from any of them.
+class Draws {
+public:
+    static constexpr int64_t kWindow = 1024;
+
+    FR_LOOP explicit Draws(const DropoutSpec& d) : key_{d.seed, d.stream, d.step} {}
+
+    // expect: the end of the elements that will be asked for next; nothing beyond it is made in advance.
+    FR_LOOP const uint16_t* at(int64_t i, int64_t n, int64_t expect) {
+        if (i < begin_ || i + n > end_) fill(i, n, expect);
+        return buffer_ + (i - begin_);
+    }
+
+private:
+    void fill(int64_t i, int64_t n, int64_t expect) {
+        begin_ = i / rules::kDrawsPerBlock * rules::kDrawsPerBlock;
+        int64_t end = begin_ + kWindow < expect ? begin_ + kWindow : expect;
+        if (end < i + n) end = i + n;
+        const int64_t blocks = (end - begin_ + rules::kDrawsPerBlock - 1) / rules::kDrawsPerBlock;
+        philox_fill<rules::kMaskRounds>(key_, uint64_t(begin_) / rules::kDrawsPerBlock, blocks,
+                                        reinterpret_cast<unsigned char*>(buffer_));
+        end_ = begin_ + blocks * rules::kDrawsPerBlock;
+    }
+
+    PhiloxKey key_;
+    int64_t begin_ = 0, end_ = 0;
+    // begin_ may lie 7 elements before the window, a group may run U32::L - 1 blocks and a vector 16 draws past it.
+    static constexpr int64_t kRoom = kWindow + 8 + 8 * U32::L + 16;
+    alignas(64) uint16_t buffer_[kRoom];
+};
+
+FR_LOOP bool drops(const DropoutSpec& d) { return d.keep < 65536; }
+
+void dropout_mask(int64_t n, const DropoutSpec& d, bool packed, uint8_t* mask) {
+    constexpr int64_t kUnit = 8192;
+    const int64_t units = (n + kUnit - 1) / kUnit, parts = cpu::threads_for(units, 4);
+    auto part = [&](int64_t p) {
+        int64_t begin, end;
+        cpu::cut(n, kUnit, parts, p, &begin, &end);
+        Draws draws(d);
+        for (int64_t i = begin; i < end; i += 8) {
+            const int count = end - i < 8 ? int(end - i) : 8;
+            const uint16_t* u = draws.at(i, count, end);
+            uint8_t byte = 0;
+            for (int j = 0; j < count; ++j) {
+                const uint8_t kept = u[j] < d.keep;
+                if (packed)
+                    byte = uint8_t(byte | kept << j);
+                else
+                    mask[i + j] = kept;
+            }
+            if (packed) mask[i / 8] = byte;
+        }
+    };
+    cpu::run(parts, part);
+}
+
+void philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64_t n, int rounds, uint32_t* out) {
+    const PhiloxKey key{seed, stream, step};
+    unsigned char group[16 * U32::L];
+    for (int64_t i = 0; i < n; i += U32::L) {
+        rounds == 7 ? philox_fill<7>(key, first + uint64_t(i), 1, group) : philox_fill<10>(key, first + uint64_t(i), 1, group);
+        __builtin_memcpy(out + 4 * i, group, size_t(16 * (n - i < U32::L ? n - i : U32::L)));
+    }
+}

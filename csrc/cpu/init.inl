@@ -1,0 +1,81 @@
+// What a training starts from: initial weights, the order of rows, the gather of a batch. Random numbers are Philox4x32-10.
+// It must not know layers or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+
+// 53 bits in [0, 1) from two words.
+FR_LOOP double unit_double(uint32_t lo, uint32_t hi) { return double((uint64_t(hi) << 32 | lo) >> 11) * 0x1p-53; }
+
+FR_LOOP void block_of(uint64_t seed, uint32_t stream, uint32_t attempt, uint64_t block, uint32_t (&words)[4]) {
+    unsigned char group[16 * U32::L];
+    philox_fill<10>(PhiloxKey{seed, stream, attempt}, block, 1, group);
+    __builtin_memcpy(words, group, sizeof words);
+}
+
+// Box & Muller 1958: sqrt(-2 ln(1 - u1)) cos(2 pi u2), from element i's own block.
+FR_LOOP double standard_normal(uint64_t seed, uint32_t stream, uint32_t attempt, int64_t i) {
+    uint32_t w[4];
+    block_of(seed, stream, attempt, uint64_t(i), w);
+    VD sine, cosine;
+    rules::sincos_2pi(VD::set(unit_double(w[2], w[3])), &sine, &cosine);
+    const VD radius = sqrt(VD::set(-2.0) * rules::log(VD::set(1.0 - unit_double(w[0], w[1]))));
+    double lanes[VD::L];
+    (radius * cosine).store(lanes);
+    return lanes[0];
+}
+
+// kind 0: uniform in [a, b); 1: normal; 2: normal, redrawn (attempt 1, 2, ...) beyond two standard deviations.
+template <class V>
+void initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, typename V::T* out, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+        double value;
+        if (kind == 0) {
+            uint32_t w[4];
+            block_of(seed, stream, 0, uint64_t(i) / 2, w);
+            value = a + (b - a) * unit_double(w[2 * (i % 2)], w[2 * (i % 2) + 1]);
+        } else {
+            uint32_t attempt = 0;
+            double x = standard_normal(seed, stream, attempt, i);
+            while (kind == 2 && (x > 2.0 || x < -2.0)) x = standard_normal(seed, stream, ++attempt, i);
+            value = a + b * x;
+        }
+        out[i] = typename V::T(value);
+    }
+}
+
+// Rows sorted by a 32-bit key each (word i % 4 of block i / 4), equal keys by row number: a radix sort of 11 bits a pass.
+void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
+    uint32_t *keys = scratch, *other_keys = scratch + n, *other_order = scratch + 2 * n;
+    const PhiloxKey key{seed, rules::kShuffleStream, epoch};
+    unsigned char group[16 * U32::L];
+    for (int64_t i = 0; i < n; i += 4 * U32::L) {
+        philox_fill<10>(key, uint64_t(i) / 4, U32::L, group);
+        const int64_t count = n - i < 4 * U32::L ? n - i : 4 * U32::L;
+        __builtin_memcpy(keys + i, group, size_t(4 * count));
+    }
+    for (int64_t i = 0; i < n; ++i) order[i] = uint32_t(i);
+    uint32_t *from_keys = keys, *from = order, *to_keys = other_keys, *to = other_order;
+    for (int shift = 0; shift < 33; shift += 11) {
+        constexpr uint32_t kDigits = 2048;
+        uint32_t starts[kDigits + 1] = {};
+        for (int64_t i = 0; i < n; ++i) ++starts[(from_keys[i] >> shift & (kDigits - 1)) + 1];
+        for (uint32_t d = 0; d < kDigits; ++d) starts[d + 1] += starts[d];
+        for (int64_t i = 0; i < n; ++i) {
+            const uint32_t place = starts[from_keys[i] >> shift & (kDigits - 1)]++;
+            to_keys[place] = from_keys[i];
+            to[place] = from[i];
+        }
+        uint32_t* swap = from_keys;
+        from_keys = to_keys;
+        to_keys = swap;
+        swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != order) __builtin_memcpy(order, from, size_t(n) * sizeof *order);  // three passes end in the scratch
+}
+
+template <class V>
+void gather(const typename V::T* x, int64_t cols, const uint32_t* index, int64_t n, typename V::T* out) {
+    for_rows(n, cols, [&](int64_t r) {
+        __builtin_memcpy(out + r * cols, x + int64_t(index[r]) * cols, size_t(cols) * sizeof(typename V::T));
+    });
+}

@@ -1,0 +1,6 @@
+// The avx2 table. See table.inl.
+#define FASTREG_ISA_NAMESPACE avx2
+#define FASTREG_GEMM_VECTORS 2
+#include "cpu/vec_avx2.h"
+
+#include "cpu/table.inl"

@@ -1,0 +1,6 @@
+// The avx512 table. See table.inl.
+#define FASTREG_ISA_NAMESPACE avx512
+#define FASTREG_GEMM_VECTORS 4
+#include "cpu/vec_avx512.h"
+
+#include "cpu/table.inl"

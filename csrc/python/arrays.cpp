@@ -1,0 +1,219 @@
+// arrays: the checks behind arrays.h.
+// It must not know what a call computes: overlap and what shapes mean are the core's to check.
+#include "python/arrays.h"
+
+#include "python/errors.h"
+#include "python/values.h"
+
+namespace fastreg::python {
+namespace {
+
+Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+std::string to_text(const Shape& shape) {
+    std::string text = "(";
+    for (size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+    return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+void require_shape(const py::array& array, const std::string& name, const Shape& shape, const std::string& source) {
+    if (shape_of(array) == shape) return;
+    raise(PyExc_ValueError, name + " must have shape " + to_text(shape) + source + ", got " + to_text(shape_of(array)));
+}
+
+void require_ndim(const py::array& array, const std::string& name, py::ssize_t ndim) {
+    if (array.ndim() == ndim) return;
+    raise(PyExc_ValueError, name + " must have " + std::to_string(ndim) + (ndim == 1 ? " dimension" : " dimensions") +
+                                ", got shape " + to_text(shape_of(array)));
+}
+
+int64_t stride_of(const py::array& array, py::ssize_t axis) { return array.strides(axis) / array.itemsize(); }
+
+// Axes of length 1 have no say, whatever their stride.
+bool is_contiguous(const py::array& array, bool fortran = false) {
+    if (array.size() == 0) return true;
+    py::ssize_t expected = array.itemsize();
+    for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+        const py::ssize_t axis = fortran ? i : array.ndim() - 1 - i;
+        if (array.shape(axis) != 1 && array.strides(axis) != expected) return false;
+        expected *= array.shape(axis);
+    }
+    return true;
+}
+
+bool has_rows(const py::array& array) {
+    if (is_contiguous(array)) return true;
+    if (array.ndim() == 1) return array.strides(0) > 0;
+    if (array.ndim() != 2) return false;
+    const bool contiguous_rows = array.shape(1) == 1 || array.strides(1) == array.itemsize();
+    return contiguous_rows && (array.shape(0) == 1 || stride_of(array, 0) >= array.shape(1));
+}
+
+bool has_layout(const py::array& array, Layout layout) {
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+        if (array.strides(axis) % array.itemsize() != 0) return false;  // a field of a structured array
+    }
+    switch (layout) {
+        case Layout::strided: return true;
+        case Layout::rows: return has_rows(array);
+        case Layout::contiguous: return is_contiguous(array);
+        case Layout::any_order: return is_contiguous(array) || is_contiguous(array, true);
+    }
+    return false;
+}
+
+const char* layout_words(Layout layout) {
+    switch (layout) {
+        case Layout::strided: return "have strides of whole elements";
+        case Layout::rows: return "have contiguous rows";
+        case Layout::contiguous: return "be C-contiguous";
+        case Layout::any_order: return "be contiguous";
+    }
+    return "";
+}
+
+void require_layout(const py::array& array, const std::string& name, Layout layout) {
+    if (!has_layout(array, layout)) {
+        const Shape strides(array.strides(), array.strides() + array.ndim());
+        raise(PyExc_ValueError, name + " must " + layout_words(layout) + ", got shape " + to_text(shape_of(array)) +
+                                    " with strides " + to_text(strides) + " in bytes; use np.ascontiguousarray(" +
+                                    name + ")");
+    }
+    const auto address = reinterpret_cast<uintptr_t>(array.data());
+    if (array.size() > 0 && address % static_cast<uintptr_t>(array.itemsize()) != 0) {
+        raise(PyExc_ValueError, name + " must be aligned to its elements of " + std::to_string(array.itemsize()) +
+                                    " bytes; use " + name + ".copy()");
+    }
+}
+
+void require_access(const py::array& array, const std::string& name, Access access) {
+    if (access == Access::read || array.writeable()) return;
+    raise(PyExc_ValueError, name + " must be writeable, got a read-only array");
+}
+
+// The core reads null as "absent"; an empty array is present, whatever its pointer.
+void* data_of(const py::array& array) {
+    static double nothing = 0.0;
+    const void* data = array.data();
+    return data ? const_cast<void*>(data) : &nothing;  // written to only where require_access has agreed
+}
+
+Matrix make_matrix(const py::array& array, const char* name, Dtype dtype, int64_t rows, int64_t cols) {
+    Matrix view;
+    view.name = name;
+    view.data = data_of(array);
+    view.rows = rows;
+    view.cols = cols;
+    view.row_stride = cols;
+    view.dtype = dtype;
+    return view;
+}
+
+// A 2-D array; the stride of an axis without a second element may be anything and is not passed on.
+Matrix matrix_of(const py::array& array, const char* name, Dtype dtype) {
+    Matrix view = make_matrix(array, name, dtype, array.shape(0), array.shape(1));
+    if (view.rows > 1 && view.cols > 0) view.row_stride = stride_of(array, 0);
+    if (view.cols > 1 && view.rows > 0) view.col_stride = stride_of(array, 1);
+    return view;
+}
+
+// An array of any shape by its rows, the last axis; a strided 1-D array has rows of one element.
+Matrix rows_of(const py::array& array, const char* name, Dtype dtype) {
+    if (array.ndim() == 2) return matrix_of(array, name, dtype);
+    if (array.ndim() == 1 && !is_contiguous(array)) {
+        Matrix view = make_matrix(array, name, dtype, array.size(), 1);
+        view.row_stride = stride_of(array, 0);
+        return view;
+    }
+    const py::ssize_t cols = array.ndim() > 0 ? array.shape(array.ndim() - 1) : 1;
+    return make_matrix(array, name, dtype, cols > 0 ? array.size() / cols : 0, cols);
+}
+
+}  // namespace
+
+const char* dtype_name(Dtype dtype) { return dtype == Dtype::f32 ? "float32" : "float64"; }
+
+py::array new_array(Dtype dtype, const Shape& shape) { return py::array(py::dtype(dtype_name(dtype)), shape); }
+
+py::array ArrayGate::check(py::handle value, const std::string& name) {
+    if (!py::isinstance<py::array>(value)) {
+        raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
+    }
+    const auto array = py::reinterpret_borrow<py::array>(value);
+    const py::dtype type = array.dtype();
+    const bool native_float = type.kind() == 'f' && type.byteorder() == '=';
+    if (!native_float || (type.itemsize() != sizeof(float) && type.itemsize() != sizeof(double))) {
+        raise(PyExc_TypeError, name + " must have dtype " +
+                                   (first_.empty() ? "float32 or float64" : dtype_name(dtype_)) +
+                                   " in native byte order, got " + std::string(py::str(type)));
+    }
+    const Dtype dtype = type.itemsize() == sizeof(float) ? Dtype::f32 : Dtype::f64;
+    if (first_.empty()) {
+        first_ = name;
+        dtype_ = dtype;
+    } else if (dtype != dtype_) {
+        raise(PyExc_TypeError,
+              name + " must have dtype " + dtype_name(dtype_) + ", that of " + first_ + ", got " + dtype_name(dtype));
+    }
+    return array;
+}
+
+Matrix ArrayGate::matrix(const ArrayArgument& argument, Layout layout) {
+    const py::array array = check(argument.value, argument.name);
+    require_ndim(array, argument.name, 2);
+    require_layout(array, argument.name, layout);
+    require_access(array, argument.name, argument.access);
+    return matrix_of(array, argument.name, dtype_);
+}
+
+Matrix ArrayGate::vector(const ArrayArgument& argument) {
+    require_ndim(check(argument.value, argument.name), argument.name, 1);
+    return flat(argument);
+}
+
+Matrix ArrayGate::optional_matrix(const ArrayArgument& argument, Layout layout) {
+    return argument.value.is_none() ? Matrix() : matrix(argument, layout);
+}
+
+Matrix ArrayGate::optional_vector(const ArrayArgument& argument) {
+    return argument.value.is_none() ? Matrix() : vector(argument);
+}
+
+Matrix ArrayGate::flat(const ArrayArgument& argument, Layout layout) {
+    const py::array array = check(argument.value, argument.name);
+    require_layout(array, argument.name, layout);
+    require_access(array, argument.name, argument.access);
+    return make_matrix(array, argument.name, dtype_, 1, array.size());
+}
+
+std::vector<Matrix> ArrayGate::elementwise(const std::vector<ArrayArgument>& arguments, Layout layout, bool keep_rows) {
+    std::vector<py::array> arrays;
+    bool contiguous = true;
+    for (const ArrayArgument& argument : arguments) {
+        const py::array array = check(argument.value, argument.name);
+        arrays.push_back(array);
+        const std::string source = std::string(", that of ") + arguments.front().name;
+        require_shape(array, argument.name, shape_of(arrays.front()), source);
+        require_layout(array, argument.name, keep_rows && array.ndim() != 2 ? Layout::contiguous : layout);
+        require_access(array, argument.name, argument.access);
+        contiguous = contiguous && is_contiguous(array);
+    }
+    std::vector<Matrix> views;
+    for (size_t i = 0; i < arrays.size(); ++i) {
+        const char* name = arguments[i].name;
+        views.push_back(contiguous && !keep_rows ? make_matrix(arrays[i], name, dtype_, 1, arrays[i].size())
+                                                 : rows_of(arrays[i], name, dtype_));
+    }
+    return views;
+}
+
+void* ArrayGate::numbers(py::handle value, const std::string& name, const Shape& shape, const std::string& source,
+                         Access access) {
+    const py::array array = check(value, name);
+    require_shape(array, name, shape, source);
+    require_layout(array, name, Layout::contiguous);
+    require_access(array, name, access);
+    return data_of(array);
+}
+
+}  // namespace fastreg::python

@@ -1,0 +1,70 @@
+// errors: a core Status becomes a Python exception, and Ctrl-C becomes a Cancel.
+// It must not know arrays, sessions or which call failed.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include "core/context.h"
+#include "core/status.h"
+
+namespace fastreg::python {
+
+namespace py = pybind11;
+
+// Sets the Python error and throws it. std::bad_alloc needs no help: pybind11 makes it a MemoryError.
+[[noreturn]] inline void raise(PyObject* type, const std::string& message) {
+    PyErr_SetString(type, message.c_str());
+    throw py::error_already_set();
+}
+
+// Needs the GIL. A cancelled call left its reason (KeyboardInterrupt, mostly) as the pending Python error.
+inline void raise_if_error(const Status& status) {
+    switch (status.code) {
+        case Code::ok: return;
+        case Code::invalid_argument: raise(PyExc_ValueError, status.message);
+        case Code::type_mismatch: raise(PyExc_TypeError, status.message);
+        case Code::out_of_memory: raise(PyExc_MemoryError, status.message);
+        case Code::runtime: raise(PyExc_RuntimeError, status.message);
+        case Code::cancelled:
+            if (PyErr_Occurred()) throw py::error_already_set();
+            raise(PyExc_KeyboardInterrupt, status.message);
+    }
+    raise(PyExc_SystemError, "unknown status: " + status.message);
+}
+
+// Python runs signal handlers on the main thread only; elsewhere a poll could only cost a wait for the GIL.
+inline bool on_main_thread() {
+    const auto threading = py::module_::import("threading");
+    return threading.attr("get_ident")().equal(threading.attr("main_thread")().attr("ident"));
+}
+
+// The core calls this without the GIL, on the thread that made the call.
+inline bool poll_signals(void*) {
+    const py::gil_scoped_acquire gil;
+    return PyErr_CheckSignals() != 0;
+}
+
+// compute(cancel), without the GIL. No Python object may be touched inside.
+template <class Compute>
+Status interruptible(Compute compute) {
+    Cancel cancel(on_main_thread() ? &poll_signals : nullptr, nullptr);
+    const py::gil_scoped_release nogil;
+    return compute(cancel);
+}
+
+template <class Compute>
+void run_interruptible(Compute compute) {
+    raise_if_error(interruptible(compute));
+}
+
+// The same for work too short to interrupt.
+template <class Compute>
+void run(Compute compute) {
+    Status status;
+    {
+        const py::gil_scoped_release nogil;
+        status = compute();
+    }
+    raise_if_error(status);
+}
+
+}  // namespace fastreg::python

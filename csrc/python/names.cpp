@@ -1,0 +1,101 @@
+// names: the tables behind names.h. A new name is one line here.
+// It must not know the dicts in which the words stand.
+#include "python/names.h"
+
+#include <utility>
+#include <vector>
+
+#include "python/errors.h"
+#include "python/values.h"
+
+namespace fastreg::python {
+namespace {
+
+template <class Enum>
+using Names = std::vector<std::pair<const char*, Enum>>;
+
+const Names<Activation> kActivations = {
+    {"linear", Activation::linear},
+    {"relu", Activation::relu},
+    {"leaky_relu", Activation::leaky_relu},
+    {"elu", Activation::elu},
+    {"selu", Activation::selu},
+    {"gelu", Activation::gelu},
+    {"gelu_tanh", Activation::gelu_tanh},
+    {"silu", Activation::silu},
+    {"tanh", Activation::tanh},
+    {"sigmoid", Activation::sigmoid},
+    {"softplus", Activation::softplus},
+    {"softmax", Activation::softmax},
+};
+const Names<Dtype> kDtypes = {
+    {"float32", Dtype::f32},
+    {"float64", Dtype::f64},
+};
+const Names<Initializer> kInitializers = {
+    {"uniform", Initializer::uniform},
+    {"normal", Initializer::normal},
+    {"truncated_normal", Initializer::truncated_normal},
+};
+const Names<Constraint> kConstraints = {
+    {"none", Constraint::none},
+    {"max_norm", Constraint::max_norm},
+    {"non_neg", Constraint::non_neg},
+    {"unit_norm", Constraint::unit_norm},
+};
+const Names<Loss> kLosses = {
+    {"mean_squared_error", Loss::mean_squared_error},
+    {"mean_absolute_error", Loss::mean_absolute_error},
+    {"huber", Loss::huber},
+    {"binary_crossentropy", Loss::binary_crossentropy},
+    {"categorical_crossentropy", Loss::categorical_crossentropy},
+    {"sparse_categorical_crossentropy", Loss::sparse_categorical_crossentropy},
+    {"hinge", Loss::hinge},
+    {"poisson", Loss::poisson},
+};
+const Names<Optimizer> kOptimizers = {
+    {"sgd", Optimizer::sgd},
+    {"adam", Optimizer::adam},
+    {"rmsprop", Optimizer::rmsprop},
+    {"adagrad", Optimizer::adagrad},
+};
+const Names<Metric> kMetrics = {
+    {"binary_accuracy", Metric::binary_accuracy},
+    {"categorical_accuracy", Metric::categorical_accuracy},
+    {"sparse_categorical_accuracy", Metric::sparse_categorical_accuracy},
+    {"loss", Metric::loss},
+    {"thresholds", Metric::thresholds},
+    {"r2", Metric::r2},
+};
+const Names<LayerKind> kLayerKinds = {
+    {"dense", LayerKind::dense},
+    {"activation", LayerKind::activation},
+    {"dropout", LayerKind::dropout},
+};
+
+template <class Enum>
+void read_name(const Names<Enum>& names, py::handle value, const std::string& name, Enum* out) {
+    const std::string text = to_string(value, name);
+    std::string known;
+    for (const auto& [word, meaning] : names) {
+        if (text == word) {
+            *out = meaning;
+            return;
+        }
+        known += (known.empty() ? "" : ", ") + std::string(word);
+    }
+    raise(PyExc_ValueError, name + " must be one of " + known + "; got '" + text + "'");
+}
+
+}  // namespace
+
+void read(py::handle value, const std::string& name, Activation* out) { read_name(kActivations, value, name, out); }
+void read(py::handle value, const std::string& name, Constraint* out) { read_name(kConstraints, value, name, out); }
+void read(py::handle value, const std::string& name, Dtype* out) { read_name(kDtypes, value, name, out); }
+void read(py::handle value, const std::string& name, Initializer* out) { read_name(kInitializers, value, name, out); }
+void read(py::handle value, const std::string& name, LayerKind* out) { read_name(kLayerKinds, value, name, out); }
+void read(py::handle value, const std::string& name, Loss* out) { read_name(kLosses, value, name, out); }
+void read(py::handle value, const std::string& name, Metric* out) { read_name(kMetrics, value, name, out); }
+void read(py::handle value, const std::string& name, Optimizer* out) { read_name(kOptimizers, value, name, out); }
+
+}  // namespace fastreg::python

@@ -1,0 +1,144 @@
+// parameters: a session's weights, optimizer slots and penalties, out as fresh arrays and in as checked ones.
+// It must not know what a slot or a penalty means.
+#include <pybind11/stl.h>
+
+#include "python/arrays.h"
+#include "python/session.h"
+#include "python/values.h"
+
+namespace fastreg::python {
+namespace {
+
+Shape shape_of(const ParameterInfo& info) {
+    return info.name == "bias" ? Shape{info.rows} : Shape{info.rows, info.cols};
+}
+
+py::tuple to_items(py::handle list, const std::string& name, int64_t count, const char* of_what) {
+    const py::tuple items = to_sequence(list, name);
+    if (static_cast<int64_t>(items.size()) != count) {
+        raise(PyExc_ValueError, name + " has " + std::to_string(items.size()) + " items; the session has " +
+                                    std::to_string(count) + " " + of_what);
+    }
+    return items;
+}
+
+// visit(i, item i) for each; the first error ends it.
+template <class Items, class Visit>
+Status each(Items& items, Visit visit) {
+    for (size_t i = 0; i < items.size(); ++i) FR_RETURN_IF_ERROR(visit(static_cast<int64_t>(i), items[i]));
+    return Status();
+}
+
+}  // namespace
+
+PySession::Values PySession::new_values() const {
+    Values values;
+    for (const ParameterInfo& info : core_->parameters()) {
+        py::array array = new_array(core_->dtype(), shape_of(info));
+        values.data.push_back(array.mutable_data());
+        values.arrays.append(array);
+    }
+    return values;
+}
+
+PySession::Values PySession::given_values(py::handle list, const std::string& name) const {
+    const std::vector<ParameterInfo>& parameters = core_->parameters();
+    ArrayGate gate(core_->dtype(), "the session");
+    Values values;
+    for (const py::handle item : to_items(list, name, static_cast<int64_t>(parameters.size()), "parameters")) {
+        const size_t i = values.data.size();
+        const std::string source =
+            ", that of the " + parameters[i].name + " of layer " + std::to_string(parameters[i].layer);
+        values.data.push_back(gate.numbers(item, item_name(name, i), shape_of(parameters[i]), source));
+        values.arrays.append(item);
+    }
+    return values;
+}
+
+py::list PySession::parameter_info() {
+    const Turn turn(busy_);
+    py::list list;
+    for (const ParameterInfo& info : core_->parameters()) {
+        list.append(py::make_tuple(info.name, py::tuple(py::cast(shape_of(info))), info.layer));
+    }
+    return list;
+}
+
+py::list PySession::get_weights() {
+    const Turn turn(busy_);
+    const Values values = new_values();
+    run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get_parameter(i, data); }); });
+    return values.arrays;
+}
+
+void PySession::set_weights(py::handle weights) {
+    const Turn turn(busy_);
+    const Values values = given_values(weights, "weights");
+    run([&] { return each(values.data, [&](int64_t i, const void* data) { return core_->set_parameter(i, data); }); });
+}
+
+py::list PySession::slot_names() {
+    const Turn turn(busy_);
+    py::list names;
+    for (int64_t slot = 0; slot < core_->n_slots(); ++slot) names.append(core_->slot_name(slot));
+    return names;
+}
+
+py::list PySession::get_slots() {
+    const Turn turn(busy_);
+    py::list slots;
+    for (int64_t slot = 0; slot < core_->n_slots(); ++slot) {
+        const Values values = new_values();
+        run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get_slot(slot, i, data); }); });
+        slots.append(values.arrays);
+    }
+    return slots;
+}
+
+void PySession::set_slots(py::handle slots) {
+    const Turn turn(busy_);
+    std::vector<Values> checked;
+    for (const py::handle slot : to_items(slots, "slots", core_->n_slots(), "slots")) {
+        checked.push_back(given_values(slot, item_name("slots", checked.size())));
+    }
+    for (size_t k = 0; k < checked.size(); ++k) {
+        const auto slot = static_cast<int64_t>(k);
+        run([&] {
+            return each(checked[k].data, [&](int64_t i, const void* data) { return core_->set_slot(slot, i, data); });
+        });
+    }
+}
+
+std::vector<double> PySession::penalties() {
+    const Turn turn(busy_);
+    std::vector<double> values(core_->parameters().size());
+    run([&] { return each(values, [&](int64_t i, double& value) { return core_->penalty(i, &value); }); });
+    return values;
+}
+
+std::vector<int64_t> PySession::count_zeros() {
+    const Turn turn(busy_);
+    std::vector<int64_t> counts(core_->parameters().size());
+    run([&] { return each(counts, [&](int64_t i, int64_t& count) { return core_->count_zeros(i, &count); }); });
+    return counts;
+}
+
+void PySession::set_penalty(py::handle parameter, py::handle l1, py::handle l2, py::handle proximal) {
+    const Turn turn(busy_);
+    const int64_t i = to_int64(parameter, "parameter");
+    const PenaltySpec penalty{to_double(l1, "l1"), to_double(l2, "l2"), to_bool(proximal, "proximal")};
+    run([&] { return core_->set_penalty(i, penalty); });
+}
+
+void PySession::set_position(py::handle step, py::handle epoch) {
+    const Turn turn(busy_);
+    core_->set_position(to_uint64(step, "step"), to_uint64(epoch, "epoch"));
+}
+
+void PySession::set_learning_rate(py::handle value) {
+    const Turn turn(busy_);
+    const double rate = to_double(value, "learning_rate");
+    run([&] { return core_->set_learning_rate(rate); });
+}
+
+}  // namespace fastreg::python

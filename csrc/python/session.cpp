@@ -1,0 +1,159 @@
+// session: how a session is made, compiled, trained and asked: in from Python, to the core without the GIL, and back.
+// It must not know the order of a training step or any formula: that is core/session.h and below.
+#include "python/session.h"
+
+#include <pybind11/stl.h>
+
+#include <utility>
+
+#include "python/arrays.h"
+#include "python/module.h"
+#include "python/names.h"
+#include "python/values.h"
+
+namespace fastreg::python {
+namespace {
+
+DataSet to_data(Dtype dtype, py::handle x, py::handle y, py::handle sample_weight) {
+    ArrayGate gate(dtype, "the session");
+    const Matrix x_view = gate.matrix({x, "x"}, Layout::contiguous);
+    const Matrix y_view = gate.matrix({y, "y"}, Layout::contiguous);
+    if (y_view.rows != x_view.rows) {
+        raise(PyExc_ValueError, "y has " + std::to_string(y_view.rows) + " rows; x has " + std::to_string(x_view.rows));
+    }
+    const void* weights = nullptr;
+    if (!sample_weight.is_none()) {
+        weights = gate.numbers(sample_weight, "sample_weight", {x_view.rows}, ", one for each row of x");
+    }
+    const auto keep = [](py::handle value) { return py::reinterpret_borrow<py::object>(value); };
+    return {keep(x), keep(y), keep(sample_weight),
+            DataView{x_view.data, y_view.data, weights, x_view.rows, x_view.cols, y_view.cols}};
+}
+
+py::dict to_dict(const Totals& totals) {
+    py::list metrics;
+    for (const std::vector<double>& sums : totals.metrics) {
+        metrics.append(py::array_t<double>(static_cast<py::ssize_t>(sums.size()), sums.data()));
+    }
+    py::dict dict;
+    dict["loss"] = totals.loss;
+    dict["data_loss"] = totals.data_loss;
+    dict["penalty"] = totals.penalty;
+    dict["rows"] = totals.rows;
+    dict["steps"] = totals.steps;
+    dict["finished"] = totals.finished;
+    dict["nonfinite"] = totals.nonfinite;
+    dict["metrics"] = metrics;
+    return dict;
+}
+
+}  // namespace
+
+PySession::PySession(py::handle layers, py::handle input_units, py::handle dtype, py::handle seed) {
+    ModelSpec spec;
+    spec.layers = to_layers(layers, "layers");
+    spec.input_units = to_size(input_units, "input_units");
+    read(dtype, "dtype", &spec.dtype);
+    spec.seed = to_uint64(seed, "seed");
+    run([&] { return Session::create(spec, &core_); });
+}
+
+void PySession::compile(py::handle loss, py::handle optimizer, py::handle metrics) {
+    const Turn turn(busy_);
+    const LossSpec loss_spec = to_loss(loss, "loss");
+    const OptimizerSpec optimizer_spec = to_optimizer(optimizer, "optimizer");
+    Metrics wanted = to_metrics(metrics, "metrics");
+    run([&] { return core_->compile(loss_spec, optimizer_spec, wanted.specs); });
+    metrics_ = std::move(wanted);
+}
+
+void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
+                            py::handle shuffle) {
+    const Turn turn(busy_);
+    DataSet data = to_data(core_->dtype(), x, y, sample_weight);
+    const int64_t size = to_size(batch_size, "batch_size");
+    const bool shuffled = to_bool(shuffle, "shuffle");
+    epoch_data_.reset();
+    run([&] { return core_->begin_epoch(data.view, size, shuffled); });
+    epoch_data_ = std::move(data);
+}
+
+// The epoch's arrays are let go when it has finished or failed; Ctrl-C leaves it where it can go on.
+py::dict PySession::run_steps(py::handle max_steps, py::handle stop_on_nonfinite) {
+    const Turn turn(busy_);
+    const int64_t steps = to_int64(max_steps, "max_steps");
+    const bool stop = to_bool(stop_on_nonfinite, "stop_on_nonfinite");
+    if (!epoch_data_) raise(PyExc_RuntimeError, "run_steps needs an epoch; call begin_epoch first");
+    Totals totals;
+    const Status status = interruptible([&](Cancel& cancel) { return core_->run_steps(cancel, steps, stop, &totals); });
+    const bool failed = !status.ok() && status.code != Code::cancelled;
+    if (totals.finished || failed) epoch_data_.reset();
+    raise_if_error(status);
+    return to_dict(totals);
+}
+
+py::dict PySession::train_batch(py::handle x, py::handle y, py::handle sample_weight) {
+    const Turn turn(busy_);
+    const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
+    Totals totals;
+    run_interruptible([&](Cancel& cancel) { return core_->train_batch(cancel, data.view, &totals); });
+    return to_dict(totals);
+}
+
+py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size) {
+    const Turn turn(busy_);
+    const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
+    const int64_t size = to_size(batch_size, "batch_size");
+    Totals totals;
+    run_interruptible([&](Cancel& cancel) { return core_->evaluate(cancel, data.view, size, &totals); });
+    return to_dict(totals);
+}
+
+void PySession::predict(py::handle x, py::handle out, py::handle batch_size) {
+    const Turn turn(busy_);
+    ArrayGate gate(core_->dtype(), "the session");
+    const Matrix x_view = gate.matrix({x, "x"}, Layout::contiguous);
+    void* out_numbers =
+        gate.numbers(out, "out", {x_view.rows, core_->output_units()}, ", (rows of x, output_units)", Access::write);
+    const int64_t size = to_size(batch_size, "batch_size");
+    DataView data;
+    data.x = x_view.data;
+    data.rows = x_view.rows;
+    data.x_cols = x_view.cols;
+    run_interruptible([&](Cancel& cancel) { return core_->predict(cancel, data, size, out_numbers); });
+}
+
+void bind_session(py::module_& module) {
+    using py::arg;
+    py::class_<PySession>(module, "Session", "A model being trained.")
+        .def(py::init<py::handle, py::handle, py::handle, py::handle>(), arg("layers"), arg("input_units"),
+             arg("dtype"), arg("seed"))
+        .def("compile", &PySession::compile, arg("loss"), arg("optimizer"), arg("metrics"),
+             "Set loss, optimizer and metrics; resets the optimizer's slots and the step.")
+        .def("begin_epoch", &PySession::begin_epoch, arg("x"), arg("y"), arg("sample_weight"), arg("batch_size"),
+             arg("shuffle"), "Start an epoch over x and y.")
+        .def("run_steps", &PySession::run_steps, arg("max_steps") = -1, arg("stop_on_nonfinite") = false,
+             "Run batches of the epoch; returns its totals so far.")
+        .def("train_batch", &PySession::train_batch, arg("x"), arg("y"), arg("sample_weight"), "One step on one batch.")
+        .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"), arg("batch_size"),
+             "Totals of loss and metrics, without training.")
+        .def("predict", &PySession::predict, arg("x"), arg("out"), arg("batch_size"), "Write the outputs for x to out.")
+        .def("parameter_info", &PySession::parameter_info, "(name, shape, layer) of every parameter.")
+        .def("get_weights", &PySession::get_weights, "Copies of all parameters.")
+        .def("set_weights", &PySession::set_weights, arg("weights"), "Replace all parameters.")
+        .def("slot_names", &PySession::slot_names, "The optimizer's slots.")
+        .def("get_slots", &PySession::get_slots, "Copies of the optimizer's state: [slot][parameter].")
+        .def("set_slots", &PySession::set_slots, arg("slots"), "Replace the optimizer's state.")
+        .def("penalties", &PySession::penalties, "The penalty value of every parameter.")
+        .def("count_zeros", &PySession::count_zeros, "How many values of every parameter are 0.")
+        .def("set_penalty", &PySession::set_penalty, arg("parameter"), arg("l1"), arg("l2"), arg("proximal"),
+             "Change the penalty of one parameter.")
+        .def("set_position", &PySession::set_position, arg("step"), arg("epoch"), "Resume counting from here.")
+        .def_property("learning_rate", PySession::getter(&Session::learning_rate), &PySession::set_learning_rate)
+        .def_property_readonly("step", PySession::getter(&Session::step))
+        .def_property_readonly("epoch", PySession::getter(&Session::epoch))
+        .def_property_readonly("seed", PySession::getter(&Session::seed))
+        .def_property_readonly("output_units", PySession::getter(&Session::output_units));
+}
+
+}  // namespace fastreg::python

@@ -1,0 +1,89 @@
+// session: the class Session of _core.pyi, whose methods are in session.cpp (training) and parameters.cpp (state).
+// It must not know the order of a training step or any formula: that is core/session.h and below.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/session.h"
+#include "python/errors.h"
+#include "python/specs.h"
+
+namespace fastreg::python {
+
+namespace py = pybind11;
+
+// One thread's turn with a session. Python threads meet here whenever the GIL is released.
+class Turn {
+public:
+    explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
+        if (busy_.exchange(true)) raise(PyExc_RuntimeError, "session is in use by another thread");
+    }
+    ~Turn() { busy_.store(false); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+private:
+    std::atomic<bool>& busy_;
+};
+
+// A data set: the core's view, and the arrays that it points into.
+struct DataSet {
+    py::object x, y, sample_weight;
+    DataView view;
+};
+
+// Arguments are Python objects, each converted and checked by its name.
+class PySession {
+public:
+    PySession(py::handle layers, py::handle input_units, py::handle dtype, py::handle seed);
+
+    void compile(py::handle loss, py::handle optimizer, py::handle metrics);
+    void begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size, py::handle shuffle);
+    py::dict run_steps(py::handle max_steps, py::handle stop_on_nonfinite);
+    py::dict train_batch(py::handle x, py::handle y, py::handle sample_weight);
+    py::dict evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size);
+    void predict(py::handle x, py::handle out, py::handle batch_size);
+
+    py::list parameter_info();
+    py::list get_weights();
+    void set_weights(py::handle weights);
+    py::list slot_names();
+    py::list get_slots();
+    void set_slots(py::handle slots);
+    std::vector<double> penalties();
+    std::vector<int64_t> count_zeros();
+    void set_penalty(py::handle parameter, py::handle l1, py::handle l2, py::handle proximal);
+    void set_position(py::handle step, py::handle epoch);
+    void set_learning_rate(py::handle value);
+
+    template <class Value>
+    static auto getter(Value (Session::*get)() const) {
+        return [get](PySession& self) {
+            const Turn turn(self.busy_);
+            return (self.core_.get()->*get)();
+        };
+    }
+
+private:
+    // An array for every parameter, and where its numbers are.
+    struct Values {
+        py::list arrays;
+        std::vector<void*> data;
+    };
+
+    Values new_values() const;
+    Values given_values(py::handle list, const std::string& name) const;
+
+    std::unique_ptr<Session> core_;
+    std::atomic<bool> busy_{false};
+    std::optional<DataSet> epoch_data_;  // alive while core_ may read it
+    Metrics metrics_;                    // core_ reads its thresholds
+};
+
+}  // namespace fastreg::python

@@ -1,0 +1,90 @@
+// Losses of one prediction y against one target t, as Keras 3 defines them: value and derivative in y.
+// Categorical losses, which need a whole row, are in cpu/loss.inl. It must not know batches or weights.
+#pragma once
+#include "rules/hd.h"
+#include "rules/mathfn.h"
+#include "rules/penalty.h"
+#include "rules/spec.h"
+
+namespace fastreg::rules {
+
+// Keras clips probabilities to [kEpsilon, 1 - kEpsilon] before a logarithm.
+constexpr double kEpsilon = 1e-7;
+
+template <class V>
+FR_RULE V clip_probability(V y) {
+    const V low = V::set(typename V::T(kEpsilon)), high = V::set(typename V::T(1) - typename V::T(kEpsilon));
+    return V::select(y < low, low, V::select(high < y, high, y));
+}
+
+// Parameters of a loss, in T: huber's delta; smoothing: t becomes t * keep_target + add_target.
+template <class V>
+struct LossScalars {
+    V delta, keep_target, add_target;
+};
+
+struct SquaredError {
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) { return (y - t) * (y - t); }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) { return V::set(2) * (y - t); }
+};
+
+struct AbsoluteError {  // derivative 0 at y = t
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) { return abs(y - t); }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) { return sign(y - t); }
+};
+
+struct Huber {  // e^2 / 2 for |e| <= delta, else delta |e| - delta^2 / 2 (Huber 1964)
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>& s) {
+        const V e = abs(y - t), half = V::set(typename V::T(0.5));
+        return V::select(e <= s.delta, half * e * e, s.delta * (e - half * s.delta));
+    }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>& s) {
+        const V e = y - t;
+        return V::select(abs(e) <= s.delta, e, s.delta * sign(e));
+    }
+};
+
+struct BinaryCrossentropy {  // of a probability; no gradient where it is clipped
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>& s) {
+        t = fma(t, s.keep_target, s.add_target);
+        const V p = clip_probability(y), one = V::set(1);
+        return V::set(0) - fma(t, log(p), (one - t) * log(one - p));
+    }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>& s) {
+        t = fma(t, s.keep_target, s.add_target);
+        const V p = clip_probability(y), one = V::set(1);
+        return V::select(p == y, (p - t) / (p * (one - p)), V::set(0));
+    }
+};
+
+struct BinaryCrossentropyLogits {  // max(z, 0) - z t + log(1 + e^-|z|); derivative sigmoid(z) - t
+    template <class V> static FR_RULE V value(V z, V t, const LossScalars<V>& s) {
+        t = fma(t, s.keep_target, s.add_target);
+        return softplus(z) - z * t;
+    }
+    template <class V> static FR_RULE V gradient(V z, V t, const LossScalars<V>& s) {
+        return sigmoid(z) - fma(t, s.keep_target, s.add_target);
+    }
+};
+
+struct Hinge {  // max(1 - t y, 0) for t in {-1, 1}; the caller maps {0, 1} targets by keep_target, add_target
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>& s) {
+        const V margin = V::set(1) - fma(t, s.keep_target, s.add_target) * y;
+        return V::select(margin <= V::set(0), V::set(0), margin);
+    }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>& s) {
+        t = fma(t, s.keep_target, s.add_target);
+        return V::select(V::set(1) - t * y <= V::set(0), V::set(0), V::set(0) - t);
+    }
+};
+
+struct Poisson {  // y - t log(y + kEpsilon)
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) {
+        return y - t * log(y + V::set(typename V::T(kEpsilon)));
+    }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) {
+        return V::set(1) - t / (y + V::set(typename V::T(kEpsilon)));
+    }
+};
+
+}  // namespace fastreg::rules

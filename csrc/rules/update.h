@@ -1,0 +1,147 @@
+// One optimizer step per weight, in Keras 3's formulas, with the penalty inside: the only proximal step of the project.
+// Order: gradient += penalty; clip; decoupled weight decay; step; soft threshold. It must not know arrays or threads.
+//
+// The threshold is l1 times the factor by which the optimizer multiplies a constant gradient, so that a rest point of the
+// iteration is a rest point of the objective (ProxGen: Yun, Lozano, Yang 2020): SGD lr/(1-momentum), Adam
+// lr/(sqrt(v_hat)+eps), RMSprop and Adagrad lr/sqrt(v+eps).
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "rules/hd.h"
+#include "rules/penalty.h"
+#include "rules/spec.h"
+
+namespace fastreg::rules {
+
+// Everything about a step that is the same for all weights of one parameter, worked out in double, then rounded to T.
+template <class T>
+struct StepScalars {
+    T l1, l1_sub, two_l2;              // penalty: threshold factor; subgradient factor; 2 l2. One of l1, l1_sub is 0
+    T clipvalue, clip_scale, decay;    // clip to [-clipvalue, clipvalue]; times clip_scale; 1 - lr * weight_decay
+    T lr, momentum, prox_lr;           // prox_lr: the factor of the threshold
+    T one_minus_beta_1, one_minus_beta_2, alpha, eps, v_hat_scale;  // alpha: adam's bias-corrected lr
+    T rho, one_minus_rho;
+};
+
+// b^t by squaring: the same bits on every machine, which pow() does not promise.
+FR_RULE double power(double b, int64_t t) {
+    double r = 1.0;
+    for (; t > 0; t >>= 1, b *= b)
+        if (t & 1) r *= b;
+    return r;
+}
+
+template <class T>
+FR_RULE void make_step(const OptimizerSpec& o, int64_t t, const PenaltySpec& p, double clip_scale, StepScalars<T>* s) {
+    const double c1 = 1.0 - power(o.beta_1, t), c2 = 1.0 - power(o.beta_2, t);
+    s->l1 = T(p.proximal ? p.l1 : 0.0);
+    s->l1_sub = T(p.proximal ? 0.0 : p.l1);
+    s->two_l2 = T(2.0 * p.l2);
+    s->clipvalue = T(o.clipvalue);
+    s->clip_scale = T(clip_scale);
+    s->decay = T(1.0 - o.learning_rate * o.weight_decay);
+    s->lr = T(o.learning_rate);
+    s->momentum = T(o.momentum);
+    s->prox_lr = T(o.learning_rate / (1.0 - o.momentum));
+    s->one_minus_beta_1 = T(1.0 - o.beta_1);
+    s->one_minus_beta_2 = T(1.0 - o.beta_2);
+    s->alpha = T(o.learning_rate * std::sqrt(c2) / c1);
+    s->eps = T(o.epsilon);
+    s->v_hat_scale = T(1.0 / std::sqrt(c2));
+    s->rho = T(o.rho);
+    s->one_minus_rho = T(1.0 - o.rho);
+}
+
+// The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight and, in *threshold, the factor of l1.
+// Slots are updated in place. kThreshold: whether the caller wants the threshold.
+template <bool Momentum, bool Nesterov>
+struct Sgd {  // v = momentum v - lr g; w += v, or momentum v - lr g (Nesterov)
+    static constexpr int kSlots = Momentum ? 1 : 0;
+    template <bool kThreshold, class V>
+    static FR_RULE V step(V w, V g, V& v, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
+        if (kThreshold) *threshold = V::set(c.prox_lr);
+        const V move = V::set(-c.lr) * g;
+        if (!Momentum) return w + move;
+        v = fma(V::set(c.momentum), v, move);
+        return Nesterov ? w + fma(V::set(c.momentum), v, move) : w + v;
+    }
+};
+
+template <bool AmsGrad>
+struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1); v += (g^2-v)(1-b2); w -= alpha m/(sqrt(v)+eps)
+    static constexpr int kSlots = AmsGrad ? 3 : 2;
+    template <bool kThreshold, class V>
+    static FR_RULE V step(V w, V g, V& m, V& v, V& v_max, const StepScalars<typename V::T>& c, V* threshold) {
+        m = fma(g - m, V::set(c.one_minus_beta_1), m);
+        v = fma(fma(g, g, V::set(0) - v), V::set(c.one_minus_beta_2), v);
+        if (AmsGrad) v_max = V::select(v_max < v, v, v_max);
+        const V root = sqrt(AmsGrad ? v_max : v);
+        if (kThreshold) *threshold = V::set(c.lr) / fma(root, V::set(c.v_hat_scale), V::set(c.eps));
+        return w - m * V::set(c.alpha) / (root + V::set(c.eps));
+    }
+};
+
+template <bool Momentum, bool Centered>
+struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps), the step optionally through a momentum
+    static constexpr int kSlots = 1 + int(Momentum) + int(Centered);
+    template <bool kThreshold, class V>
+    static FR_RULE V step(V w, V g, V& v, V& s1, V& s2, const StepScalars<typename V::T>& c, V* threshold) {
+        V& mean = Momentum ? s2 : s1;
+        v = fma(V::set(c.one_minus_rho) * g, g, V::set(c.rho) * v);
+        V below = v;
+        if (Centered) {
+            mean = fma(V::set(c.one_minus_rho), g, V::set(c.rho) * mean);
+            below = v - mean * mean;
+        }
+        const V root = sqrt(below + V::set(c.eps));
+        if (kThreshold) *threshold = V::set(c.prox_lr) / root;
+        const V move = V::set(c.lr) * g / root;
+        if (!Momentum) return w - move;
+        s1 = fma(V::set(c.momentum), s1, move);
+        return w - s1;
+    }
+};
+
+struct Adagrad {  // Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + eps)
+    static constexpr int kSlots = 1;
+    template <bool kThreshold, class V>
+    static FR_RULE V step(V w, V g, V& a, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
+        a = fma(g, g, a);
+        const V root = sqrt(a + V::set(c.eps));
+        if (kThreshold) *threshold = V::set(c.lr) / root;
+        return w - V::set(c.lr) * g / root;
+    }
+};
+
+// The gradient an optimizer sees, before clipping by norm: data + L2 + L1's subgradient (0 in proximal mode).
+template <class V>
+FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
+    return g + penalty_gradient(w, V::set(c.l1_sub), V::set(c.two_l2));
+}
+
+template <class O, bool Proximal, class V>
+FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typename V::T>& c, bool clip) {
+    g = full_gradient(w, g, c);
+    if (clip) {
+        g = g * V::set(c.clip_scale);
+        const V limit = V::set(c.clipvalue);
+        if (c.clipvalue > 0) g = V::select(limit < abs(g), with_sign(limit, g), g);
+    }
+    V factor = V::set(0);
+    const V moved = O::template step<Proximal>(w * V::set(c.decay), g, s0, s1, s2, c, &factor);
+    return Proximal ? soft_threshold(moved, factor * V::set(c.l1)) : moved;
+}
+
+// The number of slots an optimizer keeps per weight.
+inline int n_slots(const OptimizerSpec& o) {
+    switch (o.kind) {
+        case Optimizer::sgd: return o.momentum > 0 ? 1 : 0;
+        case Optimizer::adam: return o.amsgrad ? 3 : 2;
+        case Optimizer::rmsprop: return 1 + int(o.momentum > 0) + int(o.centered);
+        case Optimizer::adagrad: return 1;
+    }
+    return 0;
+}
+
+}  // namespace fastreg::rules

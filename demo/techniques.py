@@ -1,0 +1,124 @@
+"""The techniques compared, and one training run of the same network under one of them.
+It must not print or plot."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from fastreg.callbacks import Callback, EarlyStopping
+from fastreg.layers import Dense, Dropout, Input
+from fastreg.losses import ElasticNet, SparseCategoricalCrossentropy
+from numpy.typing import NDArray
+
+import fastreg
+from demo.digits import Digits
+from fastreg.regularizers import l1, l2
+
+SEED = 7
+EPOCHS = 300
+BATCH_SIZE = 32
+LEARNING_RATE = 1e-3
+PATIENCE = 15  # epochs without a better validation loss
+
+
+@dataclass(frozen=True)
+class Technique:
+    """What is switched on; a factor or rate of 0 and `patience` None mean "off"."""
+
+    name: str
+    l1: float = 0.0
+    l2: float = 0.0
+    alpha: float = 0.0
+    beta: float = 0.0
+    dropout: float = 0.0
+    patience: int | None = None
+
+
+TECHNIQUES = (
+    Technique("none"),
+    Technique("L1", l1=1e-3),
+    Technique("L2", l2=1e-3),
+    Technique("ElasticNet", alpha=5e-4, beta=5e-4),
+    Technique("dropout", dropout=0.5),
+    Technique("early stopping", patience=PATIENCE),
+    Technique("all together", alpha=2e-4, beta=2e-4, dropout=0.3, patience=PATIENCE),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run measured. Accuracies are shares in [0, 1]; `kernel` is the first layer's, (64, units)."""
+
+    technique: Technique
+    history: dict[str, list[float]]
+    train_accuracy: float
+    test_accuracy: float
+    zero_share: float
+    features_used: int
+    best_epoch: int | None  # counted from 1; None without early stopping
+    restored_val_loss: float  # of the final weights
+    stopped: str
+    seconds: float
+    kernel: NDArray[np.float32]
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history["loss"])
+
+
+def build(technique: Technique) -> fastreg.Sequential:
+    """64-128-64-10, the same initial weights for every technique, compiled."""
+    penalty = l1(technique.l1) if technique.l1 else l2(technique.l2) if technique.l2 else None
+    loss = SparseCategoricalCrossentropy()
+    model = fastreg.Sequential([Input((64,))], seed=SEED)
+    for units in (128, 64):
+        model.add(Dense(units, activation="relu", kernel_regularizer=penalty))
+        if technique.dropout:
+            model.add(Dropout(technique.dropout))
+    model.add(Dense(10, activation="softmax", kernel_regularizer=penalty))
+    model.compile(
+        optimizer=fastreg.Adam(LEARNING_RATE),
+        loss=ElasticNet(loss, technique.alpha, technique.beta) if technique.alpha else loss,
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def train(technique: Technique, digits: Digits, epochs: int) -> Result:
+    """Fit on the training rows, watch the validation rows, measure on the test rows once at the end."""
+    model = build(technique)
+    callbacks: list[Callback] = []
+    stopper = None
+    if technique.patience is not None:
+        stopper = EarlyStopping(monitor="val_loss", patience=technique.patience, restore_best_weights=True)
+        callbacks.append(stopper)
+
+    start = time.perf_counter()
+    history = model.fit(
+        digits.x_train,
+        digits.y_train,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        validation_data=(digits.x_val, digits.y_val),
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    seconds = time.perf_counter() - start
+
+    kernels = model.get_weights()[::2]
+    stopped_early = stopper is not None and len(history["loss"]) < epochs
+    return Result(
+        technique=technique,
+        history=history,
+        train_accuracy=model.evaluate(digits.x_train, digits.y_train, verbose=0)[1],
+        test_accuracy=model.evaluate(digits.x_test, digits.y_test, verbose=0)[1],
+        zero_share=sum(int((w == 0).sum()) for w in kernels) / sum(w.size for w in kernels),
+        features_used=int((kernels[0] != 0).any(axis=1).sum()),
+        best_epoch=stopper.best_epoch + 1 if stopper else None,
+        restored_val_loss=model.evaluate(digits.x_val, digits.y_val, verbose=0)[0],
+        stopped=f"no better val_loss for {technique.patience} epochs" if stopped_early else "all epochs run",
+        seconds=seconds,
+        kernel=kernels[0],
+    )

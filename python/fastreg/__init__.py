@@ -1,0 +1,50 @@
+"""fastreg: regularized dense networks, trained natively, with the words of Keras.
+
+This file only gathers names. It must stay fast to import: nothing beyond NumPy and the native module.
+"""
+
+from fastreg import (
+    _core,
+    activations,
+    callbacks,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    regularizers,
+    utils,
+)
+from fastreg.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    EarlyStoppingMonitor,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+from fastreg.config import get_num_threads, set_num_threads, show_config
+from fastreg.constraints import MaxNorm, NonNeg, UnitNorm
+from fastreg.layers import Activation, Dense, Dropout, Input
+from fastreg.losses import ElasticNet
+from fastreg.models import Sequential, load_model
+from fastreg.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastreg.regularizers import L1, L1L2, L2, l1, l1_l2, l2
+
+__version__ = _core.build_info()["version"]
+
+__all__ = [
+    "L1", "L1L2", "L2", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Dense", "Dropout",
+    "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "History", "Input", "LambdaCallback",
+    "LearningRateScheduler", "MaxNorm", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau", "Sequential",
+    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "callbacks", "constraints", "get_num_threads",
+    "initializers", "l1", "l1_l2", "l2", "layers", "load_model", "losses", "metrics", "models", "ops", "optimizers",
+    "regularizers", "set_num_threads", "show_config", "utils",
+]  # fmt: skip

@@ -1,0 +1,86 @@
+"""Checks of single arguments: numbers, flags, choices. Each returns the checked value or raises, naming the argument.
+
+It must not know models or arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def number(
+    value: Any,
+    name: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """A finite number within [low, high] as a float; `open_low` and `open_high` exclude the ends."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+        is_number, value = True, value.item()
+    if not is_number:
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
+    result = float(value)
+    below = result <= low if open_low else result < low
+    above = result >= high if open_high else result > high
+    if not math.isfinite(result) or below or above:
+        raise ValueError(
+            f"{name} must be a finite number{_interval(low, high, open_low, open_high)}, not {value!r}"
+        )
+    return result
+
+
+def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    if math.isinf(high):
+        return f" {'above' if open_low else 'of at least'} {low:g}"
+    return f" in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+
+
+def optional_number(value: Any, name: str, *, low: float = -math.inf, open_low: bool = False) -> float | None:
+    """None, or what `number` takes."""
+    return None if value is None else number(value, name, low=low, open_low=open_low)
+
+
+def integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
+    """An integer (Python's or NumPy's; no bool) within [low, high]."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, not bool: {value!r}")
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}: {value!r}") from None
+    if low is not None and result < low:
+        raise ValueError(f"{name} must be at least {low}, not {result}")
+    if high is not None and result > high:
+        raise ValueError(f"{name} must be at most {high}, not {result}")
+    return result
+
+
+def seed(value: Any, name: str = "seed") -> int | None:
+    """None, or an integer in [0, 2**64)."""
+    return None if value is None else integer(value, name, low=0, high=2**64 - 1)
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False (also 0, 1 and NumPy's)."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """One of `choices`."""
+    if isinstance(value, str) and value in choices:
+        return value
+    expected = ", ".join(repr(item) for item in choices)
+    raise ValueError(f"{name} must be one of {expected}, not {value!r}")

@@ -1,0 +1,64 @@
+"""Arrays on their way in: what a user passed becomes a C-contiguous array of numbers, or a clear error.
+
+It must not know models, losses or labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastreg import _core
+
+Array = NDArray[Any]  # float32 or float64
+
+DTYPES = ("float32", "float64")
+
+
+def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
+    """`value` as a C-contiguous array of `dtype`, copied only when needed.
+
+    `dtype` None keeps float32 and float64 and turns all other numbers into float64.
+    Raises TypeError for complex numbers, text, objects and ragged lists.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must hold real numbers, but its dtype is {array.dtype} (from {type(value).__name__})"
+        )
+    if dtype is None:
+        dtype = str(array.dtype) if str(array.dtype) in DTYPES else "float64"
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
+        return np.asarray(array, dtype=dtype, order="C")
+
+
+def flat(value: ArrayLike, name: str) -> Array:
+    """`numeric(value)` as one row of numbers."""
+    return numeric(value, name).reshape(-1)
+
+
+def check_finite(array: Array, name: str) -> None:
+    """Raise ValueError, naming the first bad place, if `array` holds NaN or an infinity."""
+    if _core.all_finite(array):
+        return
+    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    raise ValueError(
+        f"{name} holds NaN or infinite values as {array.dtype}; the first is {array[place]} at {list(place)}. "
+        "Clean them, or pass allow_nonfinite=True to fit"
+    )
+
+
+def matrix(value: ArrayLike, name: str, dtype: str) -> Array:
+    """`value` as (rows, features), both at least 1."""
+    array = numeric(value, name, dtype)
+    if array.ndim != 2:
+        hint = "; reshape one feature to (n, 1), one sample to (1, n)" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have the shape (n, features), not {array.shape}{hint}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}")
+    return array

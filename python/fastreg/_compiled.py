@@ -1,0 +1,118 @@
+"""Compiled: an optimizer, a loss and metrics, as given to `compile`; how a session gets them and what its totals mean.
+
+It must not know data, epochs or callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastreg import losses, metrics, optimizers
+from fastreg._configurable import describe
+from fastreg._core import Session
+from fastreg._layer import Layer
+from fastreg.layers import Dense
+from fastreg.regularizers import L1L2, Regularizer
+
+Logs = dict[str, float]
+
+
+class Compiled:
+    """The arguments of `compile`, resolved. `logs` gives the names and numbers of a session's totals."""
+
+    def __init__(self, optimizer: Any, loss: Any, unweighted: Any, weighted: Any) -> None:
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = None if loss is None else losses.get(loss)
+        reduction = "sum_over_batch_size" if self.loss is None else self.loss.reduction
+        if reduction != "sum_over_batch_size":
+            raise ValueError(f'training needs a loss with reduction="sum_over_batch_size", not {reduction!r}')
+        self._identifiers = (_listed(unweighted, "metrics"), _listed(weighted, "weighted_metrics"))
+        self._metrics: dict[str, metrics.Metric] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the metrics, as they are logged; known with the width of the output."""
+        return list(self._metrics)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of `compile`, as JSON can hold them."""
+        unweighted, weighted = ([describe(item) for item in group] for group in self._identifiers)
+        return {
+            "optimizer": describe(self.optimizer),
+            "loss": describe(self.loss),
+            "metrics": unweighted,
+            "weighted_metrics": weighted,
+        }
+
+    def check(self, layers: Sequence[Layer], output_units: int | None) -> None:
+        """Raise ValueError for penalties that conflict or metrics that do not fit the loss."""
+        for layer in layers:
+            if isinstance(layer, Dense):
+                self._kernel_penalty(layer)
+        if output_units is not None:
+            self._resolve(output_units)
+
+    def apply(self, session: Session, layers: Sequence[Layer]) -> None:
+        """Compile the session: its optimizer starts anew."""
+        self.check(layers, session.output_units)
+        if self.loss is None:
+            return
+        described = [metric.native() for metric in self._metrics.values()]
+        for position, description in enumerate(described):
+            description["weighted"] = position >= len(self._identifiers[0])
+        session.compile(self.loss.native(), self.optimizer.native(), described)
+        self.optimizer.iterations = 0
+        for position, (name, _, index) in enumerate(session.parameter_info()):
+            layer = layers[index]
+            if name == "kernel" and isinstance(layer, Dense):
+                session.set_penalty(position, **self._kernel_penalty(layer).native())
+
+    def logs(self, totals: dict[str, Any]) -> Logs:
+        """Keras's loss and metrics, and data_loss and penalty, of the rows that `totals` sums over."""
+        rows = totals["rows"]
+        logs = {"loss": totals["loss"] / rows}
+        for (name, metric), sums in zip(self._metrics.items(), totals["metrics"], strict=True):
+            logs[name] = float(metric.result_of(sums))
+        return {**logs, "data_loss": totals["data_loss"] / rows, "penalty": totals["penalty"] / rows}
+
+    def answer(self, logs: Logs, return_dict: bool) -> Any:
+        """What Keras's evaluate returns: the loss, [loss, metrics...] or the dict."""
+        if return_dict:
+            return logs
+        values = [logs[name] for name in ("loss", *self._metrics)]
+        return values if len(values) > 1 else values[0]
+
+    def _resolve(self, output_units: int) -> None:
+        sparse = self.loss is not None and self.loss.kind == "sparse_categorical_crossentropy"
+        found: dict[str, metrics.Metric] = {}
+        for identifier in (*self._identifiers[0], *self._identifiers[1]):
+            metric = metrics.resolve(identifier, output_units, sparse)
+            name, count = metric.name, 0
+            while name in found or name in ("loss", "data_loss", "penalty", "sparsity"):
+                count += 1
+                name = f"{metric.name}_{count}"
+            found[name] = metric
+        self._metrics = found
+
+    def _kernel_penalty(self, layer: Dense) -> Regularizer:
+        """The layer's own penalty plus that of `losses.ElasticNet`: the factors add."""
+        own = layer.kernel_regularizer or L1L2()
+        if not isinstance(self.loss, losses.ElasticNet):
+            return own
+        if own.l1 > 0 and self.loss.alpha > 0 and own.method != self.loss.method:
+            raise ValueError(
+                f"layer {layer.name!r} has an L1 penalty with method={own.method!r}, the loss ElasticNet one with "
+                f"method={self.loss.method!r}; give both the same method"
+            )
+        method = own.method if own.l1 > 0 else self.loss.method
+        return L1L2(own.l1 + self.loss.alpha, own.l2 + self.loss.beta, method)
+
+
+def _listed(value: Any, name: str) -> list[Any]:
+    """A list; a dict or a single metric is an error or a list of one."""
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        raise TypeError(f"{name} must be a list: a Sequential model has one output")
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,90 @@
+"""Configurable: objects described by the arguments of their constructor, and how they are found by name.
+
+It must not know which objects exist: every family of objects keeps its own table of names.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="Configurable")
+
+
+class Configurable:
+    """Base of everything that has `get_config` and `from_config`.
+
+    An argument `a` of the constructor must be kept as the attribute `a`, in a form that the constructor takes again.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as values that JSON can hold."""
+        return {name: describe(getattr(self, name)) for name in _argument_names(type(self))}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """The object that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in _argument_names(type(self)))
+        return f"{type(self).__name__}({arguments})"
+
+
+def _argument_names(cls: type) -> list[str]:
+    return list(inspect.signature(cls).parameters)
+
+
+def describe(value: Any) -> Any:
+    """`value` as JSON can hold it: objects become `{"class_name", "config"}`, functions their name."""
+    if isinstance(value, Configurable):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    if inspect.isfunction(value):
+        return value.__name__
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    return value
+
+
+def snake_case(name: str) -> str:
+    """Keras's name of a class: `EarlyStopping` is `early_stopping`, `L1L2` is `l1_l2`, `AUC` is `auc`."""
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def table_of(
+    classes: Iterable[Callable[..., T]], aliases: Mapping[str, Callable[..., T]]
+) -> dict[str, Callable[..., T]]:
+    """Names to classes: every class by its own name and in snake case, and the aliases."""
+    table = {name: cls for cls in classes for name in (cls.__name__, snake_case(cls.__name__))}
+    return {**table, **aliases}
+
+
+def find(identifier: Any, family: type[T], table: Mapping[str, Callable[..., T]], what: str) -> T:
+    """The object that `identifier` means: an object of the family, its name, its class or its description.
+
+    Raises ValueError for a name that is not in `table`, TypeError for anything else.
+    """
+    if isinstance(identifier, family):
+        return identifier
+    if isinstance(identifier, str):
+        return _named(identifier, table, what)()
+    if inspect.isclass(identifier) and issubclass(identifier, family):
+        return identifier()
+    if isinstance(identifier, Mapping) and "class_name" in identifier:
+        return _named(identifier["class_name"], table, what)(**identifier.get("config", {}))
+    raise TypeError(
+        f"{what} must be a name or an object of fastreg, not {type(identifier).__name__}: {identifier!r}"
+    )
+
+
+def _named(name: Any, table: Mapping[str, Callable[..., T]], what: str) -> Callable[..., T]:
+    if name in table:
+        return table[name]
+    if isinstance(name, str) and name.lower() in table:
+        return table[name.lower()]
+    known = ", ".join(sorted(key for key in table if key == key.lower()))
+    raise ValueError(f"unknown {what} {name!r}; known: {known}")

@@ -1,0 +1,207 @@
+"""The native module: a thin binding over libfastreg. Words and history live in the Python modules beside it.
+
+Conventions. X (batch, in), W (in, out), b (out,), Y (batch, out). Arrays are float32 or float64 and all arrays of one
+call have the same dtype (TypeError otherwise). Inputs may be strided where a function says so; outputs are never copied.
+Calls that compute release the GIL. Errors: ValueError, TypeError, MemoryError, RuntimeError, KeyboardInterrupt.
+"""
+
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]  # float32 or float64
+
+class BuildInfo(TypedDict):
+    version: str
+    compiler: str
+    isas_compiled: list[str]
+    isas_runnable: list[str]
+    isa: str
+    num_threads: int
+    cuda: str
+
+# ---- process-wide ------------------------------------------------------------------------------------------------
+def build_info() -> BuildInfo: ...
+def set_isa(name: str) -> None:
+    """Use the table `name` ("scalar", "avx2", "avx512", "neon") from now on; ValueError when this CPU cannot run it.
+    For tests; FASTREG_ISA does the same at import."""
+
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+
+# ---- the session -------------------------------------------------------------------------------------------------
+class Session:
+    """A model being trained. See csrc/core/session.h.
+
+    layers: one dict per layer. Missing keys take the defaults shown.
+      {"kind": "dense", "units": int, "activation": "linear", "alpha": 0.0, "use_bias": True,
+       "kernel_penalty": PENALTY, "bias_penalty": PENALTY, "activity_penalty": PENALTY,
+       "kernel_constraint": CONSTRAINT, "bias_constraint": CONSTRAINT}
+      {"kind": "activation", "activation": str, "alpha": 0.0, "activity_penalty": PENALTY}
+      {"kind": "dropout", "rate": float, "seed": int, "stream": int, "scale_at_inference": False}
+      PENALTY = {"l1": 0.0, "l2": 0.0, "proximal": True}
+      CONSTRAINT = {"kind": "none" | "max_norm" | "non_neg" | "unit_norm", "value": 0.0, "axis": 0 | 1 | -1}
+    activation: linear relu leaky_relu elu selu gelu gelu_tanh silu tanh sigmoid softplus softmax
+      (alpha: slope of leaky_relu, scale of elu).
+    """
+
+    def __init__(self, layers: list[dict[str, Any]], input_units: int, dtype: str, seed: int) -> None: ...
+    def compile(self, loss: dict[str, Any], optimizer: dict[str, Any], metrics: list[dict[str, Any]]) -> None:
+        """loss: {"kind": name, "from_logits": False, "label_smoothing": 0.0, "delta": 1.0}; names as rules/spec.h.
+        optimizer: {"kind": "sgd" | "adam" | "rmsprop" | "adagrad", plus any field of OptimizerSpec}.
+        metrics: {"kind": "binary_accuracy" | "categorical_accuracy" | "sparse_categorical_accuracy" | "loss" |
+        "thresholds" | "r2", "loss": LOSS dict, "threshold": 0.5, "thresholds": [ascending floats], "weighted": False}.
+        Resets the optimizer's slots and the step. Parameters stay."""
+
+    def begin_epoch(
+        self, x: Array, y: Array, sample_weight: Array | None, batch_size: int, shuffle: bool
+    ) -> None:
+        """x (rows, in), y (rows, k), sample_weight (rows,): C-contiguous, the session's dtype; kept alive until the
+        epoch has finished. For sparse_categorical_crossentropy y is (rows, 1) and holds class indices."""
+
+    def run_steps(self, max_steps: int = -1, stop_on_nonfinite: bool = False) -> dict[str, Any]:
+        """Run at most max_steps more batches of the epoch (-1: all). Totals so far:
+        {"loss", "data_loss", "penalty": sums over rows (divide by rows), "rows", "steps": int,
+        "finished", "nonfinite": bool, "metrics": list of float64 arrays, the accumulators of rules/spec.h}."""
+
+    def train_batch(self, x: Array, y: Array, sample_weight: Array | None) -> dict[str, Any]: ...
+    def evaluate(
+        self, x: Array, y: Array, sample_weight: Array | None, batch_size: int
+    ) -> dict[str, Any]: ...
+    def predict(self, x: Array, out: Array, batch_size: int) -> None:
+        """out (rows, output_units): written in place."""
+
+    def parameter_info(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """("kernel" or "bias", shape, layer index), in Keras's order."""
+
+    def get_weights(self) -> list[Array]: ...
+    def set_weights(self, weights: list[Array]) -> None:
+        """All or nothing: shapes are checked before anything is written."""
+
+    def slot_names(self) -> list[str]: ...
+    def get_slots(self) -> list[list[Array]]:
+        """[slot][parameter]."""
+
+    def set_slots(self, slots: list[list[Array]]) -> None: ...
+    def penalties(self) -> list[float]:
+        """The current penalty value of every parameter."""
+
+    def count_zeros(self) -> list[int]: ...
+    def set_penalty(self, parameter: int, l1: float, l2: float, proximal: bool) -> None: ...
+    def set_position(self, step: int, epoch: int) -> None: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def output_units(self) -> int: ...
+
+# ---- initial weights (philox4x32-10, T0) ---------------------------------------------------------------------------
+def initialize(
+    kind: Literal["uniform", "normal", "truncated_normal"],
+    shape: tuple[int, ...],
+    a: float,
+    b: float,
+    seed: int,
+    stream: int,
+    dtype: str,
+) -> Array:
+    """uniform in [a, b); normal and truncated_normal (redrawn beyond two standard deviations): mean a, stddev b."""
+
+def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which epoch `epoch` visits n rows when shuffled."""
+
+def philox(
+    seed: int, stream: int, step: int, first_block: int, n_blocks: int, rounds: Literal[7, 10]
+) -> NDArray[np.uint32]:
+    """(n_blocks, 4) raw philox4x32 words of counters (block lo, block hi, stream, step)."""
+
+def all_finite(x: Array) -> bool:
+    """x contiguous (C or F)."""
+
+# ---- kernels on arrays; fastreg.ops documents them -----------------------------------------------------------------
+# 1-D or 2-D inputs; "rows" layout: any array that is contiguous, or 2-D with contiguous rows, or 1-D with any stride.
+def dense_forward(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    activation: str,
+    alpha: float,
+    rate: float,
+    seed: int,
+    step: int,
+    stream: int,
+    out: Array,
+    z_out: Array | None,
+) -> None:
+    """out = dropout(activation(x @ w + b)); x and w may have any strides; out and z_out (x @ w + b) rows layout."""
+
+def dense_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    y: Array,
+    z: Array | None,
+    activation: str,
+    alpha: float,
+    rate: float,
+    seed: int,
+    step: int,
+    stream: int,
+    dx: Array | None,
+    dw: Array,
+    db: Array | None,
+) -> None:
+    """From dL/d out to dL/dx, dL/dw, dL/db. y is dense_forward's out (without dropout's effect undone);
+    z is required for every activation but linear, relu, tanh and sigmoid, and for the last two when rate > 0.
+    softmax cannot be fused: dense_forward and dense_backward refuse it."""
+
+def activation_forward(x: Array, activation: str, alpha: float, out: Array) -> None: ...
+def activation_backward(dy: Array, x: Array, activation: str, alpha: float, out: Array) -> None:
+    """x: what activation_forward was given."""
+
+def loss_forward(
+    y_true: Array,
+    y_pred: Array,
+    sample_weight: Array | None,
+    loss: dict[str, Any],
+    per_row: Array,
+    gradient: Array | None,
+) -> float:
+    """per_row (rows,): unweighted loss of each row. gradient: of the returned mean, w.r.t. y_pred. Returns
+    sum_i w_i per_row_i / rows. y_pred holds probabilities unless loss["from_logits"]."""
+
+def dropout(x: Array, rate: float, seed: int, step: int, stream: int, out: Array) -> None:
+    """Also its own backward: apply it to dy."""
+
+def dropout_mask(n: int, rate: float, seed: int, step: int, stream: int, packed: bool) -> NDArray[np.uint8]:
+    """n bytes of 0 or 1; or packed: (n + 7) // 8 bytes, bit i % 8 of byte i // 8."""
+
+def elastic_net(w: Array, l1: float, l2: float) -> float: ...
+def elastic_net_gradient(w: Array, l1: float, l2: float, out: Array) -> None: ...
+def prox(w: Array, l1: float, l2: float, step: float, out: Array) -> None:
+    """argmin_u (u - w)^2 / 2 + step * (l1 |u| + l2 u^2), elementwise."""
+
+def update(
+    optimizer: dict[str, Any],
+    w: Array,
+    g: Array,
+    slots: list[Array],
+    step: int,
+    l1: float,
+    l2: float,
+    proximal: bool,
+) -> float:
+    """One optimizer step in place on w and slots, step counting from 1; returns the penalty of w before it.
+    Slots by optimizer: sgd with momentum [velocity]; adam [m, v] or amsgrad [m, v, v_hat]; rmsprop [v] then
+    [momentum] if momentum > 0 then [mean_gradient] if centered; adagrad [accumulator]."""
+
+def math_function(name: str, x: Array, out: Array) -> None:
+    """out = name(x), elementwise: exp expm1 log log1p tanh sigmoid softplus norm_cdf. For tests; x, out contiguous."""

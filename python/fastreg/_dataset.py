@@ -1,0 +1,97 @@
+"""Dataset: checked arrays as fit and evaluate need them, and how fit splits off validation data.
+
+It must not know sessions or callbacks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastreg._arrays import Array, check_finite, matrix
+from fastreg._targets import class_weights, row_weights, targets
+from fastreg.losses import Loss
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """x (rows, features), y (rows, columns), sample_weight (rows,) or None: C-contiguous, of one dtype."""
+
+    x: Array
+    y: Array
+    sample_weight: Array | None
+
+    @property
+    def rows(self) -> int:
+        return int(self.x.shape[0])
+
+    def split(self, validation_split: float) -> tuple[Dataset, Dataset]:
+        """The first rows for training and the last, from floor(rows * (1 - split)), for validation."""
+        cut = math.floor(self.rows * (1.0 - validation_split))
+        if cut in (0, self.rows):
+            lacking = "training" if cut == 0 else "validation"
+            raise ValueError(
+                f"validation_split={validation_split:g} of {self.rows} rows leaves none for {lacking}"
+            )
+        return self._part(slice(cut)), self._part(slice(cut, None))
+
+    def _part(self, rows: slice) -> Dataset:
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Dataset(self.x[rows], self.y[rows], weight)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a model takes: its loss, the widths of its ends (input_units None: not known yet) and its dtype."""
+
+    loss: Loss
+    input_units: int | None
+    output_units: int
+    dtype: str
+    allow_nonfinite: bool = False
+
+    def dataset(self, x: ArrayLike, y: Any, sample_weight: Any, suffix: str = "") -> Dataset:
+        """The checked data; `suffix` follows the names in messages."""
+        if y is None:
+            raise ValueError(f"y{suffix} is missing")
+        x_array = inputs(x, self.input_units, self.dtype, f"x{suffix}", self.allow_nonfinite)
+        y_array = targets(y, self.loss, self.output_units, self.dtype, f"y{suffix}")
+        if len(y_array) != len(x_array):
+            raise ValueError(f"y{suffix} has {len(y_array)} rows; x has {len(x_array)}")
+        if not self.allow_nonfinite:
+            check_finite(y_array, f"y{suffix}")
+        weight = row_weights(sample_weight, len(x_array), self.dtype, f"sample_weight{suffix}")
+        return Dataset(x_array, y_array, weight)
+
+    def weigh_classes(self, data: Dataset, class_weight: Any) -> Dataset:
+        """`data` with its row weights multiplied by the weights of the rows' classes."""
+        if class_weight is None:
+            return data
+        weight = class_weights(class_weight, data.y, self.loss, self.output_units)
+        return replace(
+            data, sample_weight=weight if data.sample_weight is None else weight * data.sample_weight
+        )
+
+    def validation(self, validation_data: Any, input_units: int) -> Dataset:
+        """The checked data of `validation_data=(x, y)` or `(x, y, sample_weight)`."""
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            what = type(validation_data).__name__
+            raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), not {what}")
+        x, y, *rest = validation_data
+        same_width = replace(self, input_units=input_units)
+        return same_width.dataset(x, y, rest[0] if rest else None, " of validation_data")
+
+
+def inputs(
+    x: ArrayLike, input_units: int | None, dtype: str, name: str = "x", allow_nonfinite: bool = False
+) -> Array:
+    """`x` as (rows, features), of the width that layer 0 expects."""
+    array = matrix(x, name, dtype)
+    if input_units is not None and array.shape[1] != input_units:
+        raise ValueError(f"{name} has {array.shape[1]} columns; layer 0 expects {input_units}")
+    if not allow_nonfinite:
+        check_finite(array, name)
+    return array

@@ -1,0 +1,111 @@
+"""Layer: what all layers share, their weights above all, which live in the session of the model.
+
+It must not know the kinds of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastreg._arguments import integer
+from fastreg._arrays import Array, numeric
+from fastreg._configurable import Configurable
+from fastreg._core import Session
+
+
+def features(shape: Any, name: str) -> int:
+    """The number of features n of an input shape (n,)."""
+    if not isinstance(shape, (tuple, list)) or len(shape) != 1:
+        raise ValueError(f"{name} must be (features,), one axis without the batch, not {shape!r}")
+    return integer(shape[0], name, low=1)
+
+
+class Layer(Configurable):
+    """Base of the layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique within a model; by default the class's name and a number.
+    input_shape : (int,), optional
+        The number of features; only the first layer of a model needs it, and only to have weights before `fit`.
+    input_dim : int, optional
+        The same, as a number.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, not {name!r}")
+        if input_shape is not None and input_dim is not None:
+            raise ValueError("give input_shape or input_dim, not both")
+        self.name = name
+        self.input_dim = None if input_dim is None else integer(input_dim, "input_dim", low=1)
+        self.input_shape = None if input_shape is None else (features(input_shape, "input_shape"),)
+        self._owner: object | None = None  # the model this layer belongs to
+        self._session: Session | None = None
+        self._positions: list[int] = []  # of this layer's weights among the session's
+        self._carried: list[Array] | None = None  # weights on the way from one session to the next
+
+    @property
+    def input_units(self) -> int | None:
+        """The number of features, if this layer states it."""
+        return self.input_shape[0] if self.input_shape else self.input_dim
+
+    def output_units(self, input_units: int) -> int:
+        """The width of the output."""
+        return input_units
+
+    def native(self, index: int, seed: int) -> dict[str, Any]:
+        """Layer number `index` of a model with `seed`, as the native core takes it."""
+        raise NotImplementedError
+
+    def initial_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
+        """What the weights start with: those carried over from a model's last session, or new ones."""
+        carried, self._carried = self._carried, None
+        return self.new_weights(input_units, index, seed, dtype) if carried is None else carried
+
+    def new_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
+        """Freshly initialized weights."""
+        return []
+
+    def bind(self, session: Session, positions: list[int]) -> None:
+        """From now on the weights are the session's, at `positions`."""
+        self._session, self._positions = session, positions
+
+    def unbind(self) -> None:
+        """Keep the weights while the model makes another session."""
+        self._carried = self.get_weights() if self._session is not None else None
+        self._session, self._positions = None, []
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the layer's weights, `[kernel, bias]`; empty before the model has weights."""
+        if self._session is None:
+            return []
+        weights = self._session.get_weights()
+        return [weights[position] for position in self._positions]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
+        if self._session is None:
+            raise ValueError(f"layer {self.name!r} has no weights yet; build the model first")
+        if len(weights) != len(self._positions):
+            raise ValueError(
+                f"layer {self.name!r} has {len(self._positions)} weight arrays, not {len(weights)}"
+            )
+        everything = self._session.get_weights()
+        for position, value in zip(self._positions, weights, strict=True):
+            everything[position] = numeric(value, "weights", str(everything[position].dtype))
+        self._session.set_weights(everything)
+
+    def count_params(self) -> int:
+        """The number of weights."""
+        return sum(array.size for array in self.get_weights())

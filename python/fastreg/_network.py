@@ -1,0 +1,201 @@
+"""Network: a list of layers, and the native session that holds their weights, made when the input width is known.
+
+It must not know losses, optimizers or data: models.py adds training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastreg import _core, _seeds, layers
+from fastreg._arguments import choice, integer
+from fastreg._arguments import seed as check_seed
+from fastreg._arrays import DTYPES, Array, numeric
+from fastreg._layer import Layer
+from fastreg._summary import print_summary
+
+
+class Network:
+    """The part of `models.Sequential` that has to do with layers and weights."""
+
+    def __init__(self, name: str, seed: int | None, device: str, dtype: str) -> None:
+        checked = check_seed(seed)
+        self.device = _device(device)
+        self.dtype = choice(dtype, "dtype", DTYPES)
+        self.name = name
+        self.seed = _seeds.fresh() if checked is None else checked
+        self.layers: list[Layer] = []
+        self._input_units: int | None = None
+        self._session: _core.Session | None = None
+
+    # ---- layers ------------------------------------------------------------------------------------------------
+    def add(self, layer: Layer) -> None:
+        """Append a layer. A model that has weights keeps them; its optimizer starts anew.
+
+        Raises TypeError for what is no layer, ValueError for a layer of another model, a name that is taken or
+        a stated input width that does not fit.
+        """
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
+        if layer._owner is not None:
+            raise ValueError(
+                f"layer {layer.name!r} already belongs to a model; make another one for this place"
+            )
+        taken = {str(other.name) for other in self.layers}
+        if layer.name in taken:
+            raise ValueError(f"the model already has a layer named {layer.name!r}")
+        self._check_width(layer)
+        if self.layers and isinstance(layer, layers.InputLayer):
+            raise ValueError("Input must be the first layer")
+        if not self.layers and layer.input_units is not None:
+            self._set_input_units(layer.input_units)
+        if not isinstance(layer, layers.InputLayer):
+            self._release_session()
+            layer._owner = self
+            layer.name = layer.name or layers.default_name(layer, taken)
+            self.layers.append(layer)
+
+    def _check_width(self, layer: Layer) -> None:
+        before = self._output_units_or_none()
+        if layer.input_units is not None and before not in (None, layer.input_units):
+            raise ValueError(
+                f"layer {layer!r} expects {layer.input_units} inputs; what comes before it gives {before}"
+            )
+
+    def pop(self) -> Layer:
+        """Remove and return the last layer. The others keep their weights; the optimizer starts anew."""
+        if not self.layers:
+            raise ValueError("the model has no layers")
+        self._release_session()
+        layer = self.layers.pop()
+        layer._owner, layer._carried = None, None
+        return layer
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer named `name`, or number `index`."""
+        if (name is None) == (index is None):
+            raise ValueError("give name or index, one of them")
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(
+            f"no layer named {name!r}; there are {', '.join(str(layer.name) for layer in self.layers)}"
+        )
+
+    # ---- widths ------------------------------------------------------------------------------------------------
+    @property
+    def built(self) -> bool:
+        """Whether the input width is known, so that there are weights."""
+        return self._input_units is not None
+
+    @property
+    def input_shape(self) -> tuple[None, int]:
+        """(None, features)."""
+        return (None, self._require_input_units())
+
+    @property
+    def output_shape(self) -> tuple[None, int]:
+        """(None, units of the last layer)."""
+        return (None, self._output_units())
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of `input_shape`: (None, features) or (features,)."""
+        if input_shape is not None:
+            shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
+            if len(shape) not in (1, 2):
+                raise ValueError(f"input_shape must be (None, features) or (features,), not {input_shape!r}")
+            self._set_input_units(integer(shape[-1], "input_shape", low=1))
+        self._ready()
+
+    def _output_units_or_none(self) -> int | None:
+        """The width of the output; None while only the data can tell."""
+        units = self._input_units
+        for layer in self.layers:
+            units = layer.units if isinstance(layer, layers.Dense) else units
+        return units
+
+    def _output_units(self) -> int:
+        units = self._output_units_or_none()
+        return self._require_input_units() if units is None else units
+
+    def _require_input_units(self) -> int:
+        if self._input_units is None:
+            raise ValueError(
+                "the model has no weights yet: start it with Input(shape=(features,)), or call build((None, features)) "
+                "or fit first"
+            )
+        return self._input_units
+
+    def _set_input_units(self, units: int) -> None:
+        if self._input_units not in (None, units):
+            raise ValueError(f"the model takes {self._input_units} input features, not {units}")
+        self._input_units = units
+
+    # ---- weights -----------------------------------------------------------------------------------------------
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights: [kernel, bias, kernel, bias, ...]. Raises ValueError before there are any."""
+        return self._ready().get_weights()
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Replace all weights, in the order of `get_weights`; all or nothing. Optimizer state stays."""
+        session = self._ready()
+        session.set_weights([numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)])
+
+    def count_params(self) -> int:
+        """The number of weights."""
+        return sum(array.size for array in self.get_weights())
+
+    def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
+        """Print, per layer: output shape, parameters, current penalty and share of zeros in the kernel.
+
+        `print_fn` is called with each line; by default `print`.
+        """
+        width = None if line_length is None else integer(line_length, "line_length", low=60)
+        session = None if self._input_units is None else self._ready()
+        print_summary(self.name, self.layers, self._input_units, session, width, print_fn or print)
+
+    # ---- the session -------------------------------------------------------------------------------------------
+    def _ready(self) -> _core.Session:
+        """The session, made now if need be."""
+        if self._session is None:
+            self._session = self._new_session(self._require_input_units())
+        return self._session
+
+    def _new_session(self, input_units: int) -> _core.Session:
+        described = [layer.native(index, self.seed) for index, layer in enumerate(self.layers)]
+        session = _core.Session(described, input_units, self.dtype, self.seed)
+        self._prepare(session)
+        weights: list[Array] = []
+        units = input_units
+        for index, layer in enumerate(self.layers):
+            own = layer.initial_weights(units, index, self.seed, self.dtype)
+            layer.bind(session, list(range(len(weights), len(weights) + len(own))))
+            weights += own
+            units = layer.output_units(units)
+        session.set_weights(weights)
+        return session
+
+    def _prepare(self, session: _core.Session) -> None:
+        """What is to be done with a new session; models.py compiles it."""
+
+    def _release_session(self) -> None:
+        """Let the layers keep their weights until the next session."""
+        if self._session is not None:
+            for layer in self.layers:
+                layer.unbind()
+            self._session = None
+
+
+def _device(device: Any) -> str:
+    name = choice(device, "device", ("cpu", "cuda", "auto"))
+    if name == "cuda":
+        cuda = _core.build_info()["cuda"]
+        raise RuntimeError(
+            f'device="cuda" needs the CUDA plugin, which this build lacks (CUDA: {cuda}); use "cpu"'
+        )
+    return name

@@ -1,0 +1,107 @@
+"""Targets: whether y fits the loss and the model's output, and what class_weight makes of it.
+
+It must not know models or training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastreg._arguments import integer, number
+from fastreg._arrays import Array, numeric
+from fastreg.losses import Loss
+
+
+def targets(y: ArrayLike, loss: Loss, output_units: int, dtype: str, name: str) -> Array:
+    """`y` as (rows, columns), checked against the loss: (rows, output_units), or (rows, 1) for class indices.
+
+    Raises ValueError where Keras would train on nonsense: shapes that broadcast, labels out of range.
+    """
+    array = numeric(y, name, dtype)
+    if array.ndim == 1:
+        array = array.reshape(-1, 1)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have the shape (n,) or (n, outputs), not {array.shape}")
+    sparse = loss.kind == "sparse_categorical_crossentropy"
+    columns = 1 if sparse else output_units
+    if array.shape[1] != columns:
+        raise ValueError(
+            f"{name} has {array.shape[1]} columns; the loss {loss.kind} with {output_units} output units "
+            f"needs {columns}{_hint(loss, array.shape[1], output_units)}"
+        )
+    if loss.kind == "categorical_crossentropy" and output_units == 1:
+        raise ValueError(
+            "categorical_crossentropy needs at least 2 output units; for 1 use binary_crossentropy"
+        )
+    _check_values(array, loss, output_units, name)
+    return array
+
+
+def _hint(loss: Loss, columns: int, output_units: int) -> str:
+    if loss.kind == "categorical_crossentropy" and columns == 1:
+        return "; for class indices use sparse_categorical_crossentropy or utils.to_categorical"
+    if loss.kind == "sparse_categorical_crossentropy" and columns == output_units:
+        return "; for one-hot targets use categorical_crossentropy"
+    return ""
+
+
+def _check_values(y: Array, loss: Loss, output_units: int, name: str) -> None:
+    finite = y[np.isfinite(y)] if y.size else y  # NaN and infinity are check_finite's
+    if loss.kind == "sparse_categorical_crossentropy":
+        bad = finite[(finite != np.floor(finite)) | (finite < 0) | (finite >= output_units)]
+        expected = f"integer class indices in [0, {output_units})"
+    elif loss.kind in ("binary_crossentropy", "categorical_crossentropy"):
+        bad, expected = finite[(finite < 0) | (finite > 1)], "values in [0, 1]"
+    elif loss.kind == "hinge":
+        bad, expected = finite[(finite != -1) & (finite != 0) & (finite != 1)], "labels -1 and 1, or 0 and 1"
+    else:
+        return
+    if bad.size:
+        raise ValueError(f"{name} holds {bad[0]:g}; the loss {loss.kind} needs {expected}")
+
+
+def row_weights(weight: ArrayLike | None, rows: int, dtype: str, name: str) -> Array | None:
+    """`sample_weight` as (rows,): finite and at least 0."""
+    if weight is None:
+        return None
+    array = numeric(weight, name, dtype)
+    if array.shape not in ((rows,), (rows, 1)):
+        raise ValueError(f"{name} must have the shape ({rows},), one weight for each row, not {array.shape}")
+    if not np.all(np.isfinite(array)) or np.any(array < 0):
+        raise ValueError(f"{name} must hold finite values of at least 0")
+    return array.reshape(-1)
+
+
+def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) -> Array:
+    """The weight of each row's class, (rows,); a class that `class_weight` lacks counts 1.
+
+    Classes are: the index in y; for one output 0 and 1; for one-hot rows the column of the largest value.
+    """
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight must be a dict of class to weight, not {type(class_weight).__name__}")
+    n_classes = 2 if output_units == 1 else output_units
+    table = np.ones(n_classes, dtype=y.dtype)
+    for key, value in class_weight.items():
+        index = integer(key, "a key of class_weight")
+        if not 0 <= index < n_classes:
+            raise ValueError(
+                f"class_weight has the class {index}; the model has the classes 0 to {n_classes - 1}"
+            )
+        table[index] = number(value, f"class_weight[{index}]", low=0.0)
+    weights: Array = table[_classes(y, loss, n_classes)]
+    return weights
+
+
+def _classes(y: Array, loss: Loss, n_classes: int) -> Any:
+    if y.shape[1] > 1:
+        return y.argmax(axis=1)
+    labels = y[:, 0]
+    if loss.kind == "hinge":
+        labels = np.maximum(labels, 0)
+    if np.any(labels != np.floor(labels)) or np.any(labels < 0) or np.any(labels >= n_classes):
+        raise ValueError(f"class_weight needs y to hold classes 0 to {n_classes - 1}")
+    return labels.astype(np.int64)

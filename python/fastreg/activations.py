@@ -1,0 +1,125 @@
+"""Activation functions: their names, and the functions on arrays.
+
+They must not know a formula: the native core computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastreg import _core
+from fastreg._arrays import Array, numeric
+
+Activation = Callable[..., Array]
+
+
+def _apply(x: ArrayLike, kind: str, alpha: float = 0.0) -> Array:
+    values = numeric(x, "x")
+    rows = values.reshape(-1, values.shape[-1]) if values.ndim > 1 else values.reshape(1, -1)
+    out = np.empty_like(rows)
+    _core.activation_forward(rows, kind, alpha, out)
+    return out.reshape(values.shape)
+
+
+def linear(x: ArrayLike) -> Array:
+    """`x` itself."""
+    return _apply(x, "linear")
+
+
+def relu(x: ArrayLike) -> Array:
+    """`max(x, 0)`.
+
+    Examples
+    --------
+    >>> relu([-1.0, 2.0]).tolist()
+    [0.0, 2.0]
+    """
+    return _apply(x, "relu")
+
+
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
+    """`x` where `x >= 0`, else `negative_slope * x`."""
+    return _apply(x, "leaky_relu", negative_slope)
+
+
+def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
+    """`x` where `x > 0`, else `alpha * (exp(x) - 1)` (Clevert et al. 2016)."""
+    return _apply(x, "elu", alpha)
+
+
+def selu(x: ArrayLike) -> Array:
+    """Scaled `elu` that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return _apply(x, "selu")
+
+
+def gelu(x: ArrayLike, approximate: bool = False) -> Array:
+    """`x * P(N(0, 1) <= x)`; `approximate` takes the tanh form (Hendrycks and Gimpel 2016)."""
+    return _apply(x, "gelu_tanh" if approximate else "gelu")
+
+
+def silu(x: ArrayLike) -> Array:
+    """`x * sigmoid(x)` (swish)."""
+    return _apply(x, "silu")
+
+
+def tanh(x: ArrayLike) -> Array:
+    """Hyperbolic tangent."""
+    return _apply(x, "tanh")
+
+
+def sigmoid(x: ArrayLike) -> Array:
+    """`1 / (1 + exp(-x))`.
+
+    Examples
+    --------
+    >>> sigmoid([0.0]).tolist()
+    [0.5]
+    """
+    return _apply(x, "sigmoid")
+
+
+def softplus(x: ArrayLike) -> Array:
+    """`log(1 + exp(x))`."""
+    return _apply(x, "softplus")
+
+
+def softmax(x: ArrayLike) -> Array:
+    """`exp(x) / sum(exp(x))` along the last axis."""
+    return _apply(x, "softmax")
+
+
+swish = silu
+
+_FUNCTIONS = (linear, relu, leaky_relu, elu, selu, gelu, silu, tanh, sigmoid, softplus, softmax)
+_TABLE: dict[str, Activation] = {**{f.__name__: f for f in _FUNCTIONS}, "swish": silu}
+_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+
+
+def get(identifier: Any) -> Activation:
+    """The function that `identifier` means: None (linear), a name or one of the functions of this module.
+
+    Raises ValueError for an unknown name, TypeError for anything else.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, str):
+        if identifier.lower() not in _TABLE:
+            raise ValueError(f"unknown activation {identifier!r}; known: {', '.join(sorted(_TABLE))}")
+        return _TABLE[identifier.lower()]
+    if identifier in _FUNCTIONS:
+        return _TABLE[identifier.__name__]
+    raise TypeError(f"activation must be a name or a function of fastreg.activations, not {identifier!r}")
+
+
+def native(activation: Activation) -> dict[str, Any]:
+    """The activation as the native core takes it."""
+    return {"activation": activation.__name__, "alpha": default_alpha(activation.__name__)}
+
+
+def default_alpha(kind: str) -> float:
+    """The parameter of a native activation when none is given: the slope of leaky_relu, the scale of elu."""
+    return _ALPHA.get(kind, 0.0)

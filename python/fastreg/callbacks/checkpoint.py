@@ -1,0 +1,99 @@
+"""ModelCheckpoint: saves the model while it trains.
+
+It must not know how a file is written: that is saving.py.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from fastreg._arguments import flag, integer, optional_number
+from fastreg.callbacks.base import Callback, Logs
+from fastreg.callbacks.early_stopping import improves, monitored, resolve_mode
+
+
+class ModelCheckpoint(Callback):
+    """Saves the model, or its weights, every epoch or every so many batches.
+
+    Parameters
+    ----------
+    filepath : str or path
+        May hold fields: `"{epoch:02d}-{val_loss:.2f}.safetensors"`; epochs count from 1 here, `{batch}` too.
+    monitor : str, default "val_loss"
+        A key of the logs; used with `save_best_only`.
+    verbose : {0, 1}
+    save_best_only : bool, default False
+        Save only when `monitor` is better than ever before.
+    save_weights_only : bool, default False
+    mode : {"auto", "min", "max"}
+        As for `EarlyStopping`.
+    save_freq : "epoch" or int
+        With an integer, save after every so many batches, and training returns to Python after every batch.
+    initial_value_threshold : float, optional
+        What the first value must beat.
+
+    Raises
+    ------
+    ValueError
+        If an argument is wrong, or `filepath` has a field that the logs lack.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        self.filepath = os.fspath(filepath)
+        self.monitor = monitor
+        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self.save_best_only = flag(save_best_only, "save_best_only")
+        self.save_weights_only = flag(save_weights_only, "save_weights_only")
+        self.mode = resolve_mode(mode, monitor)
+        self._every = None if save_freq == "epoch" else integer(save_freq, "save_freq", low=1)
+        self.save_freq = save_freq
+        threshold = optional_number(initial_value_threshold, "initial_value_threshold")
+        worst = math.inf if self.mode == "min" else -math.inf
+        self.best = worst if threshold is None else threshold
+        self._epoch = 0
+        self._batches = 0
+        if self._every is not None:  # only then does training return to Python after every batch
+            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._every is None:
+            self._save({"epoch": epoch + 1, **(logs or {})})
+
+    def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self._batches == self._every:
+            self._batches = 0
+            self._save({"epoch": self._epoch + 1, "batch": batch + 1, **(logs or {})})
+
+    def _save(self, fields: Logs) -> None:
+        if self.save_best_only:
+            value = monitored(fields, self.monitor, "saving the best model")
+            if value is None or not improves(value, self.best, 0.0, self.mode):
+                return
+            self.best = value
+        try:
+            path = self.filepath.format(**fields)
+        except KeyError as error:
+            known = ", ".join(fields)
+            raise ValueError(f"filepath {self.filepath!r} has the field {error}; there are {known}") from None
+        if self.verbose:
+            print(f"Epoch {fields['epoch']}: saving model to {path}")
+        if self.save_weights_only:
+            self.model.save_weights(path, overwrite=True)
+        else:
+            self.model.save(path, overwrite=True)

@@ -1,0 +1,127 @@
+"""Callbacks that change the learning rate: on a plateau, or by a function of the epoch.
+
+They must not know optimizers beyond their learning_rate.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+
+from fastreg._arguments import integer, number
+from fastreg.callbacks.base import Callback, Logs
+from fastreg.callbacks.early_stopping import improves, monitored, resolve_mode
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiplies the learning rate by `factor` when `monitor` has not improved for `patience` epochs.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+    factor : float in (0, 1), default 0.1
+    patience : int, default 10
+    verbose : {0, 1}
+    mode : {"auto", "min", "max"}
+        As for `EarlyStopping`.
+    min_delta : float, default 1e-4
+        An improvement must exceed it.
+    cooldown : int, default 0
+        Epochs to wait after a reduction before waiting for improvements again.
+    min_lr : float, default 0
+        The learning rate is never set below.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is not in (0, 1), or another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        self.monitor = monitor
+        self.factor = number(factor, "factor", low=0.0, high=1.0, open_low=True, open_high=True)
+        self.patience = integer(patience, "patience", low=0)
+        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self.mode = resolve_mode(mode, monitor)
+        self.min_delta = number(min_delta, "min_delta", low=0.0)
+        self.cooldown = integer(cooldown, "cooldown", low=0)
+        self.min_lr = number(min_lr, "min_lr", low=0.0)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best = math.inf if self.mode == "min" else -math.inf
+        self.wait = 0
+        self.cooldown_counter = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._reset()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = {} if logs is None else logs
+        logs["learning_rate"] = self.model.optimizer.learning_rate
+        value = monitored(logs, self.monitor, "reducing the learning rate")
+        if value is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if improves(value, self.best, self.min_delta, self.mode):
+            self.best, self.wait = value, 0
+        elif self.cooldown_counter == 0:
+            self.wait += 1
+            if self.wait >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch: int) -> None:
+        rate = self.model.optimizer.learning_rate
+        if rate <= self.min_lr:
+            return
+        self.model.optimizer.learning_rate = max(rate * self.factor, self.min_lr)
+        self.cooldown_counter, self.wait = self.cooldown, 0
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: reducing learning rate to {self.model.optimizer.learning_rate:g}.")
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the start of every epoch: `schedule(epoch)` or `schedule(epoch, learning_rate)`.
+
+    Raises TypeError if `schedule` is not a function or returns no number.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function, not {type(schedule).__name__}")
+        self.schedule = schedule
+        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self._takes_rate = _takes_two(schedule)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        optimizer = self.model.optimizer
+        rate = self.schedule(epoch, optimizer.learning_rate) if self._takes_rate else self.schedule(epoch)
+        optimizer.learning_rate = number(rate, "the result of schedule", low=0.0)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: setting learning rate to {optimizer.learning_rate:g}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+def _takes_two(schedule: Callable[..., float]) -> bool:
+    """Whether `schedule` can be called with an epoch and a learning rate."""
+    try:
+        inspect.signature(schedule).bind(0, 0.0)
+    except TypeError:
+        return False
+    return True

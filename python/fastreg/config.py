@@ -1,0 +1,52 @@
+"""What this build of fastreg is and what it runs on.
+
+It must not know models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastreg import _core
+from fastreg._arguments import choice, integer
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print version, compiler, instruction sets (compiled, runnable, in use), threads and CUDA.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        "dicts" returns a dict instead of printing.
+
+    Examples
+    --------
+    >>> config = show_config(mode="dicts")
+    >>> config["isa"] in config["isas_runnable"]
+    True
+    """
+    info = _core.build_info()
+    if choice(mode, "mode", ("stdout", "dicts")) == "dicts":
+        return dict(info)
+    lines = {
+        "fastreg": info["version"],
+        "compiler": info["compiler"],
+        "ISAs compiled": ", ".join(info["isas_compiled"]),
+        "ISAs runnable": ", ".join(info["isas_runnable"]),
+        "ISA in use": info["isa"],
+        "threads": info["num_threads"],
+        "CUDA": info["cuda"],
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<15}{value}")
+    return None
+
+
+def get_num_threads() -> int:
+    """The number of threads that computations may use."""
+    return _core.get_num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most `n` threads, at least 1. Results do not depend on it, bit for bit."""
+    _core.set_num_threads(integer(n, "n", low=1))

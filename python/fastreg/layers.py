@@ -1,0 +1,264 @@
+"""Layers: what a network is made of, described in Keras's words.
+
+A layer must not know how it is computed or trained: the model's session holds its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastreg import activations, constraints, initializers, regularizers
+from fastreg._arguments import choice, flag, integer, number
+from fastreg._arguments import seed as check_seed
+from fastreg._arrays import Array
+from fastreg._configurable import find, snake_case
+from fastreg._layer import Layer, features
+
+_BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
+
+
+class InputLayer(Layer):
+    """The shape of a model's input, without the batch: `Input(shape=(30,))`. It is no layer of `model.layers`.
+
+    Raises ValueError unless `shape` is `(features,)`.
+    """
+
+    def __init__(self, shape: Sequence[int], name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.shape = (features(shape, "shape"),)
+        self.input_shape = self.shape
+
+
+Input = InputLayer
+
+
+class Dense(Layer):
+    """A fully connected layer: `activation(x @ kernel + bias)`, x (batch, in), kernel (in, units), bias (units,).
+
+    Parameters
+    ----------
+    units : int
+        Width of the output, at least 1.
+    activation : str or function of `fastreg.activations`, optional
+        None is linear.
+    use_bias : bool, default True
+    kernel_initializer, bias_initializer : str or Initializer
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, added to the loss.
+    activity_regularizer : str or Regularizer, optional
+        Penalty on the layer's output, divided by the batch size; always a subgradient.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        Applied after every update.
+    name, input_shape, input_dim
+        See `Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; the message names it.
+
+    Examples
+    --------
+    >>> layer = Dense(64, activation="relu", kernel_regularizer="l1")
+    >>> layer.kernel_regularizer
+    L1(l1=0.01, method='proximal')
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
+        self.units = integer(units, "units", low=1)
+        self.activation = activations.get(activation)
+        self.use_bias = flag(use_bias, "use_bias")
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        if getattr(self.bias_constraint, "axis", 0) == 1:
+            raise ValueError("bias_constraint must have axis 0: a bias has no other")
+
+    def output_units(self, input_units: int) -> int:
+        return self.units
+
+    def native(self, index: int, seed: int) -> dict[str, Any]:
+        parts = {
+            "kernel_penalty": self.kernel_regularizer,
+            "bias_penalty": self.bias_regularizer,
+            "activity_penalty": self.activity_regularizer,
+            "kernel_constraint": self.kernel_constraint,
+            "bias_constraint": self.bias_constraint,
+        }
+        described = {key: part.native() for key, part in parts.items() if part is not None}
+        word = activations.native(self.activation)
+        return {"kind": "dense", "units": self.units, "use_bias": self.use_bias, **word, **described}
+
+    def new_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
+        kernel = self.kernel_initializer.values((input_units, self.units), dtype, seed, index)
+        if not self.use_bias:
+            return [kernel]
+        return [kernel, self.bias_initializer.values((self.units,), dtype, seed, _BIAS_STREAM + index)]
+
+    @property
+    def kernel(self) -> Array:
+        """A copy of the kernel (in, units)."""
+        return self._weight(0)
+
+    @property
+    def bias(self) -> Array | None:
+        """A copy of the bias (units,), or None without one."""
+        return self._weight(1) if self.use_bias else None
+
+    def _weight(self, index: int) -> Array:
+        weights = self.get_weights()
+        if not weights:
+            raise ValueError(f"layer {self.name!r} has no weights yet; build the model first")
+        return weights[index]
+
+
+class Dropout(Layer):
+    """Sets each input to 0 with probability `rate` in training (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    rate : float in [0, 1]
+        1 gives zeros, 0 does nothing.
+    seed : int in [0, 2**64), optional
+        By default the model's seed. Masks are a function of (seed, index of the layer, step).
+    scale_at : {"train", "inference"}
+        "train" (inverted dropout, as in Keras) divides what is kept by the share kept, and does nothing at
+        inference. "inference" is the classic form: nothing is scaled in training, outputs are multiplied
+        by `1 - rate` at inference.
+
+    Examples
+    --------
+    >>> Dropout(0.5).rate
+    0.5
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        scale_at: str = "train",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
+        self.rate = number(rate, "rate", low=0.0, high=1.0)
+        self.seed = check_seed(seed)
+        self.scale_at = choice(scale_at, "scale_at", ("train", "inference"))
+
+    def native(self, index: int, seed: int) -> dict[str, Any]:
+        return {
+            "kind": "dropout",
+            "rate": self.rate,
+            "seed": seed if self.seed is None else self.seed,
+            "stream": index,
+            "scale_at_inference": self.scale_at == "inference",
+        }
+
+
+class _Elementwise(Layer):
+    """A layer that applies an activation."""
+
+    activity_regularizer: regularizers.Regularizer | None = None
+
+    def _word(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def native(self, index: int, seed: int) -> dict[str, Any]:
+        penalty = self.activity_regularizer
+        described = {} if penalty is None else {"activity_penalty": penalty.native()}
+        return {"kind": "activation", **self._word(), **described}
+
+
+class Activation(_Elementwise):
+    """Applies an activation: `Activation("relu")`.
+
+    Parameters
+    ----------
+    activation : str or function of `fastreg.activations`
+    activity_regularizer : str or Regularizer, optional
+        Penalty on the output, divided by the batch size.
+    name, input_shape, input_dim
+        See `Layer`.
+    """
+
+    def __init__(
+        self,
+        activation: Any,
+        *,
+        activity_regularizer: Any = None,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
+        self.activation = activations.get(activation)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def _word(self) -> dict[str, Any]:
+        return activations.native(self.activation)
+
+
+class LeakyReLU(_Elementwise):
+    """`x` where `x >= 0`, else `negative_slope * x`; `negative_slope` is at least 0, default 0.3."""
+
+    def __init__(self, negative_slope: float = 0.3, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.negative_slope = number(negative_slope, "negative_slope", low=0.0)
+
+    def _word(self) -> dict[str, Any]:
+        return {"activation": "leaky_relu", "alpha": self.negative_slope}
+
+
+class ELU(_Elementwise):
+    """`x` where `x > 0`, else `alpha * (exp(x) - 1)`; `alpha` defaults to 1 (Clevert et al. 2016)."""
+
+    def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.alpha = number(alpha, "alpha", low=0.0)
+
+    def _word(self) -> dict[str, Any]:
+        return {"activation": "elu", "alpha": self.alpha}
+
+
+_TABLE: dict[str, type[Layer]] = {
+    cls.__name__: cls for cls in (InputLayer, Dense, Dropout, Activation, LeakyReLU, ELU)
+}
+
+
+def from_description(description: Any) -> Layer:
+    """The layer that `{"class_name", "config"}` describes."""
+    return find(description, Layer, _TABLE, "layer")
+
+
+def default_name(layer: Layer, taken: set[str]) -> str:
+    """A name for `layer` that is not in `taken`: dense, dense_1, dense_2 ..."""
+    base = "input" if isinstance(layer, InputLayer) else snake_case(type(layer).__name__)
+    name, number_used = base, 0
+    while name in taken:
+        number_used += 1
+        name = f"{base}_{number_used}"
+    return name

@@ -1,0 +1,317 @@
+"""Losses: their words and settings, and how `ElasticNet` adds a penalty over every kernel.
+
+They must not know a formula: the native core computes every loss.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastreg import _core
+from fastreg._arguments import choice, flag, number
+from fastreg._arrays import Array, numeric
+from fastreg._configurable import Configurable, find, snake_case, table_of
+from fastreg.regularizers import METHODS
+
+REDUCTIONS = ("sum_over_batch_size", "sum", "none")
+
+
+class Loss(Configurable):
+    """Base of the losses.
+
+    Calling a loss with `y_true` and `y_pred` (rows, outputs) gives the mean over rows of
+    `sample_weight * loss`; with `reduction="sum"` the sum, with `reduction="none"` one value per row.
+    Training always uses the mean over the batch.
+    """
+
+    name: str
+    reduction: str
+    from_logits = False
+    label_smoothing = 0.0
+    delta = 1.0
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        self.reduction = choice("none" if reduction is None else reduction, "reduction", REDUCTIONS)
+        self.name = snake_case(type(self).__name__) if name is None else name
+
+    @property
+    def kind(self) -> str:
+        """The native core's name of the loss."""
+        return snake_case(type(self).__name__)
+
+    def native(self) -> dict[str, Any]:
+        """The loss as the native core takes it."""
+        return {
+            "kind": self.kind,
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+            "delta": self.delta,
+        }
+
+    def per_row(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+        """The unweighted loss of each row, (rows,)."""
+        target, prediction = _pair(y_true, y_pred, self)
+        values = np.empty(prediction.shape[0], dtype=prediction.dtype)
+        _core.loss_forward(target, prediction, None, self.native(), values, None)
+        return values
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        target, prediction = _pair(y_true, y_pred, self)
+        weight = None
+        if sample_weight is not None:
+            weight = numeric(sample_weight, "sample_weight", str(prediction.dtype)).reshape(-1)
+        values = np.empty(prediction.shape[0], dtype=prediction.dtype)
+        mean = _core.loss_forward(target, prediction, weight, self.native(), values, None)
+        if self.reduction == "none":
+            return values if weight is None else values * weight
+        return mean * prediction.shape[0] if self.reduction == "sum" else mean
+
+
+def _pair(y_true: ArrayLike, y_pred: ArrayLike, loss: Loss) -> tuple[Array, Array]:
+    """Targets and predictions as (rows, columns) of one dtype; a vector is one output per row."""
+    prediction = numeric(y_pred, "y_pred")
+    target = numeric(y_true, "y_true", str(prediction.dtype))
+    if prediction.ndim == 1:
+        prediction = prediction.reshape(-1, 1)
+    if target.ndim == 1:
+        target = target.reshape(-1, 1)
+    expected = prediction.shape
+    if loss.kind == "sparse_categorical_crossentropy":
+        expected = (prediction.shape[0], 1)
+    if prediction.ndim != 2 or target.shape != expected:
+        raise ValueError(
+            f"y_true has the shape {target.shape}; {loss.name} of y_pred {prediction.shape} needs {expected}"
+        )
+    return target, prediction
+
+
+class MeanSquaredError(Loss):
+    """`mean((y_true - y_pred)**2)` over the outputs of a row.
+
+    Examples
+    --------
+    >>> float(MeanSquaredError()([[1.0, 2.0]], [[0.0, 0.0]]))
+    2.5
+    """
+
+
+class MeanAbsoluteError(Loss):
+    """`mean(|y_true - y_pred|)` over the outputs of a row.
+
+    Examples
+    --------
+    >>> float(MeanAbsoluteError()([[1.0, 2.0]], [[0.0, 0.0]]))
+    1.5
+    """
+
+
+class Huber(Loss):
+    """Squared (halved) up to `delta`, linear beyond: less moved by outliers (Huber 1964). `delta` is above 0."""
+
+    def __init__(
+        self, delta: float = 1.0, reduction: str = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
+        self.delta = number(delta, "delta", low=0.0, open_low=True)
+
+
+class Poisson(Loss):
+    """`mean(y_pred - y_true * log(y_pred + 1e-7))` over the outputs of a row."""
+
+
+class Hinge(Loss):
+    """`mean(max(1 - y_true * y_pred, 0))` over the outputs of a row; labels are -1 and 1, or 0 and 1."""
+
+
+class _Crossentropy(Loss):
+    """A cross-entropy of probabilities, or of logits (values before sigmoid or softmax)."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.from_logits = flag(from_logits, "from_logits")
+        self.label_smoothing = number(label_smoothing, "label_smoothing", low=0.0, high=1.0)
+
+
+class BinaryCrossentropy(_Crossentropy):
+    """Cross-entropy of independent yes/no outputs: `y_true` and `y_pred` (rows, outputs) in [0, 1].
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether `y_pred` holds logits instead of probabilities.
+    label_smoothing : float in [0, 1]
+        Labels become `y * (1 - s) + s / 2`.
+    """
+
+
+class CategoricalCrossentropy(_Crossentropy):
+    """Cross-entropy of one of several classes: `y_true` (rows, classes) one-hot or probabilities.
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether `y_pred` holds logits instead of probabilities.
+    label_smoothing : float in [0, 1]
+        Labels become `y * (1 - s) + s / classes`.
+    """
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """Cross-entropy of one of several classes: `y_true` (rows,) or (rows, 1) holds class indices 0, 1, ...
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether `y_pred` holds logits instead of probabilities.
+    """
+
+    def __init__(
+        self, from_logits: bool = False, reduction: str = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
+        self.from_logits = flag(from_logits, "from_logits")
+
+
+class ElasticNet(Loss):
+    """A loss plus `alpha * sum|w| + beta * sum(w**2)` over every kernel of the model (Zou and Hastie 2005).
+
+    Biases carry no penalty. The layers' own regularizers stay: factors add.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        The data loss. Calling the object on arrays gives this part alone; there are no weights to penalize.
+    alpha, beta : float
+        Factors of the L1 and the L2 penalty, at least 0.
+    method : {"proximal", "subgradient"}
+        How the L1 part is applied; see `regularizers.L1`. A layer whose own L1 uses the other method is an error.
+
+    Examples
+    --------
+    >>> loss = ElasticNet("mean_squared_error", alpha=1e-3, beta=1e-3)
+    >>> loss.name
+    'elastic_net'
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        alpha: float = 0.0,
+        beta: float = 0.0,
+        method: str = "proximal",
+        name: str | None = None,
+    ) -> None:
+        self.loss = get(loss)
+        if isinstance(self.loss, ElasticNet):
+            raise ValueError("loss must be a data loss, not another ElasticNet; add the factors instead")
+        super().__init__(self.loss.reduction, name)
+        self.alpha = number(alpha, "alpha", low=0.0)
+        self.beta = number(beta, "beta", low=0.0)
+        self.method = choice(method, "method", METHODS)
+        self.from_logits = self.loss.from_logits
+        self.label_smoothing = self.loss.label_smoothing
+        self.delta = self.loss.delta
+
+    @property
+    def kind(self) -> str:
+        return self.loss.kind
+
+
+def _row_values(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """One value per row; a vector is one row, as in Keras."""
+    target, prediction = np.asarray(y_true), np.asarray(y_pred)
+    if prediction.ndim > 1:
+        return loss.per_row(target, prediction)
+    return loss.per_row(target.reshape(1, -1), prediction.reshape(1, -1)).reshape(())
+
+
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """The function form of `MeanSquaredError`: one value per row, as in Keras."""
+    return _row_values(MeanSquaredError(), y_true, y_pred)
+
+
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """The function form of `MeanAbsoluteError`: one value per row."""
+    return _row_values(MeanAbsoluteError(), y_true, y_pred)
+
+
+def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Array:
+    """The function form of `Huber`: one value per row."""
+    return _row_values(Huber(delta), y_true, y_pred)
+
+
+def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """The function form of `Poisson`: one value per row."""
+    return _row_values(Poisson(), y_true, y_pred)
+
+
+def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """The function form of `Hinge`: one value per row."""
+    return _row_values(Hinge(), y_true, y_pred)
+
+
+def binary_crossentropy(
+    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Array:
+    """The function form of `BinaryCrossentropy`: one value per row."""
+    return _row_values(BinaryCrossentropy(from_logits, label_smoothing), y_true, y_pred)
+
+
+def categorical_crossentropy(
+    y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0
+) -> Array:
+    """The function form of `CategoricalCrossentropy`: one value per row."""
+    return _row_values(CategoricalCrossentropy(from_logits, label_smoothing), y_true, y_pred)
+
+
+def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> Array:
+    """The function form of `SparseCategoricalCrossentropy`: one value per row."""
+    return _row_values(SparseCategoricalCrossentropy(from_logits), y_true, y_pred)
+
+
+CLASSES: list[type[Loss]] = [
+    MeanSquaredError,
+    MeanAbsoluteError,
+    Huber,
+    Poisson,
+    Hinge,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+]
+ALIASES: dict[str, type[Loss]] = {
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "bce": BinaryCrossentropy,
+    "cce": CategoricalCrossentropy,
+    "scce": SparseCategoricalCrossentropy,
+}
+_TABLE = table_of([*CLASSES, ElasticNet], ALIASES)
+_OF_FUNCTION: dict[Callable[..., Array], type[Loss]] = {
+    mean_squared_error: MeanSquaredError,
+    mean_absolute_error: MeanAbsoluteError,
+    huber: Huber,
+    poisson: Poisson,
+    hinge: Hinge,
+    binary_crossentropy: BinaryCrossentropy,
+    categorical_crossentropy: CategoricalCrossentropy,
+    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
+}
+
+
+def get(identifier: Any) -> Loss:
+    """The loss that `identifier` means: an object, a name such as "mse", a function of this module or a description."""
+    if inspect.isfunction(identifier) and identifier in _OF_FUNCTION:
+        return _OF_FUNCTION[identifier]()
+    return find(identifier, Loss, _TABLE, "loss")

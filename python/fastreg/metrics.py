@@ -1,0 +1,450 @@
+"""Metrics: what is counted over an epoch, and how the counts become a number.
+
+During fit and evaluate the native core fills the accumulators (csrc/rules/spec.h, MetricSpec says what they hold);
+`update_state` fills the same accumulators from arrays. Neither way knows the other; `result` serves both.
+This file is longer than most: it is a list of small classes, one for each name that Keras has.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastreg import losses
+from fastreg._arguments import choice, integer, number
+from fastreg._arrays import Array, numeric
+from fastreg._configurable import Configurable, find, snake_case, table_of
+
+Totals = NDArray[np.float64]
+
+
+class Metric(Configurable):
+    """Base of the metrics: `update_state` as often as there are batches, then `result`.
+
+    Examples
+    --------
+    >>> metric = BinaryAccuracy()
+    >>> metric.update_state([[1], [0]], [[0.9], [0.6]])
+    >>> metric.result()
+    0.5
+    """
+
+    sparse_targets = False  # whether y_true holds class indices
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = snake_case(type(self).__name__) if name is None else str(name)
+        self._totals: Totals | None = None
+
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        """Count `y_true` and `y_pred`, (rows,) or (rows, outputs), weighted by `sample_weight` (rows,)."""
+        target, prediction = _columns(y_true, "y_true"), _columns(y_pred, "y_pred")
+        width = 1 if self.sparse_targets else prediction.shape[1]
+        if target.shape != (prediction.shape[0], width):
+            raise ValueError(
+                f"y_true has the shape {target.shape}; {self.name} of y_pred {prediction.shape} "
+                f"needs {(prediction.shape[0], width)}"
+            )
+        weight = (
+            np.ones(len(target))
+            if sample_weight is None
+            else _columns(sample_weight, "sample_weight").reshape(-1)
+        )
+        if len(weight) != len(target):
+            raise ValueError(f"sample_weight has {len(weight)} values; y_true has {len(target)} rows")
+        totals = self.accumulate(target, prediction, weight)
+        self._totals = totals if self._totals is None else self._totals + totals
+
+    def result(self) -> Any:
+        """The metric of everything counted since the last reset; 0.0 when nothing was."""
+        return 0.0 if self._totals is None else self.result_of(self._totals)
+
+    def reset_state(self) -> None:
+        """Forget everything counted."""
+        self._totals = None
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def native(self) -> dict[str, Any]:
+        """The metric as the native core takes it."""
+        raise NotImplementedError
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        """The accumulators of these rows alone."""
+        raise NotImplementedError
+
+    def result_of(self, totals: Totals) -> Any:
+        """The metric's value from accumulators: by default [sum of w m, sum of w], a weighted mean."""
+        return _ratio(float(totals[0]), float(totals[1]))
+
+
+def _columns(value: ArrayLike, name: str) -> Array:
+    array = numeric(value, name)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} must have the shape (rows,) or (rows, outputs), not {array.shape}")
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _weighted(values: NDArray[Any], weight: Array) -> Totals:
+    return np.array([np.dot(values, weight), weight.sum()], dtype=np.float64)
+
+
+# ---- accuracy ------------------------------------------------------------------------------------------------------
+class Accuracy(Metric):
+    """Share of `y_true == y_pred`, exactly: for predicted classes. `compile` takes the string "accuracy" instead."""
+
+    def native(self) -> dict[str, Any]:
+        raise ValueError(
+            "metrics.Accuracy counts y_true == y_pred exactly, which outputs such as probabilities never are; "
+            'pass the string "accuracy", BinaryAccuracy, CategoricalAccuracy or SparseCategoricalAccuracy'
+        )
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        return _weighted((target == prediction).mean(axis=1), weight)
+
+
+class BinaryAccuracy(Metric):
+    """Share of outputs on the right side of `threshold`: `y_true == (y_pred > threshold)`."""
+
+    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
+        super().__init__(name)
+        self.threshold = number(threshold, "threshold")
+
+    def native(self) -> dict[str, Any]:
+        return {"kind": "binary_accuracy", "threshold": self.threshold}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        return _weighted((target == (prediction > self.threshold)).mean(axis=1), weight)
+
+
+class CategoricalAccuracy(Metric):
+    """Share of rows whose largest output is the class of the one-hot row of `y_true`."""
+
+    def native(self) -> dict[str, Any]:
+        return {"kind": "categorical_accuracy"}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        return _weighted(target.argmax(axis=1) == prediction.argmax(axis=1), weight)
+
+
+class SparseCategoricalAccuracy(Metric):
+    """Share of rows whose largest output is the class index in `y_true` (rows,) or (rows, 1)."""
+
+    sparse_targets = True
+
+    def native(self) -> dict[str, Any]:
+        return {"kind": "sparse_categorical_accuracy"}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        return _weighted(target[:, 0] == prediction.argmax(axis=1), weight)
+
+
+# ---- means of losses -----------------------------------------------------------------------------------------------
+class _LossMetric(Metric):
+    """The weighted mean of a loss over rows."""
+
+    loss: losses.Loss
+
+    def native(self) -> dict[str, Any]:
+        return {"kind": "loss", "loss": self.loss.native()}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        return _weighted(self.loss.per_row(target, prediction), weight)
+
+
+class MeanSquaredError(_LossMetric):
+    """Mean of `(y_true - y_pred)**2`."""
+
+    loss = losses.MeanSquaredError()
+
+
+class RootMeanSquaredError(_LossMetric):
+    """Square root of the mean of `(y_true - y_pred)**2`."""
+
+    loss = losses.MeanSquaredError()
+
+    def result_of(self, totals: Totals) -> float:
+        return float(np.sqrt(super().result_of(totals)))
+
+
+class MeanAbsoluteError(_LossMetric):
+    """Mean of `|y_true - y_pred|`."""
+
+    loss = losses.MeanAbsoluteError()
+
+
+class Hinge(_LossMetric):
+    """Mean of the hinge loss; see `losses.Hinge`."""
+
+    loss = losses.Hinge()
+
+
+class Poisson(_LossMetric):
+    """Mean of the Poisson loss; see `losses.Poisson`."""
+
+    loss = losses.Poisson()
+
+
+class Huber(_LossMetric):
+    """Mean of the Huber loss; see `losses.Huber`."""
+
+    def __init__(self, name: str | None = None, delta: float = 1.0) -> None:
+        super().__init__(name)
+        self.loss = losses.Huber(delta)
+        self.delta = self.loss.delta
+
+
+class BinaryCrossentropy(_LossMetric):
+    """Mean of the binary cross-entropy; see `losses.BinaryCrossentropy`."""
+
+    def __init__(
+        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(name)
+        self.loss = losses.BinaryCrossentropy(from_logits, label_smoothing)
+        self.from_logits, self.label_smoothing = self.loss.from_logits, self.loss.label_smoothing
+
+
+class CategoricalCrossentropy(_LossMetric):
+    """Mean of the categorical cross-entropy; see `losses.CategoricalCrossentropy`."""
+
+    def __init__(
+        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(name)
+        self.loss = losses.CategoricalCrossentropy(from_logits, label_smoothing)
+        self.from_logits, self.label_smoothing = self.loss.from_logits, self.loss.label_smoothing
+
+
+class SparseCategoricalCrossentropy(_LossMetric):
+    """Mean of the cross-entropy of class indices; see `losses.SparseCategoricalCrossentropy`."""
+
+    sparse_targets = True
+
+    def __init__(self, name: str | None = None, from_logits: bool = False) -> None:
+        super().__init__(name)
+        self.loss = losses.SparseCategoricalCrossentropy(from_logits)
+        self.from_logits = self.loss.from_logits
+
+
+# ---- counts over thresholds ----------------------------------------------------------------------------------------
+class _ThresholdMetric(Metric):
+    """Counts positives and negatives between ascending thresholds, over all outputs."""
+
+    _edges: NDArray[np.float32]
+
+    def native(self) -> dict[str, Any]:
+        return {"kind": "thresholds", "thresholds": [float(edge) for edge in self._edges]}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        bucket = np.searchsorted(self._edges, prediction.astype(np.float32).ravel(), side="left")
+        positive = target.ravel() > 0.5
+        weights = np.repeat(weight, prediction.shape[1])
+        size = len(self._edges) + 1
+        counts = [np.bincount(bucket[mask], weights[mask], size) for mask in (positive, ~positive)]
+        return np.concatenate(counts).astype(np.float64)
+
+    def confusion(self, totals: Totals) -> tuple[Totals, Totals, Totals, Totals]:
+        """True positives, false positives, false negatives, true negatives at each threshold."""
+        positives, negatives = np.asarray(totals).reshape(2, -1)
+        true_positive = positives[::-1].cumsum()[::-1][1:]
+        false_positive = negatives[::-1].cumsum()[::-1][1:]
+        return (
+            true_positive,
+            false_positive,
+            positives.sum() - true_positive,
+            negatives.sum() - false_positive,
+        )
+
+
+class Precision(_ThresholdMetric):
+    """Share of true ones among the outputs above `thresholds` (one number; 0.5 when None)."""
+
+    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        self.thresholds = 0.5 if thresholds is None else number(thresholds, "thresholds", low=0.0, high=1.0)
+        self._edges = np.array([self.thresholds], dtype=np.float32)
+
+    def result_of(self, totals: Totals) -> float:
+        true_positive, false_positive, _, _ = self.confusion(totals)
+        return _ratio(float(true_positive[0]), float(true_positive[0] + false_positive[0]))
+
+
+class Recall(_ThresholdMetric):
+    """Share of the true ones whose output is above `thresholds` (one number; 0.5 when None)."""
+
+    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        self.thresholds = 0.5 if thresholds is None else number(thresholds, "thresholds", low=0.0, high=1.0)
+        self._edges = np.array([self.thresholds], dtype=np.float32)
+
+    def result_of(self, totals: Totals) -> float:
+        true_positive, _, false_negative, _ = self.confusion(totals)
+        return _ratio(float(true_positive[0]), float(true_positive[0] + false_negative[0]))
+
+
+class AUC(_ThresholdMetric):
+    """Area under the ROC or the precision-recall curve, from counts at `num_thresholds` thresholds.
+
+    Parameters
+    ----------
+    num_thresholds : int, default 200
+        At least 2: evenly spaced in [0, 1], the first and the last moved out by 1e-7, as in Keras.
+    curve : {"ROC", "PR"}
+        The precision-recall curve is interpolated in counts (Davis and Goadrich 2006).
+    summation_method : {"interpolation", "minoring", "majoring"}
+        Trapezoids, or rectangles of the lower or the higher end.
+    """
+
+    def __init__(
+        self,
+        num_thresholds: int = 200,
+        curve: str = "ROC",
+        summation_method: str = "interpolation",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.num_thresholds = integer(num_thresholds, "num_thresholds", low=2)
+        self.curve = choice(curve, "curve", ("ROC", "PR"))
+        methods = ("interpolation", "minoring", "majoring")
+        self.summation_method = choice(summation_method, "summation_method", methods)
+        edges = np.arange(self.num_thresholds) / (self.num_thresholds - 1)
+        edges[0], edges[-1] = -1e-7, 1.0 + 1e-7
+        self._edges = edges.astype(np.float32)
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        if not np.all((prediction >= 0) & (prediction <= 1)):
+            raise ValueError("y_pred must lie in [0, 1] for AUC")
+        return super().accumulate(target, prediction, weight)
+
+    def result_of(self, totals: Totals) -> float:
+        true_positive, false_positive, false_negative, true_negative = self.confusion(totals)
+        if self.curve == "PR" and self.summation_method == "interpolation":
+            return _pr_area(true_positive, false_positive, false_negative)
+        recall = _divide(true_positive, true_positive + false_negative)
+        if self.curve == "ROC":
+            x, y = _divide(false_positive, false_positive + true_negative), recall
+        else:
+            x, y = recall, _divide(true_positive, true_positive + false_positive)
+        heights = {
+            "interpolation": (y[:-1] + y[1:]) / 2,
+            "minoring": np.minimum(y[:-1], y[1:]),
+            "majoring": np.maximum(y[:-1], y[1:]),
+        }[self.summation_method]
+        return float(np.sum((x[:-1] - x[1:]) * heights))
+
+
+def _divide(part: Totals, whole: Totals) -> Totals:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _pr_area(true_positive: Totals, false_positive: Totals, false_negative: Totals) -> float:
+    """Between two thresholds, true positives are linear in all positives; precision is integrated exactly."""
+    positive = true_positive + false_positive
+    d_true = true_positive[:-1] - true_positive[1:]
+    slope = _divide(d_true, positive[:-1] - positive[1:])
+    intercept = true_positive[1:] - slope * positive[1:]
+    ratio = np.ones_like(slope)
+    np.divide(positive[:-1], positive[1:], out=ratio, where=(positive[:-1] > 0) & (positive[1:] > 0))
+    area = slope * (d_true + intercept * np.log(ratio))
+    return float(np.sum(_divide(area, true_positive[1:] + false_negative[1:])))
+
+
+# ---- regression ----------------------------------------------------------------------------------------------------
+class R2Score(Metric):
+    """Coefficient of determination `1 - sum((y - y_pred)**2) / sum((y - mean(y))**2)`.
+
+    Parameters
+    ----------
+    class_aggregation : {"uniform_average", "variance_weighted_average"}
+        How several outputs become one number. A constant output counts 0, as in Keras.
+    """
+
+    def __init__(self, class_aggregation: str = "uniform_average", name: str | None = None) -> None:
+        super().__init__(name)
+        kinds = ("uniform_average", "variance_weighted_average")
+        self.class_aggregation = choice(class_aggregation, "class_aggregation", kinds)
+
+    def native(self) -> dict[str, Any]:
+        return {"kind": "r2"}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+        t, y = target.astype(np.float64), prediction.astype(np.float64)
+        sums = [np.full(t.shape[1], weight.sum()), weight @ t, weight @ t**2, weight @ (t - y) ** 2]
+        return np.stack(sums, axis=1).ravel()
+
+    def result_of(self, totals: Totals) -> float:
+        weight, sum_t, sum_t2, residual = np.asarray(totals).reshape(-1, 4).T
+        total = sum_t2 - _divide(sum_t**2, weight)
+        scores = np.zeros_like(total)
+        np.divide(residual, total, out=scores, where=total > 0)
+        scores = np.where(total > 0, 1.0 - scores, 0.0)
+        if self.class_aggregation == "uniform_average":
+            return float(scores.mean())
+        return _ratio(float(np.sum(scores * total)), float(total.sum()))
+
+
+# ---- functions -----------------------------------------------------------------------------------------------------
+mean_squared_error = losses.mean_squared_error
+mean_absolute_error = losses.mean_absolute_error
+huber = losses.huber
+poisson = losses.poisson
+hinge = losses.hinge
+binary_crossentropy = losses.binary_crossentropy
+categorical_crossentropy = losses.categorical_crossentropy
+sparse_categorical_crossentropy = losses.sparse_categorical_crossentropy
+
+_CLASSES: list[type[Metric]] = [
+    Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError, RootMeanSquaredError,
+    MeanAbsoluteError, Hinge, Poisson, Huber, BinaryCrossentropy, CategoricalCrossentropy,
+    SparseCategoricalCrossentropy, Precision, Recall, AUC, R2Score,
+]  # fmt: skip
+_ALIASES: dict[str, type[Metric]] = {
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "rmse": RootMeanSquaredError,
+    "bce": BinaryCrossentropy,
+    "cce": CategoricalCrossentropy,
+    "scce": SparseCategoricalCrossentropy,
+}
+_TABLE = table_of(_CLASSES, _ALIASES)
+# By what the targets are: one output, class indices, one-hot rows.
+_BY_TARGETS: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
+    "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
+    "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
+}
+_BY_TARGETS.update(acc=_BY_TARGETS["accuracy"], ce=_BY_TARGETS["crossentropy"])
+
+
+def get(identifier: Any) -> Metric:
+    """The metric that `identifier` means: an object, a name such as "mse" or "auc", a function or a description."""
+    if inspect.isfunction(identifier) and getattr(losses, identifier.__name__, None) is identifier:
+        identifier = identifier.__name__  # the metric of that name
+    return find(identifier, Metric, _TABLE, "metric")
+
+
+def resolve(identifier: Any, output_units: int, sparse_targets: bool) -> Metric:
+    """`get`, for a model: "accuracy" and "crossentropy" go by the targets; a name given stays the name shown."""
+    if isinstance(identifier, str) and identifier.lower() in _BY_TARGETS:
+        binary, sparse, categorical = _BY_TARGETS[identifier.lower()]
+        metric = (sparse if sparse_targets else binary if output_units == 1 else categorical)()
+    else:
+        metric = get(identifier)
+    if isinstance(identifier, str):
+        metric.name = identifier
+    if metric.sparse_targets != sparse_targets:
+        needs = "class indices" if metric.sparse_targets else f"targets of {output_units} columns"
+        takes = "class indices" if sparse_targets else f"{output_units} columns"
+        raise ValueError(f"metric {metric.name!r} needs {needs}; the targets of the loss are {takes}")
+    metric.native()
+    return metric

@@ -1,0 +1,368 @@
+"""Sequential: the model that Keras programs compile, fit, evaluate and save; here every argument is checked.
+
+It must not know a formula or the order of a training step: the session does. The loop over epochs is _training.py,
+layers and weights are _network.py. Longer than most files because `fit` is documented in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from fastreg import _core, _training
+from fastreg import layers as _layers
+from fastreg._arguments import flag, integer, number
+from fastreg._arrays import Array
+from fastreg._compiled import Compiled
+from fastreg._dataset import Dataset, Expectation, inputs
+from fastreg._layer import Layer
+from fastreg._network import Network
+from fastreg._progress import check_verbose, line_of
+
+if TYPE_CHECKING:
+    import os
+
+    from fastreg.callbacks import History
+    from fastreg.optimizers import Optimizer
+
+_PREDICT_BATCH_SIZE = 1024  # a row's result does not depend on the batch it is in
+
+
+class Sequential(Network):
+    """A stack of layers, trained natively.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, optional
+        More can be added with `add`. Without an `Input` (or `input_shape` of the first layer) the model takes its
+        input width from the data of the first `fit`.
+    name : str, default "sequential"
+    seed : int in [0, 2**64), optional
+        Initial weights, shuffles and dropout are functions of it; by default it is drawn anew
+        (see `utils.set_random_seed`).
+    device : {"cpu", "cuda", "auto"}
+    dtype : {"float32", "float64"}
+        Of weights and data.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value.
+    RuntimeError
+        If `device="cuda"` and this build has no CUDA plugin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastreg.layers import Dense
+    >>> model = Sequential([Dense(4, activation="relu"), Dense(1)], seed=0)
+    >>> model.compile(optimizer="adam", loss="mse")
+    >>> history = model.fit(np.ones((8, 3)), np.ones(8), epochs=2, verbose=0)
+    >>> len(history.history["loss"])
+    2
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None = None,
+        name: str = "sequential",
+        *,
+        seed: int | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(name, seed, device, dtype)
+        self.stop_training = False
+        self.history: History | None = None
+        self._compiled: Compiled | None = None
+        if isinstance(layers, Layer):
+            raise TypeError("layers must be a list of layers, not a single layer")
+        for layer in layers or ():
+            self.add(layer)
+
+    # ---- training ----------------------------------------------------------------------------------------------
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        weighted_metrics: Any = None,
+    ) -> None:
+        """Set how to train. Weights stay; the optimizer starts anew.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+        loss : str, Loss or function of `fastreg.losses`, optional
+            Needed by everything but `predict`.
+        metrics : list of str, Metric or function, optional
+            "accuracy" becomes binary, categorical or sparse categorical by the loss and the width of the output.
+        weighted_metrics : list, optional
+            Metrics that count each row with its sample weight.
+        """
+        compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
+        compiled.check(self.layers, self._output_units_or_none())
+        self._compiled = compiled
+        if self._session is not None:
+            compiled.apply(self._session, self.layers)
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+        *,
+        allow_nonfinite: bool = False,
+    ) -> History:
+        """Train, and return the `History` of every epoch. Everything is checked before anything is changed.
+
+        Parameters
+        ----------
+        x : array (n, features)
+            Anything `np.asarray` takes; converted once to the model's dtype.
+        y : array (n,), (n, 1) or (n, outputs)
+            For sparse_categorical_crossentropy the class indices, (n,) or (n, 1).
+        batch_size : int, default 32
+            The last batch may be smaller.
+        epochs : int
+            Index of the last epoch, not a count from `initial_epoch`.
+        verbose : "auto", 0, 1 or 2
+            A progress bar over epochs (1, "auto"), one line an epoch (2) or nothing (0).
+        callbacks : list of Callback, optional
+        validation_split : float in [0, 1)
+            Share of the rows, taken from the end before shuffling, to validate on.
+        validation_data : (x, y) or (x, y, sample_weight), optional
+            Used instead of `validation_split`.
+        shuffle : bool
+            Visit the rows in another order each epoch.
+        class_weight : dict of class to weight, optional
+            For training only; a class that is missing counts 1.
+        sample_weight : array (n,), optional
+            loss = sum(w_i * l_i) / n. Multiplied with class_weight.
+        initial_epoch : int
+            Index of the first epoch, to resume.
+        validation_batch_size : int, optional
+            By default `batch_size`.
+        validation_freq : int or list of int
+            Validate every so many epochs, or in these (counting from 1).
+        allow_nonfinite : bool
+            Accept NaN and infinity in the data.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        RuntimeError
+            If the model is not compiled.
+        KeyboardInterrupt
+            On Ctrl-C; the model stays usable, at the end of a step.
+        """
+        compiled = self._require_compiled()
+        expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
+        split = number(validation_split, "validation_split", low=0.0, high=1.0, open_high=True)
+        data, validation = expected.dataset(x, y, sample_weight), None
+        if validation_data is not None:
+            validation = expected.validation(validation_data, data.x.shape[1])
+        elif split > 0.0:
+            data, validation = data.split(split)
+        data = expected.weigh_classes(data, class_weight)
+        plan = _training.Plan.checked(
+            batch_size, epochs, initial_epoch, verbose, shuffle, validation_batch_size, validation_freq
+        )
+        hooks = _training.Hooks(callbacks)
+        if not any(isinstance(layer, _layers.Dense) for layer in self.layers):
+            raise ValueError("the model has no weights to train; add a Dense layer")
+        return _training.fit(self, self._ready_for(data), compiled, data, validation, plan, hooks)
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: ArrayLike | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss (with penalties), or [loss, metrics...] if there are metrics; or a dict of all that is logged.
+
+        Arguments are those of `fit`; `verbose` other than 0 prints one line.
+        """
+        compiled = self._require_compiled()
+        data = self._expectation().dataset(x, y, sample_weight)
+        size = _training.check_batch_size(batch_size)
+        show, hooks = check_verbose(verbose) > 0, _training.Hooks(callbacks)
+        hooks.attach(self, {"verbose": int(show), "steps": -(-data.rows // size)})
+        session = self._ready_for(data)
+        logs = _training.evaluate(self, session, compiled, data, size, hooks)
+        if show:
+            print(line_of(logs, self.metrics_names))
+        return compiled.answer(logs, flag(return_dict, "return_dict"))
+
+    def predict(
+        self, x: ArrayLike, batch_size: int | None = None, verbose: Any = "auto", callbacks: Any = None
+    ) -> Array:
+        """The outputs (n, units) for `x` (n, features).
+
+        A row's result has the same bits whatever `batch_size` is. `verbose` is checked and has nothing to show:
+        it is one native call.
+        """
+        size = _PREDICT_BATCH_SIZE if batch_size is None else integer(batch_size, "batch_size", low=1)
+        check_verbose(verbose)
+        array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
+        hooks = _training.Hooks(callbacks)
+        self._set_input_units(array.shape[1])
+        return _training.predict(self, self._ready(), array, size, hooks)
+
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on one batch; returns what `evaluate` does, of this batch before the step."""
+        compiled = self._require_compiled()
+        expected = self._expectation()
+        data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
+        session = self._ready_for(data)
+        session.learning_rate = compiled.optimizer.learning_rate
+        totals = session.train_batch(data.x, data.y, data.sample_weight)
+        compiled.optimizer.iterations = session.step
+        return compiled.answer(compiled.logs(totals), flag(return_dict, "return_dict"))
+
+    def test_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """What `evaluate` returns, of one batch."""
+        compiled = self._require_compiled()
+        data = self._expectation().dataset(x, y, sample_weight)
+        totals = self._ready_for(data).evaluate(data.x, data.y, data.sample_weight, data.rows)
+        return compiled.answer(compiled.logs(totals), flag(return_dict, "return_dict"))
+
+    def predict_on_batch(self, x: ArrayLike) -> Array:
+        """What `predict` returns."""
+        return self.predict(x, verbose=0)
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """What `predict` returns: a forward pass without dropout."""
+        return self.predict(x, verbose=0)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer; its learning_rate may be set at any time."""
+        return self._require_compiled().optimizer
+
+    @property
+    def loss(self) -> Any:
+        """The loss object, or None."""
+        return None if self._compiled is None else self._compiled.loss
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """["loss", metrics...]: the names of what `evaluate` returns."""
+        return ["loss", *self._require_compiled().names]
+
+    # ---- saving ------------------------------------------------------------------------------------------------
+    def get_config(self) -> dict[str, Any]:
+        """The architecture, without weights."""
+        return {
+            "name": self.name,
+            "layers": [
+                {"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.layers
+            ],
+            "input_units": self._input_units,
+            "seed": self.seed,
+            "device": self.device,
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Sequential:
+        """A new model of the same architecture, with initial weights."""
+        settings = dict(config)
+        described, input_units = settings.pop("layers"), settings.pop("input_units", None)
+        model = cls([_layers.from_description(item) for item in described], **settings)
+        if input_units is not None:
+            model._set_input_units(integer(input_units, "input_units", low=1))
+        return model
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the whole model to one safetensors file: see `fastreg.models.load_model`."""
+        from fastreg import saving
+
+        saving.save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights alone to one safetensors file."""
+        from fastreg import saving
+
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Read weights that `save_weights` or `save` wrote, for the same architecture."""
+        from fastreg import saving
+
+        saving.load_weights(self, filepath)
+
+    def __reduce__(self) -> Any:
+        from fastreg import saving
+
+        return saving.from_bytes, (saving.to_bytes(self),)
+
+    # ---- the session -------------------------------------------------------------------------------------------
+    def _require_compiled(self) -> Compiled:
+        if self._compiled is None:
+            raise RuntimeError("the model is not compiled; call model.compile(optimizer, loss) first")
+        return self._compiled
+
+    def _expectation(self, allow_nonfinite: bool = False) -> Expectation:
+        loss = self._require_compiled().loss
+        if loss is None:
+            raise RuntimeError("the model is compiled without a loss; call model.compile(optimizer, loss)")
+        return Expectation(loss, self._input_units, self._output_units(), self.dtype, allow_nonfinite)
+
+    def _ready_for(self, data: Dataset) -> _core.Session:
+        self._set_input_units(data.x.shape[1])
+        return self._ready()
+
+    def _prepare(self, session: _core.Session) -> None:
+        if self._compiled is not None:
+            self._compiled.apply(session, self.layers)
+
+
+def load_model(filepath: str | os.PathLike[str]) -> Sequential:
+    """The model that `Sequential.save` wrote: weights, optimizer state, step, epoch and seed.
+
+    Training goes on from it in the same bits as if it had never been interrupted
+    (`fit(..., initial_epoch=...)` continues the count of epochs).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is truncated or was not written by fastreg.
+    """
+    from fastreg import saving
+
+    return saving.load_model(filepath)

@@ -1,0 +1,344 @@
+"""The kernels on NumPy arrays. Inputs and outputs are float32 or float64, all of one call the same; nothing is
+converted, and an output given by `out=` is written in place or refused, never copied.
+
+It must not know models. Everything random is a function of (seed, stream, step, index): the same arguments give the
+same bits on every CPU and for any number of threads. The gates of the native core raise TypeError and ValueError,
+naming the argument, for arrays whose dtype, shape or layout does not fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastreg import _core
+from fastreg._arguments import choice, integer
+from fastreg._arrays import Array
+from fastreg.activations import default_alpha
+from fastreg.regularizers import METHODS
+
+__all__ = [
+    "adam_update",
+    "dense_backward",
+    "dense_forward",
+    "dropout",
+    "dropout_backward",
+    "dropout_mask",
+    "elastic_net",
+    "elastic_net_gradient",
+    "prox",
+    "sgd_update",
+]
+
+
+def _empty(shape: tuple[int, ...], like: Array) -> Array:
+    return np.empty(shape, dtype=like.dtype)
+
+
+def _array(value: Array, name: str, ndim: int | None = None) -> Array:
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(value).__name__}")
+    if ndim is not None and value.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, not the shape {value.shape}")
+    return value
+
+
+def dense_forward(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    activation: str = "linear",
+    alpha: float | None = None,
+    rate: float = 0.0,
+    seed: int = 0,
+    step: int = 0,
+    stream: int = 0,
+    out: Array | None = None,
+    z_out: Array | None = None,
+) -> Array:
+    """`dropout(activation(x @ w + b))`, in one pass.
+
+    Parameters
+    ----------
+    x : array (batch, in)
+        Any strides.
+    w : array (in, units)
+        Any strides.
+    b : array (units,), optional
+    activation : str
+        linear, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, tanh, sigmoid, softplus or softmax.
+    alpha : float, optional
+        Slope of leaky_relu (default 0.2) or scale of elu (default 1) below 0.
+    rate : float in [0, 1]
+        Of the dropout; 0 is none.
+    seed, step, stream : int
+        Where the dropout's random bits are: seed in [0, 2**64), step and stream in [0, 2**32).
+    out : array (batch, units), optional
+        Where to write the result.
+    z_out : array (batch, units), optional
+        Where to write `x @ w + b`.
+
+    Returns
+    -------
+    array (batch, units)
+        `out`, or a new array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dense_forward(np.array([[1.0, -2.0]]), np.eye(2), activation="relu").tolist()
+    [[1.0, 0.0]]
+    """
+    _array(x, "x", 2), _array(w, "w", 2)
+    y = _empty((x.shape[0], w.shape[1]), x) if out is None else out
+    slope = default_alpha(activation) if alpha is None else alpha
+    _core.dense_forward(x, w, b, activation, slope, rate, seed, step, stream, y, z_out)
+    return y
+
+
+def dense_backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    y: Array,
+    z: Array | None = None,
+    activation: str = "linear",
+    alpha: float | None = None,
+    rate: float = 0.0,
+    seed: int = 0,
+    step: int = 0,
+    stream: int = 0,
+    dx: Array | None = None,
+    dw: Array | None = None,
+    db: Array | None = None,
+    need_dx: bool = True,
+) -> tuple[Array | None, Array, Array]:
+    """The gradients of `dense_forward`: from dL/dy to dL/dx, dL/dw and dL/db.
+
+    Parameters
+    ----------
+    dy : array (batch, units)
+        Gradient with respect to the result of `dense_forward`.
+    x, w
+        What `dense_forward` was given.
+    y : array (batch, units)
+        What it returned.
+    z : array (batch, units), optional
+        Its `z_out`; needed by gelu, gelu_tanh, silu and softplus, and by all but linear and relu when rate > 0.
+    activation, alpha, rate, seed, step, stream
+        What it was given: the mask is computed again, not stored.
+    dx, dw, db : arrays (batch, in), (in, units), (units,), optional
+        Where to write the gradients.
+    need_dx : bool
+        Whether dL/dx is wanted; the first layer of a network does not need it.
+
+    Returns
+    -------
+    (dx, dw, db)
+        dx is None when it is not wanted.
+    """
+    _array(dy, "dy", 2), _array(x, "x", 2), _array(w, "w", 2)
+    dx = None if not need_dx else _empty(x.shape, x) if dx is None else dx
+    dw = _empty(w.shape, w) if dw is None else dw
+    db = _empty((w.shape[1],), w) if db is None else db
+    slope = default_alpha(activation) if alpha is None else alpha
+    _core.dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
+    return dx, dw, db
+
+
+def dropout(
+    x: Array, rate: float, seed: int, step: int = 0, stream: int = 0, out: Array | None = None
+) -> Array:
+    """Inverted dropout (Srivastava et al. 2014): 0 with probability `rate`, else x divided by the share kept.
+
+    Element i is kept when the 16 random bits at (seed, stream, step, i) are below k = round((1 - rate) * 65536), and
+    then multiplied by 65536 / k: the expectation is exactly x.
+
+    Parameters
+    ----------
+    x : array
+    rate : float in [0, 1]
+    seed : int in [0, 2**64)
+    step, stream : int in [0, 2**32)
+    out : array of the shape of x, optional
+        May be x.
+
+    Returns
+    -------
+    array
+        `out`, or a new array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = dropout(np.ones(1000), 0.5, seed=1)
+    >>> sorted(set(y.tolist()))
+    [0.0, 2.0]
+    """
+    y = np.empty_like(_array(x, "x"), order="C") if out is None else out
+    _core.dropout(x, rate, seed, step, stream, y)
+    return y
+
+
+def dropout_backward(
+    dy: Array, rate: float, seed: int, step: int = 0, stream: int = 0, out: Array | None = None
+) -> Array:
+    """The gradient with respect to the input of `dropout`: the same mask and scale, applied to dy."""
+    dx = np.empty_like(_array(dy, "dy"), order="C") if out is None else out
+    _core.dropout(dy, rate, seed, step, stream, dx)
+    return dx
+
+
+def dropout_mask(
+    shape: int | Sequence[int], rate: float, seed: int, step: int = 0, stream: int = 0, packed: bool = False
+) -> NDArray[np.uint8]:
+    """What `dropout` keeps: 1 kept, 0 dropped, as bytes of `shape`.
+
+    `packed` gives a flat array of (n + 7) // 8 bytes: bit i is in byte i // 8, lowest bit first.
+
+    Examples
+    --------
+    >>> dropout_mask((2, 3), 0.0, seed=1).tolist()
+    [[1, 1, 1], [1, 1, 1]]
+    """
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    sizes = tuple(integer(size, "shape", low=0) for size in sizes)
+    mask = _core.dropout_mask(math.prod(sizes), rate, seed, step, stream, packed)
+    return mask if packed else mask.reshape(sizes)
+
+
+def elastic_net(w: Array, l1: float, l2: float) -> float:
+    """The penalty `l1 * sum|w| + l2 * sum(w**2)` (Zou and Hastie 2005, with factors instead of a budget).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> elastic_net(np.array([1.0, -3.0]), 1.0, 0.5)
+    9.0
+    """
+    return _core.elastic_net(_array(w, "w"), l1, l2)
+
+
+def elastic_net_gradient(w: Array, l1: float, l2: float, out: Array | None = None) -> Array:
+    """Its subgradient `l1 * sign(w) + 2 * l2 * w`, with sign(0) = 0."""
+    gradient = np.empty_like(_array(w, "w"), order="C") if out is None else out
+    _core.elastic_net_gradient(w, l1, l2, gradient)
+    return gradient
+
+
+def prox(w: Array, l1: float, l2: float, step: float, out: Array | None = None) -> Array:
+    """The proximal step `argmin_u (u - w)**2 / 2 + step * (l1 * |u| + l2 * u**2)`, elementwise.
+
+    That is `sign(w) * max(|w| - step * l1, 0) / (1 + 2 * step * l2)` (Parikh and Boyd 2014, section 6.5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> prox(np.array([0.5, -3.0]), l1=1.0, l2=0.0, step=1.0).tolist()
+    [0.0, -2.0]
+    """
+    u = np.empty_like(_array(w, "w"), order="C") if out is None else out
+    _core.prox(w, l1, l2, step, u)
+    return u
+
+
+def sgd_update(
+    w: Array,
+    g: Array,
+    velocity: Array | None = None,
+    *,
+    learning_rate: float = 0.01,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    method: str = "proximal",
+) -> float:
+    """One step of SGD with an elastic net penalty, in place; returns the penalty of w before the step.
+
+    Parameters
+    ----------
+    w : array
+        Weights, changed in place.
+    g : array of the shape of w
+        Gradient of the data loss.
+    velocity : array of the shape of w
+        Needed when momentum > 0; changed in place. Start with zeros.
+    learning_rate, momentum, nesterov, weight_decay
+        See `optimizers.SGD`.
+    l1, l2 : float
+        Factors of the penalty, at least 0.
+    method : {"proximal", "subgradient"}
+        See `regularizers.L1`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.array([1.0, 0.01])
+    >>> sgd_update(w, np.zeros(2), learning_rate=0.1, l1=1.0)
+    1.01
+    >>> w.tolist()
+    [0.9, 0.0]
+    """
+    if velocity is None and momentum > 0:
+        raise ValueError("velocity is needed when momentum > 0")
+    settings = {
+        "kind": "sgd",
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "weight_decay": weight_decay,
+    }
+    slots = [] if velocity is None or momentum == 0 else [velocity]
+    return _core.update(settings, w, g, slots, 1, l1, l2, choice(method, "method", METHODS) == "proximal")
+
+
+def adam_update(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    *,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    method: str = "proximal",
+) -> float:
+    """One step of Adam (AdamW when weight_decay > 0) with an elastic net penalty, in place.
+
+    Parameters
+    ----------
+    w, g
+        As for `sgd_update`.
+    m, v : arrays of the shape of w
+        The running means of g and g**2, changed in place. Start with zeros.
+    step : int
+        Counts from 1.
+    learning_rate, beta_1, beta_2, epsilon, weight_decay
+        See `optimizers.Adam`.
+    l1, l2, method
+        As for `sgd_update`; the proximal threshold is per weight, `lr * l1 / (sqrt(v_hat) + epsilon)`.
+
+    Returns
+    -------
+    float
+        The penalty of w before the step.
+    """
+    settings = {
+        "kind": "adam",
+        "learning_rate": learning_rate,
+        "beta_1": beta_1,
+        "beta_2": beta_2,
+        "epsilon": epsilon,
+        "weight_decay": weight_decay,
+    }
+    return _core.update(settings, w, g, [m, v], step, l1, l2, choice(method, "method", METHODS) == "proximal")

@@ -1,0 +1,155 @@
+"""Saving: a model as one safetensors file, written so that a crash leaves the old file or the new one.
+
+It must not know training; the metadata holds the architecture and the compile arguments as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from fastreg import _core
+from fastreg._arguments import flag
+from fastreg._arrays import Array
+
+if TYPE_CHECKING:
+    from fastreg.models import Sequential
+
+Path = str | os.PathLike[str]
+
+_FORMAT = "fastreg"
+_VERSION = 1
+
+
+def save_model(model: Sequential, filepath: Path, overwrite: bool = True) -> None:
+    """Write architecture, weights, compile arguments, optimizer state, step, epoch and seed to `filepath`.
+
+    Any file ending will do. Raises FileExistsError if the file exists and `overwrite` is False, ValueError if
+    the model has no weights yet.
+    """
+    _write(filepath, to_bytes(model), overwrite)
+
+
+def save_weights(model: Sequential, filepath: Path, overwrite: bool = True) -> None:
+    """Write the weights alone to `filepath`."""
+    _write(filepath, _packed(_weights(model), {"parameters": _names(model)}), overwrite)
+
+
+def load_model(filepath: Path) -> Sequential:
+    """The model that `save_model` wrote."""
+    with open(filepath, "rb") as file:
+        return from_bytes(file.read(), os.fspath(filepath))
+
+
+def load_weights(model: Sequential, filepath: Path) -> None:
+    """Set the weights that `save_weights` or `save_model` wrote; their shapes must be the model's."""
+    with open(filepath, "rb") as file:
+        arrays, header = _unpacked(file.read(), os.fspath(filepath))
+    weights = [arrays[name] for name in header["parameters"]]
+    found, expected = [w.shape for w in weights], [w.shape for w in model.get_weights()]
+    if found != expected:
+        raise ValueError(
+            f"{os.fspath(filepath)} holds weights of the shapes {found}; the model has {expected}"
+        )
+    model.set_weights(weights)
+
+
+def to_bytes(model: Sequential) -> bytes:
+    """What `save_model` writes."""
+    session, compiled = model._ready(), model._compiled
+    names = _names(model)
+    arrays = _weights(model)
+    for slot, values in zip(session.slot_names(), session.get_slots(), strict=True):
+        arrays.update({f"slots/{slot}/{name}": value for name, value in zip(names, values, strict=True)})
+    header = {
+        "model": model.get_config(),
+        "compiled": None if compiled is None else compiled.get_config(),
+        "parameters": names,
+        "slots": session.slot_names(),
+        "step": session.step,
+        "epoch": session.epoch,
+    }
+    return _packed(arrays, header)
+
+
+def from_bytes(data: bytes, source: str = "the data") -> Sequential:
+    """The model in what `to_bytes` gave; `source` is its name in messages."""
+    from fastreg.models import Sequential
+
+    arrays, header = _unpacked(data, source)
+    if "model" not in header:
+        raise ValueError(f"{source} holds weights only; use load_weights on a model of the same architecture")
+    model = Sequential.from_config(header["model"])
+    if header["compiled"] is not None:
+        model.compile(**header["compiled"])
+    session = model._ready()
+    session.set_weights([arrays[name] for name in header["parameters"]])
+    session.set_slots(
+        [[arrays[f"slots/{slot}/{name}"] for name in header["parameters"]] for slot in header["slots"]]
+    )
+    session.set_position(header["step"], header["epoch"])
+    if model._compiled is not None:
+        model._compiled.optimizer.iterations = header["step"]
+    return model
+
+
+def _names(model: Sequential) -> list[str]:
+    return [f"{model.layers[layer].name}/{kind}" for kind, _, layer in model._ready().parameter_info()]
+
+
+def _weights(model: Sequential) -> dict[str, Array]:
+    return dict(zip(_names(model), model.get_weights(), strict=True))
+
+
+def _packed(arrays: dict[str, Array], header: dict[str, Any]) -> bytes:
+    described = {"format_version": _VERSION, "fastreg_version": _core.build_info()["version"], **header}
+    contiguous = {
+        name: array.copy(order="C") for name, array in arrays.items()
+    }  # safetensors scrambles others
+    return safetensors.numpy.save(contiguous, metadata={"format": _FORMAT, "fastreg": json.dumps(described)})
+
+
+def _unpacked(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    try:
+        arrays = safetensors.numpy.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{source} is not a complete safetensors file: {error}") from None
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"{source} is a safetensors file, but fastreg did not write it")
+    header: dict[str, Any] = json.loads(metadata["fastreg"])
+    if header["format_version"] > _VERSION:
+        raise ValueError(
+            f"{source} has format version {header['format_version']}; this fastreg reads versions up to {_VERSION}"
+        )
+    return arrays, header
+
+
+def _write(filepath: Path, data: bytes, overwrite: bool) -> None:
+    """Write beside the target, flush to the disk, rename over it, flush the directory."""
+    path = os.fspath(filepath)
+    if not flag(overwrite, "overwrite") and os.path.exists(path):
+        raise FileExistsError(f"{path} exists and overwrite is False")
+    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

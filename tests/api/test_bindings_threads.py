@@ -1,0 +1,122 @@
+"""Threads and signals at the gate of the native module: one thread a session, Ctrl-C within a moment.
+
+It must not check what training computes: tests/session does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from binding_cases import LOSS, data
+from fastreg import _core
+
+
+def long_job() -> tuple[_core.Session, np.ndarray, np.ndarray]:
+    """A session in an epoch of many seconds, and its data."""
+    layers = [{"kind": "dense", "units": 512}, {"kind": "dense", "units": 512}, {"kind": "dense", "units": 2}]
+    busy = _core.Session(layers, 3, "float32", 0)
+    busy.compile(LOSS, {"kind": "sgd", "learning_rate": 1e-6}, [])
+    x, y = data(500_000)
+    busy.begin_epoch(x, y, None, 8, False)
+    return busy, x, y
+
+
+def test_one_thread_at_a_time() -> None:
+    model, x, y = long_job()
+    started, ended = threading.Event(), threading.Event()
+
+    def train() -> None:
+        started.set()
+        while not ended.is_set():  # on a thread that is not the main one, nothing interrupts a call
+            model.run_steps(2000)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    started.wait()
+    refused: dict[str, str] = {}
+    calls: dict[str, Any] = {
+        "step": lambda: model.step,
+        "learning_rate": lambda: setattr(model, "learning_rate", 0.1),
+        "get_weights": model.get_weights,
+        "predict": lambda: model.predict(x[:1], np.empty((1, 2), "f4"), 1),
+        "begin_epoch": lambda: model.begin_epoch(x, y, None, 8, False),
+    }
+    for name, call in calls.items():
+        deadline = time.monotonic() + 30
+        while name not in refused and time.monotonic() < deadline:
+            try:
+                call()
+            except RuntimeError as error:
+                refused[name] = str(error)
+    ended.set()
+    thread.join()
+    assert refused == dict.fromkeys(calls, "session is in use by another thread")
+    assert len(model.get_weights()) == 6  # and is free again
+
+
+class Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize("call", ["run_steps", "evaluate", "predict"])
+def test_a_signal_ends_a_call_and_leaves_a_usable_session(call: str) -> None:
+    model, x, y = long_job()
+    calls: dict[str, Any] = {
+        "run_steps": model.run_steps,
+        "evaluate": lambda: model.evaluate(x, y, None, 8),
+        "predict": lambda: model.predict(x, np.empty((len(x), 2), "f4"), 8),
+    }
+    sent = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        calls[call]()
+    waited = time.monotonic() - sent[0]
+    timer.join()
+    assert waited < 1.0, f"{waited:.3f} s; 0.1 s is promised, the rest is for a busy machine"
+    assert model.run_steps(1)["steps"] >= 1
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_a_handler_may_raise_what_it_likes() -> None:
+    model, _, _ = long_job()
+
+    def handler(number: int, frame: object) -> None:
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Enough):
+            model.run_steps()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_handler_that_returns_interrupts_nothing() -> None:
+    model, _, _ = long_job()
+    seen: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: seen.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        deadline = time.monotonic() + 30
+        steps = 0
+        while not seen and time.monotonic() < deadline:
+            steps = model.run_steps(100)["steps"]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert seen == [signal.SIGALRM]
+    assert steps % 100 == 0
+    assert steps > 0

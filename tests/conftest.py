@@ -1,0 +1,34 @@
+"""Fixtures every test may ask for: the ISA, the thread count, the dtype.
+
+It must not hold formulas or helpers: reference*.py and checks.py do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests in subfolders import reference and checks by name
+
+import checks
+
+
+@pytest.fixture(params=checks.ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set this CPU can run, in force during the test."""
+    with checks.running(isa=request.param):
+        yield request.param
+
+
+@pytest.fixture(params=checks.THREADS, ids=lambda n: f"{n}threads")
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    with checks.running(threads=request.param):
+        yield request.param
+
+
+@pytest.fixture(params=checks.DTYPES)
+def dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -1,0 +1,145 @@
+"""dense_backward against the float64 oracle and against finite differences.
+
+It must not compare bits; test_dense_bits.py does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference as ref
+import reference_random as random
+from cases import odd_sizes
+from checks import assert_close, eps
+from fastreg import _core
+
+ALPHA = 0.3
+ADDRESS = (77, 5, 2)  # seed, step, stream
+
+
+class Case:
+    """One dense layer: its operands, its forward pass by the oracle rounded to dtype, and the expected gradients."""
+
+    def __init__(self, nB: int, nI: int, nO: int, dtype: str, kind: str, rate: float) -> None:
+        rng = np.random.default_rng([nB, nI, nO])
+        self.kind, self.rate, self.dtype = kind, rate, dtype
+        self.x, self.dy = rng.normal(size=(nB, nI)).astype(dtype), rng.normal(size=(nB, nO)).astype(dtype)
+        self.w, self.z = (
+            rng.normal(size=(nI, nO)).astype(dtype),
+            (2 * rng.normal(size=(nB, nO))).astype(dtype),
+        )
+        y = ref.activation(self.z, kind, ALPHA)
+        self.y = random.dropout(y, rate, *ADDRESS).astype(dtype)
+        self.scale = 65536 / max(random.keep_count(rate), 1)
+        dy = random.dropout(self.dy.astype(np.float64), rate, *ADDRESS)
+        self.dz = ref.activation_backward(dy, self.z, kind, ALPHA)
+        # f' is at most 1.76 and is known to a few eps; softmax adds the error of a sum over the row.
+        self.dz_error = 16 * eps(dtype) * np.abs(dy)
+        if kind == "softmax" and nO:
+            self.dz_error = (
+                4 * (nO + 4) * eps(dtype) * np.abs(dy).max(axis=1, keepdims=True) * np.ones_like(dy)
+            )
+
+    def run(
+        self, x: Any = None, w: Any = None, z: Any = "kept", with_dx: bool = True, with_db: bool = True
+    ) -> Any:
+        (nB, nI), nO = self.x.shape, self.dy.shape[1]
+        dx = np.full((nB, nI), np.nan, self.dtype) if with_dx else None
+        dw, db = np.full((nI, nO), np.nan, self.dtype), np.full(nO, np.nan, self.dtype) if with_db else None
+        z = self.z if isinstance(z, str) else z
+        x, w = self.x if x is None else x, self.w if w is None else w
+        _core.dense_backward(self.dy, x, w, self.y, z, self.kind, ALPHA, self.rate, *ADDRESS, dx, dw, db)
+        return dx, dw, db
+
+    def check(self, dx: Any, dw: Any, db: Any, what: str) -> None:
+        x, w, dz, e = self.x.astype(np.float64), self.w.astype(np.float64), self.dz, eps(self.dtype)
+        (nB, nI), nO = x.shape, dz.shape[1]
+        size = np.abs(dz) + self.dz_error
+        what = f"{what}: {self.kind}, dropout {self.rate}, ({nB}, {nI}) @ ({nI}, {nO}), {self.dtype}"
+        if dx is not None:
+            assert_close(dx, dz @ w.T, (self.dz_error + (nO + 2) * e * size) @ np.abs(w).T, f"dx {what}")
+        assert_close(dw, x.T @ dz, np.abs(x).T @ (self.dz_error + (nB + 2) * e * size), f"dw {what}")
+        if db is not None:
+            assert_close(db, dz.sum(axis=0), (self.dz_error + (nB + 2) * e * size).sum(axis=0), f"db {what}")
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize("kind", ref.ACTIVATIONS)
+def test_every_odd_size(isa: str, dtype: str, kind: str, rate: float) -> None:
+    for nB, nI, nO in odd_sizes(100 + ref.ACTIVATIONS.index(kind))[:: 3 if rate else 1]:
+        case = Case(nB, nI, nO, dtype, kind, rate)
+        case.check(*case.run(), isa)
+
+
+@pytest.mark.parametrize(
+    "size", [(257, 300, 130), (1300, 9, 5), (3, 700, 1), (1, 1, 2000), (64, 33, 1025)], ids=str
+)
+def test_large_sizes(isa: str, dtype: str, size: tuple[int, int, int]) -> None:
+    for kind, rate in (("linear", 0.0), ("relu", 0.3)):
+        case = Case(*size, dtype, kind, rate)
+        case.check(*case.run(), isa)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate"),
+    [
+        ("linear", 0.0),
+        ("linear", 0.5),
+        ("relu", 0.0),
+        ("relu", 0.5),
+        ("tanh", 0.0),
+        ("sigmoid", 0.0),
+        ("softmax", 0.0),
+    ],
+)
+def test_without_z_where_the_output_tells_the_slope(isa: str, dtype: str, kind: str, rate: float) -> None:
+    for size in [(9, 7, 5), (33, 20, 41)]:
+        case = Case(*size, dtype, kind, rate)
+        case.check(*case.run(z=None), f"{isa}, no z")
+
+
+def test_optional_outputs(isa: str, dtype: str) -> None:
+    case = Case(19, 8, 11, dtype, "gelu", 0.0)
+    for with_dx, with_db in ((False, True), (True, False), (False, False)):
+        case.check(*case.run(with_dx=with_dx, with_db=with_db), f"{isa}, dx {with_dx}, db {with_db}")
+
+
+def test_any_layout_of_x_and_w(isa: str, dtype: str) -> None:
+    case = Case(33, 21, 19, dtype, "tanh", 0.0)
+    spread = np.full((66, 63), np.nan, dtype)
+    for x in (np.asfortranarray(case.x), spread[1::2, ::3]):
+        x[...] = case.x
+        case.check(*case.run(x=x), f"{isa}, x strides {x.strides}")
+    for w in (np.asfortranarray(case.w), spread[:21, 3:60:3]):
+        w[...] = case.w
+        case.check(*case.run(w=w), f"{isa}, w strides {w.strides}")
+
+
+@pytest.mark.parametrize("kind", ref.ACTIVATIONS)
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_forward_then_backward_is_the_slope_of_forward(kind: str, rate: float) -> None:
+    """float64 central differences of sum(dy * dense_forward(x, w, b)) in every element of x, w and b."""
+    rng = np.random.default_rng(4)
+    (nB, nI, nO), h = (5, 4, 3), 1e-6
+    x, w, b, dy = (rng.normal(size=s) for s in ((nB, nI), (nI, nO), (nO,), (nB, nO)))
+
+    def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        out, z = np.empty((nB, nO)), np.empty((nB, nO))
+        _core.dense_forward(x, w, b, kind, ALPHA, rate, *ADDRESS, out, z)
+        return out, z
+
+    y, z = forward(x, w, b)
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
+    _core.dense_backward(dy, x, w, y, z, kind, ALPHA, rate, *ADDRESS, dx, dw, db)
+    for name, array, gradient in (("dx", x, dx), ("dw", w, dw), ("db", b, db)):
+        for i in np.ndindex(array.shape):
+            center = array[i]
+            array[i] = center + h
+            high = (dy * forward(x, w, b)[0]).sum()
+            array[i] = center - h
+            low = (dy * forward(x, w, b)[0]).sum()
+            array[i] = center
+            assert_close(gradient[i], (high - low) / (2 * h), 1e-7, f"{kind}, rate {rate}: {name}{list(i)}")

@@ -1,0 +1,104 @@
+"""Update rules: every optimizer with every option against the oracle, one step at a time and over many steps.
+
+It must not know sessions: `_core.update` moves one parameter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import reference_update as rule
+from cases import OPTIMIZERS, PENALTIES, start
+from checks import assert_close, eps
+from fastreg import _core
+from reference import Spec
+
+
+def gradient(n: int, t: int, dtype: str) -> np.ndarray:
+    rng = np.random.default_rng([n, t])
+    return (rng.normal(size=n) * rng.choice([0.01, 1, 3], n)).astype(dtype)
+
+
+def native(spec: Spec, w: np.ndarray, g: np.ndarray, slots: list[np.ndarray], t: int, penalty: Spec) -> float:
+    return _core.update(spec, w, g, slots, t, penalty["l1"], penalty["l2"], penalty["proximal"])
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_step_follows_the_oracle(isa: str, dtype: str, name: str, penalty: str) -> None:
+    """Before every step the oracle takes over the native state, so the bound is that of one step."""
+    spec, terms = OPTIMIZERS[name], PENALTIES[penalty]
+    for n in (0, 1, 2, 3, 5, 8, 13, 16, 17, 33, 64, 67):
+        w, slots = start(spec, n, dtype)
+        for t in range(1, 5):
+            g = gradient(n, t, dtype)
+            before = w.astype(np.float64)
+            expected, expected_slots = rule.update(
+                before, g, [s.astype(np.float64) for s in slots], t, spec, terms
+            )
+            value = native(spec, w, g, slots, t, terms)
+            what = f"{name}, penalty {penalty}, n = {n}, step {t}"
+            exact = rule.penalty_value(before, terms["l1"], terms["l2"])
+            assert_close(value, exact, (16 + n) * eps(dtype) * exact, f"{what}: penalty value")
+            for label, got, wanted in zip(rule.slot_names(spec), slots, expected_slots, strict=True):
+                scale = np.abs(wanted) + np.abs(before) + np.abs(g) + g.astype(np.float64) ** 2 + 1
+                assert_close(got, wanted, 8 * eps(dtype) * scale, f"{what}: slot {label}")
+            move = np.abs(expected - before)
+            assert_close(w, expected, 32 * eps(dtype) * (np.abs(before) + move), f"{what}: weights")
+
+
+@pytest.mark.parametrize("penalty", ["none", "proximal", "subgradient"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_many_steps_follow_the_oracle(name: str, penalty: str) -> None:
+    """200 steps in float64 without resynchronising; the gradient pulls towards a target, as training does."""
+    spec, terms, n = OPTIMIZERS[name], PENALTIES[penalty], 37
+    w, slots = start(spec, n, "float64")
+    expected, expected_slots = w.copy(), [s.copy() for s in slots]
+    target = np.random.default_rng(1).normal(size=n)
+    for t in range(1, 201):
+        noise = 0.3 * gradient(n, t, "float64")
+        expected, expected_slots = rule.update(
+            expected, expected - target + noise, expected_slots, t, spec, terms
+        )
+        native(spec, w, w - target + noise, slots, t, terms)
+    assert_close(
+        w, expected, 1e-11 * (1 + np.abs(expected)), f"{name}, penalty {penalty}: weights after 200 steps"
+    )
+    if penalty == "proximal" and terms["l1"]:
+        assert ((w == 0) == (expected == 0)).all(), f"{name}: other exact zeros than the oracle"
+    for label, got, wanted in zip(rule.slot_names(spec), slots, expected_slots, strict=True):
+        assert_close(got, wanted, 1e-11 * (1 + np.abs(wanted)), f"{name}: slot {label} after 200 steps")
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"])
+def test_proximal_steps_make_exact_zeros(name: str, dtype: str) -> None:
+    """A weight whose gradient is weaker than l1 ends at exactly 0; subgradient steps do not get there."""
+    for proximal, wanted in ((True, True), (False, False)):
+        spec = OPTIMIZERS[name]
+        w = np.array([0.3, -0.4, 0.05], dtype)
+        slots = [s.astype(dtype) for s in rule.initial_slots(spec, w)]
+        for t in range(1, 400):
+            g = np.array([0.05, -0.02, 0.01], dtype) + dtype_noise(t, dtype)
+            _core.update(spec, w, g, slots, t, 0.2, 0.0, proximal)
+        assert bool((w == 0).all()) is wanted, f"{name}, proximal={proximal}: {w}"
+
+
+def dtype_noise(t: int, dtype: str) -> np.ndarray:
+    return np.random.default_rng(t).normal(scale=0.001, size=3).astype(dtype)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "rmsprop", "rmsprop_momentum"])
+def test_proximal_rest_point_is_that_of_the_objective(name: str) -> None:
+    """min_w (w - c)^2 / 2 + l1 |w| has the solution soft(c, l1): every optimizer must rest there."""
+    spec, l1 = OPTIMIZERS[name] | {"learning_rate": 0.01}, 0.2
+    target = np.array([1.0, -0.7, 0.15, -0.1, 0.0, 0.5])
+    w = np.zeros_like(target)
+    slots = rule.initial_slots(spec, w)
+    t = 0
+    for rate in (1e-2, 1e-3, 1e-4, 1e-5):
+        for _ in range(3000):
+            t += 1
+            _core.update(spec | {"learning_rate": rate}, w, w - target, slots, t, l1, 0.0, True)
+    assert_close(w, rule.soft_threshold(target, l1), 1e-4, f"{name}: where it rests")
+    assert (w[2:5] == 0).all(), f"{name}: {w}"

@@ -1,0 +1,119 @@
+"""Tier T1: a whole training ends in the same bits for every ISA and thread count; batches never change predictions.
+
+It must not compare with formulas; test_reference_training.py does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cases import OPTIMIZERS
+from checks import THREADS, assert_same_bits, configurations, sha256
+from networks import PROXIMAL, data_for, dense, dropout, last_activation, session, train_epoch, weights_for
+from reference import Spec, loss_spec
+from reference_update import optimizer_spec
+
+ADAM = optimizer_spec("adam", learning_rate=0.01)
+
+
+def network(width: int, outputs: int, last: str) -> list[Spec]:
+    return [
+        dense(width, "relu", kernel_penalty=PROXIMAL), dropout(0.5, 1),
+        dense(width - 1, "gelu", kernel_penalty=PROXIMAL, activity_penalty={"l1": 1e-3, "l2": 1e-3, "proximal": False}),
+        dropout(0.3, 3), dense(outputs, last),
+    ]  # fmt: skip
+
+
+def trained(
+    width: int, rows: int, batch_size: int, loss: Spec, optimizer: Spec, dtype: str, epochs: int = 2
+) -> str:
+    """SHA-256 of weights, slots, epoch sums and predictions after training with dropout, shuffles, L1 and L2."""
+    inputs, outputs = 23, 3
+    layers = network(width, outputs, last_activation(loss))
+    x, y = data_for(loss, rows, inputs, outputs, dtype)
+    weights = weights_for(layers, inputs, dtype)
+    s = session(layers, weights, loss, optimizer, inputs=inputs, seed=2**63 + 9, dtype=dtype)
+    sample_weight = np.linspace(0.5, 1.5, rows).astype(dtype)
+    sums = [train_epoch(s, x, y, batch_size, True, sample_weight) for _ in range(epochs)]
+    out = np.empty((rows, outputs), dtype)
+    s.predict(x, out, 32)
+    numbers = np.array([[t["loss"], t["data_loss"], t["penalty"]] for t in sums])
+    assert np.isfinite(numbers).all(), numbers
+    return sha256([*s.get_weights(), *(a for slot in s.get_slots() for a in slot), numbers, out])
+
+
+def assert_one_digest(**case: Any) -> None:
+    digests = {name: trained(**case) for name in configurations(THREADS)}
+    assert len(set(digests.values())) == 1, f"{case}: {digests}"
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 100, 300])
+def test_small_network(dtype: str, batch_size: int) -> None:
+    """203 rows: batches of 32 and 100 leave a partial batch, 300 is one partial batch."""
+    rows = 40 if batch_size == 1 else 203
+    loss = loss_spec("sparse_categorical_crossentropy")
+    assert_one_digest(width=33, rows=rows, batch_size=batch_size, loss=loss, optimizer=ADAM, dtype=dtype)
+
+
+def test_network_wide_enough_for_threads(dtype: str) -> None:
+    loss = loss_spec("binary_crossentropy")
+    assert_one_digest(width=300, rows=700, batch_size=256, loss=loss, optimizer=ADAM, dtype=dtype, epochs=1)
+
+
+@pytest.mark.parametrize("name", ["nesterov", "rmsprop_both", "adagrad", "amsgrad", "clipnorm", "clipvalue"])
+def test_other_optimizers(name: str) -> None:
+    loss = loss_spec("mean_squared_error")
+    spec = OPTIMIZERS[name] | {"learning_rate": 0.005}
+    assert_one_digest(width=40, rows=150, batch_size=64, loss=loss, optimizer=spec, dtype="float32")
+
+
+def test_global_clipnorm() -> None:
+    spec = optimizer_spec("adam", global_clipnorm=0.5)
+    loss = loss_spec("huber")
+    assert_one_digest(width=200, rows=150, batch_size=64, loss=loss, optimizer=spec, dtype="float32")
+
+
+def test_the_digest_notices_a_change() -> None:
+    """The tests above could not fail if the digest ignored what a seed or a rate changes."""
+    loss = loss_spec("mean_squared_error")
+    base = {"width": 20, "rows": 60, "batch_size": 16, "loss": loss, "optimizer": ADAM, "dtype": "float32"}
+    others = [{"batch_size": 17}, {"optimizer": ADAM | {"learning_rate": 0.0101}}]
+    digests = [trained(**base), *(trained(**base | other) for other in others)]
+    assert len(set(digests)) == 3
+    assert trained(**base) == digests[0], "the same training twice"
+
+
+def test_predictions_do_not_depend_on_the_batch(isa: str, dtype: str) -> None:
+    loss, rows = loss_spec("categorical_crossentropy"), 131
+    layers = network(50, 3, "softmax")
+    x, _ = data_for(loss, rows, 23, 3, dtype)
+    s = session(layers, weights_for(layers, 23, dtype), loss, ADAM, inputs=23, dtype=dtype)
+    whole = np.empty((rows, 3), dtype)
+    s.predict(x, whole, rows)
+    for batch_size in (1, 2, 7, 32, 64, 1000):
+        out = np.full((rows, 3), np.nan, dtype)
+        s.predict(x, out, batch_size)
+        assert_same_bits(out, whole, f"predictions in batches of {batch_size}")
+
+
+def test_evaluation_does_not_depend_on_the_batch(isa: str, dtype: str) -> None:
+    loss, rows = loss_spec("categorical_crossentropy"), 131
+    layers = [dense(50, "relu", kernel_penalty=PROXIMAL), dropout(0.5, 1), dense(3, "softmax")]
+    x, y = data_for(loss, rows, 23, 3, dtype)
+    metrics: list[Spec] = [
+        {"kind": "categorical_accuracy"},
+        {"kind": "loss", "loss": loss_spec("mean_squared_error")},
+    ]
+    s = session(layers, weights_for(layers, 23, dtype), loss, ADAM, inputs=23, dtype=dtype, metrics=metrics)
+    for weight in (None, np.linspace(0, 2, rows).astype(dtype)):
+        whole = s.evaluate(x, y, weight, rows)
+        for batch_size in (1, 2, 7, 32, 64, 1000):
+            part = s.evaluate(x, y, weight, batch_size)
+            what = f"in batches of {batch_size}, {'weighted' if weight is not None else 'unweighted'}"
+            for key in ("loss", "data_loss", "penalty"):
+                assert part[key] == whole[key], f"{key} {what}: {part[key]!r} against {whole[key]!r}"
+            for m, (got, wanted) in enumerate(zip(part["metrics"], whole["metrics"], strict=True)):
+                assert_same_bits(got, wanted, f"metric {m} {what}")
