@@ -28,6 +28,7 @@ def main() -> int:
 
     print("\nComparison of Techniques\n")
     print(report.table(results))
+    print(f"\n{report.LEGEND}")
     print("\nWhat the numbers show\n")
     claims = report.claims(results)
     for claim, holds in claims:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -29,7 +30,10 @@ def learning_curves(results: Sequence[Result], path: Path) -> None:
         ax.plot(epochs, result.history["val_data_loss"], color=VALIDATION, label="validation rows")
         if result.best_epoch is not None:
             ax.axvline(result.best_epoch, color=RESTORED, linestyle="--", label="epoch restored")
-        ax.set_title(f"{result.technique.name}  (test accuracy {result.test_accuracy:.1%})", fontsize=10)
+        name = result.technique.name
+        ax.set_title(
+            f"{name}: test loss {result.test_loss:.2f}, accuracy {result.test_accuracy:.1%}", fontsize=10
+        )
         ax.set_yscale("log")
         ax.grid(alpha=0.3)
     for ax in axes[::COLUMNS]:
@@ -38,7 +42,8 @@ def learning_curves(results: Sequence[Result], path: Path) -> None:
         ax.set_xlabel("epoch")
         ax.tick_params(labelbottom=True)
     handles, labels = axes[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower right", bbox_to_anchor=(0.99, 0.2), frameon=False)
+    note = "Penalties are left out.\nWith dropout, the training line is\nmeasured with neurons missing."
+    figure.legend(handles, labels, title=note, loc="center", bbox_to_anchor=(0.88, 0.26), frameon=False)
     figure.suptitle("Learning curves: the space between the two lines is overfitting")
     figure.savefig(path, dpi=150)
 
@@ -49,10 +54,12 @@ def weights(results: Sequence[Result], mean_digit: NDArray[np.float32], path: Pa
     first.imshow(mean_digit.reshape(8, 8), cmap="gray_r")
     first.set_title("the mean digit, for comparison\n(darker: more ink)", fontsize=10)
     strengths = [np.abs(result.kernel).sum(axis=1).reshape(8, 8) for result in results]
-    top = max(float(strength.max()) for strength in strengths)
+    norm = PowerNorm(
+        0.5, vmin=0, vmax=max(float(strength.max()) for strength in strengths)
+    )  # small ones show
     colours = colormaps["viridis"].with_extremes(bad=SWITCHED_OFF)
     for ax, result, strength in zip(axes, results, strengths):
-        image = ax.imshow(np.ma.masked_equal(strength, 0), cmap=colours, vmin=0, vmax=top)
+        image = ax.imshow(np.ma.masked_equal(strength, 0), cmap=colours, norm=norm)
         zeros = float(np.mean(result.kernel == 0))
         title = f"{result.technique.name}\n{result.features_used} of 64 pixels used, {zeros:.0%} of weights 0"
         ax.set_title(title, fontsize=10)

@@ -7,7 +7,25 @@ from collections.abc import Sequence
 
 from demo.techniques import Result
 
-COLUMNS = ("technique", "train", "test", "gap", "zeros", "inputs", "epochs", "stopped because", "seconds")
+COLUMNS = (
+    "technique",
+    "train",
+    "test",
+    "gap",
+    "test loss",
+    "zeros",
+    "inputs",
+    "epochs",
+    "stopped because",
+    "seconds",
+)
+
+LEGEND = """\
+train, test   accuracy; with 1397 test rows its standard error is about 0.6 points
+gap           train minus test, in points
+test loss     cross-entropy on the test rows in nats, penalties apart
+zeros         share of the weights (biases apart) that are exactly 0
+inputs        pixels with at least one first-layer weight that is not 0"""
 
 
 def row(result: Result) -> tuple[str, ...]:
@@ -16,6 +34,7 @@ def row(result: Result) -> tuple[str, ...]:
         f"{result.train_accuracy:.1%}",
         f"{result.test_accuracy:.1%}",
         f"{100 * (result.train_accuracy - result.test_accuracy):.1f}",
+        f"{result.test_loss:.3f}",
         f"{result.zero_share:.1%}",
         f"{result.features_used}/64",
         str(result.epochs),
@@ -41,15 +60,16 @@ def table(results: Sequence[Result]) -> str:
 
 
 def claims(results: Sequence[Result]) -> list[tuple[str, bool]]:
-    """(claim, whether this run bears it out), as the textbooks state them."""
+    """(claim, whether this run bears it out); the claims are those of the textbooks."""
     by_name = {result.technique.name: result for result in results}
     plain = by_name["none"]
     stopped = [result for result in results if result.best_epoch is not None]
-    restored = all(result.restored_val_loss == min(result.history["val_loss"]) for result in stopped)
+    restored = all(result.final_val_loss == min(result.history["val_loss"]) for result in stopped)
     return [
         ("L1 makes weights exactly 0 and switches whole input pixels off", switches_off(by_name["L1"])),
         ("ElasticNet makes weights exactly 0 too", by_name["ElasticNet"].zero_share > 0),
         ("L2 shrinks weights and makes none exactly 0", shrinks(by_name["L2"], plain)),
+        ("every technique lowers the loss on rows never seen", generalize_better(results, plain)),
         ("dropout narrows the gap between train and test", gap(by_name["dropout"]) < gap(plain)),
         ("early stopping runs fewer epochs", by_name["early stopping"].epochs < plain.epochs),
         ("early stopping leaves the weights of the best epoch (same val_loss, to the last bit)", restored),
@@ -62,6 +82,10 @@ def switches_off(result: Result) -> bool:
 
 def shrinks(result: Result, plain: Result) -> bool:
     return result.zero_share == 0 and abs(result.kernel).sum() < abs(plain.kernel).sum()
+
+
+def generalize_better(results: Sequence[Result], plain: Result) -> bool:
+    return all(result.test_loss < plain.test_loss for result in results if result is not plain)
 
 
 def gap(result: Result) -> float:

@@ -26,7 +26,7 @@ w = np.zeros(X.shape[1])
 monitor = EarlyStoppingMonitor(patience=20, min_delta=1e-4)
 for epoch in range(2000):
     gradient = X_train.T @ (1 / (1 + np.exp(-X_train @ w)) - y_train) / len(X_train)
-    w = ops.prox(w - STEP * gradient, l1=L1, step=STEP)
+    w = ops.prox(w - STEP * gradient, l1=L1, l2=0.0, step=STEP)
     if monitor.step(log_loss(w, X_val, y_val), state=w):
         print(f"stopped at epoch {epoch}: {monitor.stopped_reason}")
         break

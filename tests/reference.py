@@ -20,6 +20,7 @@ SELU_SCALE = 1.0507009873554804934193349852946  # Klambauer et al. 2017, equatio
 SELU_ALPHA = 1.6732632423543772848170429916717
 ACTIVATIONS = ["linear", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid"]
 ACTIVATIONS += ["softplus", "softmax"]
+ELEMENTWISE = ACTIVATIONS[:-1]  # all but softmax, which mixes a row
 LOSSES = [
     "mean_squared_error",
     "mean_absolute_error",

@@ -117,7 +117,7 @@ def test_every_example_has_a_test() -> None:
 
 def test_demo_bears_out_every_claim(tmp_path: Path) -> None:
     output = run("-m", "demo", cwd=tmp_path)
-    assert output.count("[yes]") == 6
+    assert output.count("[yes]") == 7
     assert "[NO]" not in output
     for name in ("learning_curves.png", "weights.png"):
         assert (tmp_path / "demo-output" / name).read_bytes().startswith(b"\x89PNG")

@@ -2,7 +2,7 @@
 
 It must not know the C++ around the polynomials: only which function each one approximates, where, and to what weight.
 
-Run:  python tools/fit_mathfn.py > csrc/rules/mathfn_coefficients.h     (needs mpmath; about a minute)
+Run:  python tools/fit_mathfn.py > csrc/rules/mathfn_coefficients.h     (needs mpmath; seconds)
 
 Each polynomial is a weighted minimax fit (Remez exchange). The lowest coefficient is rounded to the target format
 first and the others are fitted again around it; then they are rounded too.

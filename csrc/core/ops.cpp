@@ -64,6 +64,12 @@ Status expect_same_or_apart(const Matrix& out, const Matrix& in) {
     return same ? Status{} : expect_apart(out, in);
 }
 
+// A vector may come as one row or, strided, as one column: gives the row the form of the column beside it.
+Matrix like(const Matrix& m, const Matrix& other) {
+    if (m.rows != 1 || other.cols != 1 || m.cols != other.rows) return m;
+    return {m.name, m.data, m.cols, 1, m.col_stride, 1, m.dtype};
+}
+
 // All checks of y = f(x) over rows, in place allowed.
 Status expect_map(const Matrix& x, const Matrix& out) {
     FR_RETURN_IF_ERROR(expect_dtype(out, x.dtype));
@@ -161,7 +167,9 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     return interrupted(cancel);
 }
 
-Status activation_forward(const Matrix& x, const ActivationSpec& activation, const Matrix& out) {
+Status activation_forward(const Matrix& x_in, const ActivationSpec& activation, const Matrix& out_in) {
+    const bool by_row = activation.kind == Activation::softmax;  // one row and one column are not the same to it
+    const Matrix x = by_row ? x_in : like(x_in, out_in), out = by_row ? out_in : like(out_in, x);
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(expect_map(x, out));
     with_table(x.dtype, [&](const auto& ops, auto t) { ops.activation_forward(rows_of<decltype(t)>(x, out), activation); });
@@ -236,7 +244,8 @@ Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, 
     return {};
 }
 
-Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out) {
+Status dropout(const Matrix& x_in, const DropoutSpec& dropout, const Matrix& out_in) {
+    const Matrix x = like(x_in, out_in), out = like(out_in, x);
     FR_RETURN_IF_ERROR(expect_map(x, out));
     with_table(x.dtype, [&](const auto& ops, auto t) { ops.dropout(rows_of<decltype(t)>(x, out), dropout); });
     return {};
@@ -255,14 +264,16 @@ Status elastic_net(const Matrix& w, double l1, double l2, double* value) {
     return {};
 }
 
-Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out) {
+Status elastic_net_gradient(const Matrix& w_in, double l1, double l2, const Matrix& out_in) {
+    const Matrix w = like(w_in, out_in), out = like(out_in, w);
     FR_RETURN_IF_ERROR(check_penalty("elastic_net_gradient", {l1, l2, true}));
     FR_RETURN_IF_ERROR(expect_map(w, out));
     with_table(w.dtype, [&](const auto& ops, auto t) { ops.penalty_gradient(rows_of<decltype(t)>(w, out), l1, l2); });
     return {};
 }
 
-Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out) {
+Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix& out_in) {
+    const Matrix w = like(w_in, out_in), out = like(out_in, w);
     FR_RETURN_IF_ERROR(check_penalty("prox", {l1, l2, true}));
     if (!std::isfinite(step) || step < 0) return invalid("step must be finite and >= 0, got " + number(step));
     FR_RETURN_IF_ERROR(expect_map(w, out));

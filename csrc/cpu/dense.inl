@@ -27,11 +27,12 @@ FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* 
         if (kMask) g = rules::drop(g, scale, draws + i, d.keep);
         if (Drop && !kMask) g = g * scale;
         if constexpr (Act::kFromY) {
-            const V out = z ? Act::forward(at.template load<V>(z + i), alpha) : at.template load<V>(y + i);
-            if constexpr (__is_same(Act, rules::Relu))
-                g = V::select(out == V::set(0), V::set(0), g);
-            else
+            if constexpr (__is_same(Act, rules::Relu)) {
+                g = V::select(at.template load<V>(y + i) == V::set(0), V::set(0), g);
+            } else {
+                const V out = z ? Act::forward(at.template load<V>(z + i), alpha) : at.template load<V>(y + i);
                 g = g * Act::gradient(out, alpha);
+            }
         } else {
             g = g * Act::gradient(at.template load<V>(z + i), alpha);
         }

@@ -66,7 +66,7 @@ const char* layout_words(Layout layout) {
     switch (layout) {
         case Layout::strided: return "have strides of whole elements";
         case Layout::rows: return "have contiguous rows";
-        case Layout::contiguous: return "be C-contiguous";
+        case Layout::contiguous: return "be contiguous (C order)";
         case Layout::any_order: return "be contiguous";
     }
     return "";
@@ -117,16 +117,18 @@ Matrix matrix_of(const py::array& array, const char* name, Dtype dtype) {
     return view;
 }
 
-// An array of any shape by its rows, the last axis; a strided 1-D array has rows of one element.
+// An array of any shape by its rows, the last axis.
 Matrix rows_of(const py::array& array, const char* name, Dtype dtype) {
     if (array.ndim() == 2) return matrix_of(array, name, dtype);
-    if (array.ndim() == 1 && !is_contiguous(array)) {
-        Matrix view = make_matrix(array, name, dtype, array.size(), 1);
-        view.row_stride = stride_of(array, 0);
-        return view;
-    }
     const py::ssize_t cols = array.ndim() > 0 ? array.shape(array.ndim() - 1) : 1;
     return make_matrix(array, name, dtype, cols > 0 ? array.size() / cols : 0, cols);
+}
+
+// A strided 1-D array: rows of one element.
+Matrix column_of(const py::array& array, const char* name, Dtype dtype) {
+    Matrix view = make_matrix(array, name, dtype, array.size(), 1);
+    if (view.rows > 1) view.row_stride = stride_of(array, 0);
+    return view;
 }
 
 }  // namespace
@@ -200,9 +202,15 @@ std::vector<Matrix> ArrayGate::elementwise(const std::vector<ArrayArgument>& arg
     }
     std::vector<Matrix> views;
     for (size_t i = 0; i < arrays.size(); ++i) {
+        const py::array& array = arrays[i];
         const char* name = arguments[i].name;
-        views.push_back(contiguous && !keep_rows ? make_matrix(arrays[i], name, dtype_, 1, arrays[i].size())
-                                                 : rows_of(arrays[i], name, dtype_));
+        if (keep_rows) {
+            views.push_back(rows_of(array, name, dtype_));
+        } else if (contiguous) {
+            views.push_back(make_matrix(array, name, dtype_, 1, array.size()));
+        } else {
+            views.push_back(array.ndim() == 1 ? column_of(array, name, dtype_) : matrix_of(array, name, dtype_));
+        }
     }
     return views;
 }

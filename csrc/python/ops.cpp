@@ -103,10 +103,10 @@ py::array py_dropout_mask(py::handle n, py::handle rate, py::handle seed, py::ha
 
 double py_elastic_net(py::handle w, py::handle l1, py::handle l2) {
     ArrayGate gate;
-    const auto views = gate.elementwise({{w, "w"}});
+    const Matrix view = gate.flat({w, "w"});
     const double l1_value = to_double(l1, "l1"), l2_value = to_double(l2, "l2");
     double value = 0.0;
-    run([&] { return elastic_net(views[0], l1_value, l2_value, &value); });
+    run([&] { return elastic_net(view, l1_value, l2_value, &value); });
     return value;
 }
 

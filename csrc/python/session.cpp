@@ -65,6 +65,7 @@ void PySession::compile(py::handle loss, py::handle optimizer, py::handle metric
     Metrics wanted = to_metrics(metrics, "metrics");
     run([&] { return core_->compile(loss_spec, optimizer_spec, wanted.specs); });
     metrics_ = std::move(wanted);
+    epoch_data_.reset();
 }
 
 void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
@@ -78,16 +79,16 @@ void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight
     epoch_data_ = std::move(data);
 }
 
-// The epoch's arrays are let go when it has finished or failed; Ctrl-C leaves it where it can go on.
+// An epoch ends when it has finished or failed, and lets go of its arrays.
 py::dict PySession::run_steps(py::handle max_steps, py::handle stop_on_nonfinite) {
     const Turn turn(busy_);
     const int64_t steps = to_int64(max_steps, "max_steps");
     const bool stop = to_bool(stop_on_nonfinite, "stop_on_nonfinite");
-    if (!epoch_data_) raise(PyExc_RuntimeError, "run_steps needs an epoch; call begin_epoch first");
+    if (!epoch_data_) raise(PyExc_RuntimeError, "run_steps needs an epoch: call begin_epoch first");
     Totals totals;
     const Status status = interruptible([&](Cancel& cancel) { return core_->run_steps(cancel, steps, stop, &totals); });
-    const bool failed = !status.ok() && status.code != Code::cancelled;
-    if (totals.finished || failed) epoch_data_.reset();
+    std::optional<DataSet> ended;  // goes after the pending error, if any, has been taken up
+    if (totals.finished || !status.ok()) epoch_data_.swap(ended);
     raise_if_error(status);
     return to_dict(totals);
 }

@@ -56,10 +56,10 @@ struct Gelu {  // Hendrycks & Gimpel 2016: z Phi(z); f' = Phi(z) + z phi(z)
         return V::select(z < far, V::set(0), z * norm_cdf(z));
     }
     template <class V> static FR_RULE V gradient(V z, V) {
-        const V inv_sqrt_2pi = V::set(typename V::T(0.39894228040143268));
         const V bounded = V::select(abs(z) < V::set(40), z, with_sign(V::set(40), z));
-        const V tail = bounded * (inv_sqrt_2pi * exp(V::set(typename V::T(-0.5)) * bounded * bounded));
-        return V::select(z == z, norm_cdf(z) + tail, z);
+        V cdf, pdf;
+        norm_cdf_pdf(bounded, &cdf, &pdf);
+        return V::select(z == z, fma(bounded, pdf, cdf), z);
     }
 };
 

@@ -92,7 +92,8 @@ struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps)
         V below = v;
         if (Centered) {
             mean = fma(V::set(c.one_minus_rho), g, V::set(c.rho) * mean);
-            below = v - mean * mean;
+            below = v - mean * mean;  // a variance, which rounding may take below 0
+            below = V::select(below <= V::set(0), V::set(0), below);
         }
         const V root = sqrt(below + V::set(c.eps));
         if (kThreshold) *threshold = V::set(c.prox_lr) / root;

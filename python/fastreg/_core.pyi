@@ -127,7 +127,8 @@ def all_finite(x: Array) -> bool:
     """x contiguous (C or F)."""
 
 # ---- kernels on arrays; fastreg.ops documents them -----------------------------------------------------------------
-# 1-D or 2-D inputs; "rows" layout: any array that is contiguous, or 2-D with contiguous rows, or 1-D with any stride.
+# 1-D or 2-D inputs; "rows" layout: any array that is contiguous, or 2-D with contiguous rows, or 1-D with any stride
+# (in both, memory runs forwards: strides are positive and rows do not overlap). Softmax wants whole rows: no 1-D stride.
 def dense_forward(
     x: Array,
     w: Array,

@@ -428,8 +428,9 @@ _BY_TARGETS.update(acc=_BY_TARGETS["accuracy"], ce=_BY_TARGETS["crossentropy"])
 
 def get(identifier: Any) -> Metric:
     """The metric that `identifier` means: an object, a name such as "mse" or "auc", a function or a description."""
-    if inspect.isfunction(identifier) and getattr(losses, identifier.__name__, None) is identifier:
-        identifier = identifier.__name__  # the metric of that name
+    name = getattr(identifier, "__name__", "")
+    if inspect.isfunction(identifier) and vars(losses).get(name) is identifier:
+        identifier = name  # the metric that is called like the loss
     return find(identifier, Metric, _TABLE, "metric")
 
 

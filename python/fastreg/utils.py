@@ -33,7 +33,8 @@ def set_random_seed(seed: int) -> None:
     """
     checked = integer(seed, "seed", low=0, high=2**32 - 1)
     random.seed(checked)
-    np.random.seed(checked)  # noqa: NPY002: the global state is what is to be seeded
+    # Programs draw their data from the global state, so that is what is to be seeded.
+    np.random.seed(checked)  # noqa: NPY002
     _seeds.restart(checked)
 
 

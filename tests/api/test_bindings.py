@@ -66,7 +66,7 @@ def test_a_session_has_one_dtype() -> None:
         ({"x": np.ones(3)}, "x must have 2 dimensions, got shape (3,)"),
         ({"w": np.ones((3, 2, 1))}, "w must have 2 dimensions, got shape (3, 2, 1)"),
         ({"b": np.ones((1, 2))}, "b must have 1 dimension, got shape (1, 2)"),
-        ({"w": np.ones((5, 2))}, "x has 3 columns"),
+        ({"w": np.ones((5, 2))}, "w has shape (5, 2)"),
     ],
 )
 def test_shapes_of_an_operation(changes: dict[str, Any], words: str) -> None:
@@ -90,16 +90,16 @@ def test_layouts_of_an_operation() -> None:
     for out in (np.empty((2, 4)).T, wide[::-1, :2], wide[:, 1::-1]):
         with raises(ValueError, "out must have contiguous rows", str(out.strides)):
             dense_forward(out=out)
-    with raises(ValueError, "b must be C-contiguous", "(16,)", "np.ascontiguousarray(b)"):
+    with raises(ValueError, "b must be contiguous (C order)", "(16,)", "np.ascontiguousarray(b)"):
         dense_forward(b=np.ones(4)[::2])
     for view in (np.ones(8)[::-2], np.broadcast_to(1.0, 4), np.ones((2, 2, 4))[:, :, ::2]):
         with raises(ValueError, "x must have contiguous rows", str(view.strides)):
             _core.dropout(view, 0.5, 0, 0, 0, np.empty(view.shape))
-    with raises(ValueError, "w must be C-contiguous", "(8, 32)"):
+    with raises(ValueError, "w must be contiguous (C order)", "(8, 32)"):
         _core.update(ADAM, np.ones((2, 4)).T, *(np.ones((4, 2)), []), 1, 0.0, 0.0, True)
     with raises(ValueError, "x must be contiguous"):
         _core.all_finite(wide[:, :2])
-    with raises(ValueError, "x must be C-contiguous"):
+    with raises(ValueError, "x must be contiguous (C order)"):
         _core.activation_forward(np.ones(8)[::2], "softmax", 0.0, np.empty(4))
 
 

@@ -48,7 +48,7 @@ WRONG_LAST: list[tuple[Any, type[Exception], str]] = [
     ),
     (np.ones(8, "f4"), ValueError, "[2] must have shape (4, 2), that of the kernel of layer 2, got (8,)"),
     (np.ones((4, 2)), TypeError, "[2] must have dtype float32, that of the session, got float64"),
-    (np.ones((2, 4), "f4").T, ValueError, "[2] must be C-contiguous"),
+    (np.ones((2, 4), "f4").T, ValueError, "[2] must be contiguous (C order)"),
     ([[1.0, 2.0]] * 4, TypeError, "[2] must be a numpy.ndarray, got list"),
 ]
 
@@ -72,6 +72,7 @@ def test_setting_state_is_all_or_nothing(last: Any, kind: type[Exception], words
 
 def test_slots_travel() -> None:
     model, other = session(), session()
+    model.set_weights([np.ones_like(w) for w in model.get_weights()])
     model.train_batch(*data(), None)
     other.set_slots(model.get_slots())
     assert len(other.slot_names()) == 2
@@ -103,7 +104,7 @@ def test_rows_must_agree() -> None:
         session().train_batch(x, y, np.ones((8, 1), "f4"))
     with raises(ValueError, "y must have 2 dimensions, got shape (8,)"):
         session().begin_epoch(x, np.ones(8, "f4"), None, 4, False)
-    with raises(ValueError, "x must be C-contiguous, got shape (8, 3) with strides (4, 32) in bytes"):
+    with raises(ValueError, "x must be contiguous (C order), got shape (8, 3) with strides (4, 32) in bytes"):
         session().begin_epoch(np.asfortranarray(x), y, None, 4, False)
     with raises(ValueError, "out must have shape (8, 2), (rows of x, output_units), got (8, 3)"):
         session().predict(x, np.empty((8, 3), "f4"), 4)
@@ -139,7 +140,7 @@ def test_an_epoch_keeps_its_arrays_alive_until_it_ends() -> None:
     assert all(ref() is None for ref in first), "another epoch has begun"
     model.run_steps()
     assert all(ref() is None for ref in second), "the epoch has finished"
-    with raises(RuntimeError, "run_steps needs an epoch; call begin_epoch first"):
+    with raises(RuntimeError, "run_steps needs an epoch: call begin_epoch first"):
         model.run_steps()
 
 

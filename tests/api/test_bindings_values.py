@@ -62,7 +62,7 @@ def test_sizes_are_not_negative() -> None:
 
 def test_reals_are_real() -> None:
     for value in (True, "0.5", None, 1j, np.ones(1)):
-        with raises(TypeError, "l1 must be a real number, got " + type(value).__name__):
+        with raises(TypeError, "l1 must be a real number, got ", type(value).__name__):
             _core.elastic_net(np.ones(3), value, 0.0)
     with raises(ValueError, "l1 is too large for a float"):
         _core.elastic_net(np.ones(3), 10**400, 0.0)
@@ -72,12 +72,12 @@ def test_reals_are_real() -> None:
 
 @pytest.mark.parametrize("value", [1, 0, None, "yes", np.bool_(True)], ids=repr)
 def test_booleans_are_booleans(value: Any) -> None:
-    words = "must be True or False, got " + type(value).__name__
-    with raises(TypeError, "shuffle " + words):
+    words = ("must be True or False, got ", type(value).__name__)
+    with raises(TypeError, "shuffle ", *words):
         session().begin_epoch(*data(), None, 2, value)
-    with raises(TypeError, "packed " + words):
+    with raises(TypeError, "packed ", *words):
         _core.dropout_mask(3, 0.5, 0, 0, 0, value)
-    with raises(TypeError, "layers[0]['kernel_penalty']['proximal'] " + words):
+    with raises(TypeError, "layers[0]['kernel_penalty']['proximal'] ", *words):
         session([DENSE | {"kernel_penalty": {"proximal": value}}])
 
 

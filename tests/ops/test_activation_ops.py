@@ -24,10 +24,18 @@ def test_value_and_gradient(isa: str, dtype: str, kind: str, alpha: float) -> No
         _core.activation_backward(dy, z, kind, alpha, dz)
         what = f"{kind}, alpha {alpha}, {rows} x {cols}, {dtype}, {isa}"
         wanted = activation(z, kind, alpha)
-        # Relative to the value; softmax adds the rounding of z - max and of the sum, gelu_tanh that of 1 + tanh.
-        slack = {"softmax": (cols + 20) * np.abs(wanted), "gelu_tanh": np.abs(z)}.get(kind, 0.0)
-        assert_close(y, wanted, eps(dtype) * (8 * np.abs(wanted) + slack), f"value: {what}")
-        size = np.abs(dy.astype(float))
+        # Relative to the value. Softmax adds the rounding of z - max and of the sum, gelu_tanh that of 1 + tanh, gelu
+        # that of z / sqrt(2) in the tail. Below the smallest normal number the spacing is absolute.
+        slack = {
+            "softmax": (cols + 20) * np.abs(wanted),
+            "gelu_tanh": np.abs(z),
+            "gelu": z**2 * np.abs(wanted),
+        }
+        bound = (
+            eps(dtype) * (8 * np.abs(wanted) + slack.get(kind, 0.0)) + 8 * np.finfo(dtype).smallest_subnormal
+        )
+        assert_close(y, wanted, bound, f"value: {what}")
+        size = np.abs(dy.astype(float)) * (4 if kind == "gelu_tanh" else 1)  # see test_dense_backward.py
         if kind == "softmax":
             size = (cols + 20) * size.max(axis=1, keepdims=True, initial=0)
         assert_close(dz, activation_backward(dy, z, kind, alpha), 16 * eps(dtype) * size, f"gradient: {what}")

@@ -83,8 +83,8 @@ def test_one_answer_for_all_isas_and_threads(dtype: str) -> None:
 def test_expectation_is_exact() -> None:
     """k / 65536 of the decisions survive and are multiplied by 65536 / k: the product is 1 for every rate."""
     for rate in np.linspace(0, 0.99, 100):
-        k, out = random.keep_count(rate), np.empty(64)
-        _core.dropout(np.ones(64), float(rate), 3, 0, 0, out)
+        k, out = random.keep_count(rate), np.empty(4096)
+        _core.dropout(np.ones(4096), float(rate), 3, 0, 0, out)
         scale = out.max()
         assert abs(k / 65536 * scale - 1) <= 2**-53, (
             f"rate {rate}: {k} / 65536 * {scale} = {k / 65536 * scale!r}"

@@ -27,8 +27,8 @@ BOUNDS = {
     "log": (1.0, 1.0),
     "log1p": (1.5, 1.5),
     "tanh": (1.7, 1.7),
-    "sigmoid": (2.4, 2.4),
-    "softplus": (2.8, 2.8),
+    "sigmoid": (2.5, 2.5),
+    "softplus": (3.0, 3.0),
     "norm_cdf": (7.0, 8.0),
 }
 EXACT: dict[str, Callable[[mpf], mpf]] = {

@@ -112,6 +112,17 @@ class LambdaCallback(Callback):
     """A callback made of functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))`.
 
     Any hook of `Callback` may be given by its name. Raises TypeError for another name or what cannot be called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastreg import Dense, Sequential
+    >>> model = Sequential([Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> shout = LambdaCallback(on_epoch_end=lambda epoch, logs: print("epoch", epoch))
+    >>> history = model.fit(np.eye(4), np.ones(4), epochs=2, verbose=0, callbacks=[shout])
+    epoch 0
+    epoch 1
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastreg._arguments import flag, integer, optional_number
 from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.early_stopping import improves, monitored, resolve_mode
+from fastreg.callbacks.monitor import improves, monitored, resolve_mode
 
 
 class ModelCheckpoint(Callback):
@@ -38,6 +38,19 @@ class ModelCheckpoint(Callback):
     ------
     ValueError
         If an argument is wrong, or `filepath` has a field that the logs lack.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastreg import Dense, Sequential
+    >>> model = Sequential([Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saving = ModelCheckpoint(os.path.join(folder, "{epoch:02d}.safetensors"))
+    ...     history = model.fit(np.eye(4), np.ones(4), epochs=2, verbose=0, callbacks=[saving])
+    ...     sorted(os.listdir(folder))
+    ['01.safetensors', '02.safetensors']
     """
 
     def __init__(

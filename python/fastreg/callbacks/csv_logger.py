@@ -25,7 +25,21 @@ class CSVLogger(Callback):
     Notes
     -----
     The columns are those of the first epoch; if it has no validation and later epochs have, their "val_" ones too.
-    Every line is on disk when the next epoch begins: the file is closed between epochs.
+    The file is closed between epochs.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastreg import Dense, Sequential
+    >>> model = Sequential([Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "log.csv")
+    ...     history = model.fit(np.eye(4), np.ones(4), verbose=0, callbacks=[CSVLogger(path)])
+    ...     with open(path) as file:
+    ...         file.readline().strip()
+    'epoch,data_loss,loss,penalty,sparsity'
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fastreg._arguments import integer, number
 from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.early_stopping import improves, monitored, resolve_mode
+from fastreg.callbacks.monitor import improves, monitored, resolve_mode
 
 
 class ReduceLROnPlateau(Callback):
@@ -36,6 +36,11 @@ class ReduceLROnPlateau(Callback):
     ------
     ValueError
         If `factor` is not in (0, 1), or another argument is out of range.
+
+    Examples
+    --------
+    >>> ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=3).factor
+    0.5
     """
 
     def __init__(
@@ -97,6 +102,17 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate at the start of every epoch: `schedule(epoch)` or `schedule(epoch, learning_rate)`.
 
     Raises TypeError if `schedule` is not a function or returns no number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastreg import Dense, Sequential
+    >>> model = Sequential([Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> halving = LearningRateScheduler(lambda epoch, learning_rate: learning_rate / 2)
+    >>> history = model.fit(np.eye(4), np.ones(4), epochs=3, verbose=0, callbacks=[halving])
+    >>> history.history["learning_rate"]
+    [0.005, 0.0025, 0.00125]
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
