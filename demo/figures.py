@@ -23,7 +23,7 @@ COLUMNS = 4
 
 def learning_curves(results: Sequence[Result], path: Path) -> None:
     """Cross-entropy without penalties, so that every panel measures the same thing; one panel per technique."""
-    figure, axes = panels(len(results), height=2.6, sharex=True, sharey=True)
+    figure, axes = panels(len(results), height=2.8, sharex=True, sharey=True)
     for ax, result in zip(axes, results):
         epochs = np.arange(1, result.epochs + 1)
         ax.plot(epochs, result.history["data_loss"], color=TRAINING, label="training rows")
@@ -32,7 +32,7 @@ def learning_curves(results: Sequence[Result], path: Path) -> None:
             ax.axvline(result.best_epoch, color=RESTORED, linestyle="--", label="epoch restored")
         name = result.technique.name
         ax.set_title(
-            f"{name}: test loss {result.test_loss:.2f}, accuracy {result.test_accuracy:.1%}", fontsize=10
+            f"{name}\ntest loss {result.test_loss:.2f}, test accuracy {result.test_accuracy:.1%}", fontsize=10
         )
         ax.set_yscale("log")
         ax.grid(alpha=0.3)

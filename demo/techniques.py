@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from fastreg.callbacks import Callback, EarlyStopping
-from fastreg.layers import Dense, Dropout, Input
-from fastreg.losses import ElasticNet, SparseCategoricalCrossentropy
 from numpy.typing import NDArray
 
 import fastreg
 from demo.digits import Digits
+from fastreg.callbacks import Callback, EarlyStopping
+from fastreg.layers import Dense, Dropout, Input
+from fastreg.losses import ElasticNet, SparseCategoricalCrossentropy
 from fastreg.regularizers import l1, l2
 
 SEED = 7

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastreg import EarlyStoppingMonitor, ops
 
-STEP, L1 = 0.1, 0.001
+STEP, L1 = 0.5, 0.01
 
 X, y = load_breast_cancer(return_X_y=True)
 X_train, X_val, y_train, y_val = train_test_split(X, y, test_size=0.3, stratify=y, random_state=0)

@@ -3,6 +3,7 @@
 #include "core/ops.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <string>
 
 #include "core/dropout_spec.h"
@@ -24,7 +25,7 @@ Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why
 
 Status expect_rows_layout(const Matrix& m) {
     if (m.rows == 0 || m.cols == 0) return {};
-    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || m.row_stride >= m.cols);
+    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || std::abs(m.row_stride) >= m.cols);
     if (fits) return {};
     return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) + ", " +
                    std::to_string(m.col_stride) + ") elements for shape " + shape(m) + "; pass np.ascontiguousarray(" + m.name + ")");

@@ -22,7 +22,7 @@ struct Matrix {
     explicit operator bool() const { return data != nullptr; }  // absent when null; an empty array has a non-null data
 };
 
-// "rows" layout, asked for by every function but the dense ones: col_stride == 1 (or cols <= 1), row_stride >= cols.
+// "rows" layout, asked for by every function but the dense ones: col_stride == 1 (or cols <= 1), |row_stride| >= cols.
 // All matrices of a call have one dtype. Outputs must not overlap inputs, except where "in place" is said.
 
 // out = dropout(activation(x w + b)); x (B, I) and w (I, O) with any strides; b (1, O); out, z_out (B, O) rows layout.

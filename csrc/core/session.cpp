@@ -123,6 +123,9 @@ public:
     Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) override {
         FR_RETURN_IF_ERROR(check_data(data, false));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
+        const char *x = static_cast<const char*>(data.x), *y = static_cast<const char*>(out);
+        if (x < y + size_t(data.rows * plan_.outputs) * sizeof(T) && y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
+            return invalid("out must not overlap x in memory");
         network_.reserve(kInferenceRows < data.rows ? kInferenceRows : data.rows, false);
         for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
             const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;

@@ -2,6 +2,8 @@
 // It must not know what a call computes: overlap and what shapes mean are the core's to check.
 #include "python/arrays.h"
 
+#include <cstdlib>
+
 #include "python/errors.h"
 #include "python/values.h"
 
@@ -43,10 +45,10 @@ bool is_contiguous(const py::array& array, bool fortran = false) {
 
 bool has_rows(const py::array& array) {
     if (is_contiguous(array)) return true;
-    if (array.ndim() == 1) return array.strides(0) > 0;
+    if (array.ndim() == 1) return array.strides(0) != 0;
     if (array.ndim() != 2) return false;
     const bool contiguous_rows = array.shape(1) == 1 || array.strides(1) == array.itemsize();
-    return contiguous_rows && (array.shape(0) == 1 || stride_of(array, 0) >= array.shape(1));
+    return contiguous_rows && (array.shape(0) == 1 || std::abs(stride_of(array, 0)) >= array.shape(1));
 }
 
 bool has_layout(const py::array& array, Layout layout) {

@@ -87,12 +87,12 @@ def test_layouts_of_an_operation() -> None:
     with raises(ValueError, "out must have contiguous rows, got shape (4, 2) with strides (48, 16) in bytes",
                 "np.ascontiguousarray(out)"):  # fmt: skip
         dense_forward(out=wide[:, :4:2])
-    for out in (np.empty((2, 4)).T, wide[::-1, :2], wide[:, 1::-1]):
+    for out in (np.empty((2, 4)).T, wide[:, 1::-1]):
         with raises(ValueError, "out must have contiguous rows", str(out.strides)):
             dense_forward(out=out)
     with raises(ValueError, "b must be contiguous (C order)", "(16,)", "np.ascontiguousarray(b)"):
         dense_forward(b=np.ones(4)[::2])
-    for view in (np.ones(8)[::-2], np.broadcast_to(1.0, 4), np.ones((2, 2, 4))[:, :, ::2]):
+    for view in (np.broadcast_to(1.0, 4), np.ones((2, 2, 4))[:, :, ::2]):
         with raises(ValueError, "x must have contiguous rows", str(view.strides)):
             _core.dropout(view, 0.5, 0, 0, 0, np.empty(view.shape))
     with raises(ValueError, "w must be contiguous (C order)", "(8, 32)"):

@@ -153,6 +153,7 @@ def test_hinge_reads_zero_as_minus_one(isa: str, dtype: str) -> None:
     for name, y_true in (("0/1", zero_one), ("-1/1", signs)):
         _, per_row, _ = run(y_true, y_pred, None, loss_spec("hinge"))
         assert_close(per_row, [0.5, 0.0, 1.3, 0.0], 4 * eps(dtype), f"hinge with {name} labels")
+        check(y_true, y_pred, None, loss_spec("hinge"), f"{name} labels, {isa}")
 
 
 def test_extreme_logits_stay_finite(isa: str, dtype: str) -> None:

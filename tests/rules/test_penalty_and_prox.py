@@ -105,7 +105,7 @@ def test_prox_in_place_and_threshold_boundary(isa: str, dtype: str) -> None:
 def test_any_layout_of_rows(dtype: str) -> None:
     """1-D with a stride, 2-D with gaps between rows: the same numbers as the packed array."""
     block = values(9 * 14, dtype).reshape(9, 14)
-    for view in (block[:, 3:8], block[2, ::3], block[::2, 1:], block[:, 0]):
+    for view in (block[:, 3:8], block[2, ::3], block[::2, 1:], block[:, 0], block[::-1, :5], block[2, ::-1]):
         packed = np.ascontiguousarray(view)
         expected, out = np.empty_like(packed), np.empty_like(packed)
         _core.prox(packed, 0.2, 0.1, 1.0, expected)

@@ -1,0 +1,336 @@
+"""EarlyStopping, decision by decision: Keras's rules, each with the training that shows it.
+
+It must not train a real network where a list of values will do: the model here only obeys.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastreg import Dense, Sequential
+from fastreg.callbacks import EarlyStopping, EarlyStoppingMonitor
+
+NAN, INF = math.nan, math.inf
+
+
+class Model:
+    """Has weights that say which epoch it is."""
+
+    def __init__(self) -> None:
+        self.stop_training = False
+        self.weights: list[Any] = []
+
+    def get_weights(self) -> list[Any]:
+        return [w.copy() for w in self.weights]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        self.weights = [w.copy() for w in weights]
+
+    @property
+    def epoch(self) -> int:
+        return int(self.weights[0][0])
+
+
+def train(callback: EarlyStopping, values: list[float], name: str = "val_loss", first: int = 0) -> Model:
+    """Feed the callback one value per epoch, until it stops or the values end."""
+    model = Model()
+    callback.set_model(model)  # type: ignore[arg-type]
+    callback.on_train_begin()
+    for epoch, value in enumerate(values, first):
+        model.weights = [np.array([epoch])]
+        callback.on_epoch_end(epoch, {name: value})
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return model
+
+
+# ---- line 19: min_delta and strictness ----------------------------------------------------------------------------
+@pytest.mark.parametrize("min_delta", [0.1, -0.1])
+def test_min_delta_is_taken_as_its_size(min_delta: float) -> None:
+    assert EarlyStopping(min_delta=min_delta).min_delta == 0.1
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "best"),
+    [
+        ("min", [1.0, 1.0], 1.0),  # equal is no improvement
+        ("min", [1.0, 0.75], 1.0),  # exactly min_delta less is none either
+        ("min", [1.0, 0.5], 0.5),
+        ("max", [1.0, 1.25], 1.0),
+        ("max", [1.0, 1.5], 1.5),
+    ],
+)
+def test_improvement_is_strict(mode: str, values: list[float], best: float) -> None:
+    monitor = EarlyStoppingMonitor(patience=9, min_delta=0.25, mode=mode)
+    for value in values:
+        monitor.step(value)
+    assert monitor.best == best
+    assert monitor.best_epoch == values.index(best)
+
+
+# ---- line 20: waiting ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("patience", "values", "stopped"),
+    [
+        (0, [1.0, 2.0], 1),  # 0 acts as 1
+        (1, [1.0, 2.0], 1),
+        (2, [1.0, 2.0, 3.0], 2),
+        (2, [1.0, 2.0, 0.5, 2.0, 2.0], 4),  # an improvement starts the waiting anew
+        (2, [1.0, 2.0, 1.0, 1.0], 2),
+        (1, [NAN, 1.0], 0),  # not in epoch 0: no stop there, and 1.0 improves
+        (1, [NAN, NAN], 1),
+        (3, [1.0, 0.9, 0.8], 0),  # runs to its end
+    ],
+)
+def test_patience(patience: int, values: list[float], stopped: int) -> None:
+    callback = EarlyStopping(patience=patience)
+    model = train(callback, [*values, 0.0] if stopped else values)
+    assert callback.stopped_epoch == stopped
+    assert model.stop_training == (stopped > 0)
+    assert callback.stopped_reason == ("patience" if stopped else None)
+
+
+def test_wait_counts_epochs_without_improvement() -> None:
+    callback = EarlyStopping(patience=5)
+    train(callback, [1.0, 0.5, 0.6, 0.7])
+    assert (callback.wait, callback.best, callback.best_epoch) == (2, 0.5, 1)
+
+
+# ---- line 21: baseline --------------------------------------------------------------------------------------------
+def test_a_baseline_that_is_never_beaten_stops_after_patience_epochs() -> None:
+    callback = EarlyStopping(patience=3, baseline=0.1)
+    train(callback, [1.0, 0.9, 0.8, 0.7, 0.6])
+    assert callback.stopped_epoch == 2  # the third epoch, though every one improved
+    assert callback.best == 0.8
+    assert callback.stopped_reason == "baseline"
+
+
+def test_a_beaten_baseline_starts_the_waiting_anew() -> None:
+    callback = EarlyStopping(patience=3, baseline=0.5)
+    train(callback, [1.0, 0.9, 0.4, 0.6, 0.6, 0.6])
+    assert callback.stopped_epoch == 5
+    assert callback.stopped_reason == "patience"
+
+
+# ---- line 22: weights ---------------------------------------------------------------------------------------------
+def test_best_weights_are_restored_when_stopped() -> None:
+    callback = EarlyStopping(patience=2, restore_best_weights=True)
+    assert train(callback, [1.0, 0.5, 0.6, 0.7]).epoch == 1
+
+
+def test_best_weights_are_restored_when_training_ends() -> None:
+    callback = EarlyStopping(patience=9, restore_best_weights=True)
+    model = train(callback, [1.0, 0.5, 0.6])
+    assert not model.stop_training
+    assert model.epoch == 1
+
+
+def test_the_first_monitored_epoch_is_the_fallback() -> None:
+    callback = EarlyStopping(patience=2, restore_best_weights=True)
+    assert train(callback, [NAN, NAN, NAN]).epoch == 0
+    assert callback.best_epoch == 0
+    callback = EarlyStopping(patience=2, restore_best_weights=True, start_from_epoch=1)
+    assert train(callback, [0.1, NAN, NAN]).epoch == 1
+
+
+def test_weights_stay_when_not_asked_for() -> None:
+    callback = EarlyStopping(patience=2)
+    assert train(callback, [1.0, 0.5, 0.6, 0.7]).epoch == 3
+    assert callback.best_weights is None
+
+
+# ---- line 23: start_from_epoch ------------------------------------------------------------------------------------
+def test_epochs_before_the_start_are_ignored() -> None:
+    callback = EarlyStopping(patience=2, start_from_epoch=3, restore_best_weights=True)
+    model = train(callback, [0.1, 0.2, 0.3, 1.0, 1.1, 1.2, 1.3])
+    assert (callback.best, callback.best_epoch, callback.stopped_epoch, model.epoch) == (1.0, 3, 5, 3)
+
+
+def test_a_start_that_is_never_reached_restores_nothing() -> None:
+    callback = EarlyStopping(start_from_epoch=5, restore_best_weights=True)
+    model = train(callback, [1.0, 2.0, 3.0])
+    assert (model.epoch, callback.stopped_epoch, callback.best) == (2, 0, INF)
+
+
+# ---- line 24: names and modes -------------------------------------------------------------------------------------
+def test_a_missing_monitor_warns_with_what_there_is_and_never_stops() -> None:
+    callback = EarlyStopping(patience=0)
+    with pytest.warns(UserWarning, match=r"'val_loss', which is missing; available: loss"):
+        model = train(callback, [1.0] * 4, name="loss")
+    assert not model.stop_training
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("val_acc", "max"),
+        ("accuracy", "max"),
+        ("val_binary_accuracy", "max"),
+        ("val_auc", "max"),
+        ("val_r2", "max"),
+        ("val_r2_score", "max"),
+        ("precision", "max"),
+        ("val_recall", "max"),
+        ("f1", "max"),
+        ("val_loss", "min"),
+        ("mse", "min"),
+        ("penalty", "min"),
+    ],
+)
+def test_mode_auto(name: str, mode: str) -> None:
+    assert EarlyStopping(monitor=name).mode == mode
+
+
+def test_an_unknown_mode_warns_and_is_auto() -> None:
+    with pytest.warns(UserWarning, match="'best'; using \"auto\""):
+        callback = EarlyStopping(monitor="val_accuracy", mode="best")
+    assert callback.mode == "max"
+
+
+# ---- line 25: NaN -------------------------------------------------------------------------------------------------
+def test_nan_is_never_the_best() -> None:
+    callback = EarlyStopping(patience=3, restore_best_weights=True)
+    model = train(callback, [NAN, 2.0, NAN, 1.0, NAN, NAN, NAN, 0.1])
+    assert (callback.best, callback.best_epoch, callback.stopped_epoch, model.epoch) == (1.0, 3, 6, 3)
+
+
+# ---- line 26: every fit starts anew -------------------------------------------------------------------------------
+def test_state_is_reset_at_the_start_of_every_fit() -> None:
+    callback = EarlyStopping(patience=1, restore_best_weights=True)
+    train(callback, [0.1, 0.2])
+    assert callback.stopped_epoch == 1
+    model = train(callback, [5.0])
+    assert (callback.best, callback.best_epoch, callback.stopped_epoch, callback.wait) == (5.0, 0, 0, 0)
+    assert callback.stopped_reason is None
+    assert model.epoch == 0
+
+
+# ---- beyond Keras -------------------------------------------------------------------------------------------------
+def test_relative_min_delta() -> None:
+    monitor = EarlyStoppingMonitor(patience=5, min_delta=0.1, min_delta_mode="relative")
+    for value in (100.0, 91.0, 89.0):
+        monitor.step(value)
+    assert (monitor.best, monitor.best_epoch) == (89.0, 2)
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_check_finite_stops_at_once(value: float) -> None:
+    callback = EarlyStopping(patience=9, check_finite=True)
+    train(callback, [1.0, 0.9, value, 0.1])
+    assert (callback.stopped_epoch, callback.stopped_reason) == (2, "nonfinite")
+
+
+@pytest.mark.parametrize(("mode", "values"), [("min", [1.0, 0.5, 0.4]), ("max", [0.1, 0.5, 0.6])])
+def test_stopping_threshold(mode: str, values: list[float]) -> None:
+    monitor = EarlyStoppingMonitor(patience=9, mode=mode, stopping_threshold=0.5)
+    assert [monitor.step(value) for value in values] == [False, False, True]  # strictly better than 0.5
+    assert (monitor.best_epoch, monitor.stopped_reason) == (2, "stopping_threshold")
+
+
+@pytest.mark.parametrize(("mode", "values"), [("min", [1.0, 2.0, 2.5]), ("max", [3.0, 2.0, 1.5])])
+def test_divergence_threshold(mode: str, values: list[float]) -> None:
+    monitor = EarlyStoppingMonitor(patience=9, mode=mode, divergence_threshold=2.0)
+    assert [monitor.step(value) for value in values] == [False, False, True]
+    assert monitor.stopped_reason == "divergence_threshold"
+
+
+def test_several_monitors_stop_when_all_have_run_out() -> None:
+    callback = EarlyStopping(monitor=["val_loss", "val_auc"], patience=2, restore_best_weights=True)
+    model = Model()
+    callback.set_model(model)  # type: ignore[arg-type]
+    callback.on_train_begin()
+    stops = []
+    for epoch, (loss, auc) in enumerate(zip([3, 1, 2, 2, 2, 2, 2], [0.5, 0.6, 0.7, 0.8, 0.8, 0.8, 0.8], strict=True)):
+        model.weights = [np.array([epoch])]
+        callback.on_epoch_end(epoch, {"val_loss": loss, "val_auc": auc})
+        stops.append(model.stop_training)
+    assert stops.index(True) == 5
+    callback.on_train_end()
+    assert (callback.best, callback.best_epoch, model.epoch) == (1, 1, 1)  # of the first monitor
+    assert callback.monitors["val_auc"].best == 0.8
+
+
+def test_state_can_be_saved_and_resumed() -> None:
+    values = [1.0, 0.5, 0.6, 0.7, 0.8, 0.9]
+    whole = EarlyStopping(patience=3, restore_best_weights=True)
+    train(whole, values)
+    first = EarlyStopping(patience=3, restore_best_weights=True)
+    train(first, values[:3])
+    second = EarlyStopping(patience=3, restore_best_weights=True)
+    second.load_state_dict(first.state_dict())
+    model = train(second, values[3:], first=3)
+    assert second.stopped_epoch == whole.stopped_epoch == 4
+    assert model.epoch == 1
+    train(second, values[3:])  # the next fit starts anew
+    assert second.best == 0.7
+
+
+def test_state_of_other_monitors_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"state must be of the monitors \['val_loss'\], not \['loss'\]"):
+        EarlyStopping().load_state_dict(EarlyStopping("loss").state_dict())
+    with pytest.raises(ValueError, match="state must have the keys"):
+        EarlyStoppingMonitor().load_state_dict({"best": 1.0})
+
+
+# ---- the monitor without a model ----------------------------------------------------------------------------------
+def test_the_monitor_copies_the_state() -> None:
+    monitor = EarlyStoppingMonitor(patience=1)
+    weights = np.zeros(2)
+    monitor.step(1.0, {"weights": weights})
+    weights += 1
+    assert monitor.step(2.0, {"weights": weights})
+    assert monitor.best_state["weights"].tolist() == [0.0, 0.0]
+
+
+def test_monitor_and_callback_decide_alike() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        values = np.round(rng.uniform(size=30), 1).tolist()
+        baseline = None if rng.uniform() < 0.5 else float(np.round(rng.uniform(), 1))
+        settings: dict[str, Any] = {
+            "patience": int(rng.integers(0, 5)),
+            "min_delta": float(np.round(rng.uniform(0, 0.3), 1)),
+            "mode": str(rng.choice(["min", "max"])),
+            "baseline": baseline,
+            "start_from_epoch": int(rng.integers(0, 3)),
+        }
+        callback, monitor = EarlyStopping(**settings), EarlyStoppingMonitor(**settings)
+        train(callback, values)
+        for value in values:
+            if monitor.step(value):
+                break
+        assert (callback.best, callback.stopped_epoch) == (monitor.best, monitor.stopped_epoch)
+        assert callback.stopped_reason == monitor.stopped_reason
+
+
+def test_a_real_fit_stops_and_restores() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)), rng.normal(size=60)  # nothing to learn: validation gets worse
+    callback = EarlyStopping(patience=3, restore_best_weights=True)
+    model = Sequential([Dense(64, activation="relu"), Dense(1)], seed=0)
+    model.compile("adam", "mse")
+    history = model.fit(x, y, epochs=500, validation_split=0.5, verbose=0, callbacks=[callback]).history
+    assert len(history["loss"]) < 500
+    assert callback.best_epoch == int(np.argmin(history["val_loss"]))
+    assert len(history["loss"]) == callback.best_epoch + 4
+    best = model.evaluate(x[30:], y[30:], verbose=0)
+    assert best == min(history["val_loss"])
+
+
+def test_verbose_says_when_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    train(EarlyStopping(patience=1, restore_best_weights=True, verbose=1), [1.0, 2.0])
+    out = capsys.readouterr().out
+    assert "Epoch 2: early stopping (patience)" in out
+    assert "best epoch: 1." in out
+
+
+def test_no_warning_without_cause() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(EarlyStopping(monitor="val_loss", mode="min"), [1.0, 0.5, 0.4])
