@@ -13,13 +13,14 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -
 CXX_FILES := $(shell find csrc tests -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' \))
 ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
 
-.PHONY: help demo test lint format bench bench-quick test-asan test-neon clean
+.PHONY: help demo test lint format bench bench-quick test-asan test-native test-neon clean
 help:
 	@echo "make demo         train on handwritten digits under each technique; table, and figures in demo-output/"
 	@echo "make test         all tests"
 	@echo "make lint         ruff, mypy, clang-format; 'make format' applies what can be applied"
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
 	@echo "make test-asan    native tests under AddressSanitizer and UBSan (g++)"
+	@echo "make test-native  native test programs, without Python"
 	@echo "make test-neon    native tests for 64-bit ARM under qemu (see CONTRIBUTING.md)"
 	@echo "make clean        remove all of the above"
 	@echo "Another Python: make PYTHON=/path/to/python3 ..."
@@ -78,13 +79,23 @@ test-asan: $(ASAN)/package.stamp
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(ASAN)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
 
-test-neon: $(BIN)/package.stamp
+# The native test programs, for this machine and for 64-bit ARM under qemu; a training must give both the same digest.
+NATIVE := -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF \
+    -DFASTREG_NATIVE_TESTS=ON
+
+test-native: $(BIN)/python
 	$(BIN)/python -m pip install --quiet cmake ninja
-	$(BIN)/cmake -S . -B build/neon -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake \
-	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release \
-	    -DFASTREG_PYTHON=OFF -DFASTREG_NATIVE_TESTS=ON
+	$(BIN)/cmake -S . -B build/native $(NATIVE)
+	$(BIN)/cmake --build build/native
+	$(BIN)/ctest --test-dir build/native --output-on-failure
+
+test-neon: test-native
+	$(BIN)/cmake -S . -B build/neon -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake $(NATIVE)
 	$(BIN)/cmake --build build/neon
 	$(BIN)/ctest --test-dir build/neon --output-on-failure
+	build/native/tests/native/op_test --hash > build/native.hash
+	qemu-aarch64 -L /usr/aarch64-linux-gnu build/neon/tests/native/op_test --hash > build/neon.hash
+	cmp build/native.hash build/neon.hash
 
 clean:
 	rm -rf $(VENV) $(ASAN) build demo-output

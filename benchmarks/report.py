@@ -68,6 +68,7 @@ def block_rows(block: dict[str, Any], titles: dict[str, str]) -> list[str]:
             f"{median(steps):.4g} {workload.unit}",
             f"{min(steps):.4g} {workload.unit}",
             ratio[0] if len(ratio) == 1 else f"{ratio[0]} [{ratio[1]}, {ratio[2]}]",
+            f"{min(seconds[name]) / min(seconds[subject]):.2f}",
             f"{sum(r['cpu_seconds'] for r in rounds) / sum(seconds[name]):.2f}",
             f"{rounds[-1]['loss']:.3f}",
             f"{block['differences'][name]:.0e}" if name != subject else "",
@@ -88,9 +89,9 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         *(f"- {w.name}: {w.title}" for w in WORKLOADS.values()),
         "",
-        "| workload | threads | contestant | step, median | step, best | times the subject's time [95%] | cores used "
+        "| workload | threads | contestant | step, median | step, best | times the subject: median of pairs [95%] | best by best | cores used "
         "| loss after | check |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     titles = {name: description["title"] for name, description in described.items()}
     for block in results["blocks"]:

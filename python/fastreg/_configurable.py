@@ -30,8 +30,11 @@ class Configurable:
         return cls(**config)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in _argument_names(type(self)))
-        return f"{type(self).__name__}({arguments})"
+        values = {name: getattr(self, name) for name in _argument_names(type(self))}
+        shown = {
+            name: describe(value) if inspect.isfunction(value) else value for name, value in values.items()
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 def _argument_names(cls: type) -> list[str]:

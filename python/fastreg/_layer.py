@@ -6,7 +6,7 @@ It must not know the kinds of layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -14,6 +14,9 @@ from fastreg._arguments import integer
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable
 from fastreg._core import Session
+
+if TYPE_CHECKING:
+    from fastreg._network import Network
 
 
 def features(shape: Any, name: str) -> int:
@@ -50,7 +53,7 @@ class Layer(Configurable):
         self.name = name
         self.input_dim = None if input_dim is None else integer(input_dim, "input_dim", low=1)
         self.input_shape = None if input_shape is None else (features(input_shape, "input_shape"),)
-        self._owner: object | None = None  # the model this layer belongs to
+        self._owner: Network | None = None  # the model this layer belongs to
         self._session: Session | None = None
         self._positions: list[int] = []  # of this layer's weights among the session's
         self._carried: list[Array] | None = None  # weights on the way from one session to the next
@@ -88,23 +91,31 @@ class Layer(Configurable):
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's weights, `[kernel, bias]`; empty before the model has weights."""
-        if self._session is None:
+        session = self._ready()
+        if session is None:
             return []
-        weights = self._session.get_weights()
+        weights = session.get_weights()
         return [weights[position] for position in self._positions]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
-        if self._session is None:
+        session = self._ready()
+        if session is None:
             raise ValueError(f"layer {self.name!r} has no weights yet; build the model first")
         if len(weights) != len(self._positions):
             raise ValueError(
                 f"layer {self.name!r} has {len(self._positions)} weight arrays, not {len(weights)}"
             )
-        everything = self._session.get_weights()
+        everything = session.get_weights()
         for position, value in zip(self._positions, weights, strict=True):
             everything[position] = numeric(value, "weights", str(everything[position].dtype))
-        self._session.set_weights(everything)
+        session.set_weights(everything)
+
+    def _ready(self) -> Session | None:
+        """The session, made now if the model can."""
+        if self._session is None and self._owner is not None and self._owner.built:
+            self._owner._ready()
+        return self._session
 
     def count_params(self) -> int:
         """The number of weights."""

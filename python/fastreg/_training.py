@@ -156,7 +156,7 @@ def fit(
             logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks))
             logs["sparsity"] = sparsity(session)
             if validation is not None and plan.validates(epoch):
-                values = evaluate(model, session, compiled, validation, plan.validation_batch_size, hooks)
+                values = evaluate(session, compiled, validation, plan.validation_batch_size, hooks)
                 logs.update({f"val_{name}": value for name, value in values.items()})
             hooks.call("on_epoch_end", epoch, logs)
             progress.epoch_end(epoch, logs)
@@ -175,8 +175,10 @@ def _train_epoch(
         if hooks.train_batches:
             hooks.call("on_train_batch_begin", batch)
         session.learning_rate = compiled.optimizer.learning_rate
-        totals = session.run_steps(1 if hooks.train_batches else -1, hooks.stop_on_nonfinite)
-        compiled.optimizer.iterations = session.step
+        try:
+            totals = session.run_steps(1 if hooks.train_batches else -1, hooks.stop_on_nonfinite)
+        finally:  # Ctrl-C leaves the model at the end of a step
+            compiled.optimizer.iterations = session.step
         batch = totals["steps"]
         if hooks.train_batches:
             hooks.call("on_train_batch_end", batch - 1, compiled.logs(totals))
@@ -186,9 +188,7 @@ def _train_epoch(
             return totals
 
 
-def evaluate(
-    model: Sequential, session: Session, compiled: Compiled, data: Dataset, batch_size: int, hooks: Hooks
-) -> Logs:
+def evaluate(session: Session, compiled: Compiled, data: Dataset, batch_size: int, hooks: Hooks) -> Logs:
     """Loss, metrics and the rest of the logs of `data`, without training."""
     hooks.call("on_test_begin")
     if hooks.test_batches:
@@ -223,9 +223,8 @@ def _added(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     return {**sums, "metrics": [x + y for x, y in zip(a["metrics"], b["metrics"], strict=True)]}
 
 
-def predict(model: Sequential, session: Session, x: Array, batch_size: int, hooks: Hooks) -> Array:
+def predict(session: Session, x: Array, batch_size: int, hooks: Hooks) -> Array:
     """The outputs for `x`."""
-    hooks.attach(model, {})
     hooks.call("on_predict_begin")
     out = np.empty((len(x), session.output_units), dtype=x.dtype)
     session.predict(x, out, batch_size)

@@ -208,7 +208,7 @@ class Sequential(Network):
         show, hooks = check_verbose(verbose) > 0, _training.Hooks(callbacks)
         hooks.attach(self, {"verbose": int(show), "steps": -(-data.rows // size)})
         session = self._ready_for(data)
-        logs = _training.evaluate(self, session, compiled, data, size, hooks)
+        logs = _training.evaluate(session, compiled, data, size, hooks)
         if show:
             print(line_of(logs, self.metrics_names))
         return compiled.answer(logs, flag(return_dict, "return_dict"))
@@ -225,8 +225,9 @@ class Sequential(Network):
         check_verbose(verbose)
         array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
         hooks = _training.Hooks(callbacks)
+        hooks.attach(self, {"verbose": 0, "steps": 1})
         self._set_input_units(array.shape[1])
-        return _training.predict(self, self._ready(), array, size, hooks)
+        return _training.predict(self._ready(), array, size, hooks)
 
     def train_on_batch(
         self,

@@ -246,7 +246,9 @@ def test_several_monitors_stop_when_all_have_run_out() -> None:
     callback.set_model(model)  # type: ignore[arg-type]
     callback.on_train_begin()
     stops = []
-    for epoch, (loss, auc) in enumerate(zip([3, 1, 2, 2, 2, 2, 2], [0.5, 0.6, 0.7, 0.8, 0.8, 0.8, 0.8], strict=True)):
+    for epoch, (loss, auc) in enumerate(
+        zip([3, 1, 2, 2, 2, 2, 2], [0.5, 0.6, 0.7, 0.8, 0.8, 0.8, 0.8], strict=True)
+    ):
         model.weights = [np.array([epoch])]
         callback.on_epoch_end(epoch, {"val_loss": loss, "val_auc": auc})
         stops.append(model.stop_training)

@@ -29,9 +29,7 @@ def data() -> tuple[Any, Any]:
 
 def penalties(w: list[Any]) -> float:
     """Line 1: l1 * sum|w| + l2 * sum(w^2), no half, no mean."""
-    return float(
-        L1_KERNEL * np.abs(w[0]).sum() + L2_BIAS * (w[1] ** 2).sum() + L2_KERNEL * (w[2] ** 2).sum()
-    )
+    return float(L1_KERNEL * np.abs(w[0]).sum() + L2_BIAS * (w[1] ** 2).sum() + L2_KERNEL * (w[2] ** 2).sum())
 
 
 def loss_and_gradients(w: list[Any], x: Any, y: Any, weight: Any) -> tuple[float, float, list[Any]]:
@@ -167,7 +165,9 @@ def test_training_follows_the_equations(name: str) -> None:
     history = model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0).history
     np.testing.assert_allclose(history["loss"], loss, rtol=1e-9)
     np.testing.assert_allclose(history["data_loss"], data_loss, rtol=1e-9)
-    np.testing.assert_allclose(np.subtract(history["loss"], history["data_loss"]), history["penalty"], rtol=1e-9)
+    np.testing.assert_allclose(
+        np.subtract(history["loss"], history["data_loss"]), history["penalty"], rtol=1e-9
+    )
     for ours, theirs in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
 
@@ -280,7 +280,9 @@ def test_dropout_at_its_ends(rate: float) -> None:
     model.fit(x, y, verbose=0)
     assert (model.get_weights()[0] == kernel).all() == (rate == 1.0)
     assert (model.get_weights()[1] != bias).all()
-    np.testing.assert_allclose(model.predict(x), x @ model.get_weights()[0] + model.get_weights()[1], atol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(x), x @ model.get_weights()[0] + model.get_weights()[1], atol=1e-5
+    )
 
 
 def test_classic_dropout_scales_at_inference() -> None:

@@ -1,0 +1,291 @@
+"""The other callbacks, and when which hook is called.
+
+It must not test EarlyStopping: test_early_stopping.py does.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastreg import SGD, Dense, Dropout, Sequential
+from fastreg.callbacks import (
+    Callback,
+    CSVLogger,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+from fastreg.models import load_model
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+Y = X[:, 0]
+HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
+def regressor(rate: float = 0.01) -> Sequential:
+    model = Sequential([Dense(4, activation="tanh"), Dropout(0.1), Dense(1)], seed=0)
+    model.compile(SGD(rate), "mse")
+    return model
+
+
+class Recorder(Callback):
+    """Writes down every hook."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.logs: dict[str, Any] = {}
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in HOOKS or name in ("on_batch_begin", "on_batch_end"):
+            return super().__getattribute__(name)
+
+        def hook(*arguments: Any) -> None:
+            number = [a for a in arguments if isinstance(a, int)]
+            self.calls.append(f"{name[3:]}{number[0] if number else ''}")
+            self.logs[name] = next((dict(a) for a in arguments if isinstance(a, dict)), None)
+
+        return hook
+
+
+def test_the_order_of_hooks() -> None:
+    recorder = Recorder()
+    regressor().fit(X, Y, batch_size=15, epochs=2, verbose=0, validation_split=0.25, callbacks=[recorder])
+    epoch = ["train_batch_begin0", "train_batch_end0", "train_batch_begin1", "train_batch_end1"]
+    validation = ["test_begin", "test_batch_begin0", "test_batch_end0", "test_end"]
+    assert recorder.calls == [
+        "train_begin",
+        *["epoch_begin0", *epoch, *validation, "epoch_end0"],
+        *["epoch_begin1", *epoch, *validation, "epoch_end1"],
+        "train_end",
+    ]
+    assert recorder.params == {"verbose": 0, "epochs": 2, "steps": 2, "do_validation": True}
+
+
+def test_logs_of_hooks() -> None:
+    recorder = Recorder()
+    history = regressor().fit(X, Y, verbose=0, validation_split=0.25, callbacks=recorder).history
+    last = {key: values[-1] for key, values in history.items()}
+    assert recorder.logs["on_epoch_end"] == recorder.logs["on_train_end"] == last
+    assert recorder.logs["on_test_end"]["loss"] == last["val_loss"]
+    assert recorder.logs["on_train_batch_end"]["loss"] == last["loss"]
+
+
+def test_hooks_of_evaluate_and_predict() -> None:
+    recorder = Recorder()
+    model = regressor()
+    value = model.evaluate(X, Y, batch_size=30, verbose=0, callbacks=[recorder])
+    assert recorder.calls == [
+        "test_begin", "test_batch_begin0", "test_batch_end0", "test_batch_begin1", "test_batch_end1", "test_end",
+    ]  # fmt: skip
+    assert value == pytest.approx(model.evaluate(X, Y, batch_size=30, verbose=0), rel=1e-12)
+    recorder.calls.clear()
+    model.predict(X, callbacks=[recorder])
+    assert recorder.calls == ["predict_begin", "predict_end"]
+
+
+def test_batch_hooks_do_not_change_the_bits() -> None:
+    native, stepped = regressor(), regressor()
+    a = native.fit(X, Y, epochs=3, batch_size=7, verbose=0, validation_split=0.25).history
+    b = stepped.fit(
+        X, Y, epochs=3, batch_size=7, verbose=0, validation_split=0.25,
+        callbacks=[LambdaCallback(on_train_batch_end=lambda batch, logs: None)],
+    ).history  # fmt: skip
+    assert a == b
+    assert all(np.array_equal(u, v) for u, v in zip(native.get_weights(), stepped.get_weights(), strict=True))
+
+
+def test_training_can_stop_between_batches() -> None:
+    class StopAtSecond(Callback):
+        def on_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.stop_training = batch == 1
+
+    model = regressor()
+    history = model.fit(X, Y, batch_size=8, epochs=5, verbose=0, callbacks=[StopAtSecond()])
+    assert history.epoch == [0]
+    assert model.optimizer.iterations == 2
+
+
+def test_logs_added_by_a_callback_are_recorded() -> None:
+    added = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(twice=2 * logs["loss"]))
+    history = regressor().fit(X, Y, epochs=2, verbose=0, callbacks=[added]).history
+    assert history["twice"] == [2 * loss for loss in history["loss"]]
+
+
+def test_a_given_history_is_the_one_returned() -> None:
+    own = History()
+    model = regressor()
+    assert model.fit(X, Y, epochs=2, verbose=0, callbacks=[own]) is own is model.history
+    assert len(own.history["loss"]) == 2
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[own])
+    assert len(own.history["loss"]) == 1
+
+
+def test_lambda_callback_refuses_unknown_hooks() -> None:
+    with pytest.raises(TypeError, match="no hook 'on_epoch'"):
+        LambdaCallback(on_epoch=print)
+    with pytest.raises(TypeError, match="on_epoch_end must be a function, not int"):
+        LambdaCallback(on_epoch_end=3)  # type: ignore[arg-type]
+
+
+# ---- learning rates -----------------------------------------------------------------------------------------------
+def test_the_learning_rate_takes_effect_at_once() -> None:
+    model = regressor()
+
+    def freeze(batch: int, logs: Any) -> None:
+        if batch == 2:
+            model.optimizer.learning_rate = 0.0
+            frozen.append(model.get_weights())
+
+    frozen: list[Any] = []
+    model.fit(X, Y, batch_size=4, verbose=0, callbacks=[LambdaCallback(on_train_batch_end=freeze)])
+    assert all(np.array_equal(a, b) for a, b in zip(frozen[0], model.get_weights(), strict=True))
+    assert model.optimizer.iterations == 10
+
+
+def test_scheduler_with_one_and_two_arguments() -> None:
+    one = LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
+    history = regressor().fit(X, Y, epochs=3, verbose=0, callbacks=[one]).history
+    assert history["learning_rate"] == [0.1, 0.05, 0.1 / 3]
+    two = LearningRateScheduler(lambda epoch, rate: rate / 2)
+    history = regressor(0.08).fit(X, Y, epochs=3, verbose=0, callbacks=[two]).history
+    assert history["learning_rate"] == [0.04, 0.02, 0.01]
+    wrong = LearningRateScheduler(lambda epoch: "fast")  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="the result of schedule must be a number, not str"):
+        regressor().fit(X, Y, verbose=0, callbacks=[wrong])
+
+
+def plateau(values: list[float], **settings: Any) -> list[float]:
+    """The learning rate after each epoch with these values, starting at 1."""
+    model = regressor(1.0)
+    callback = ReduceLROnPlateau("loss", **settings)
+    callback.set_model(model)
+    callback.on_train_begin()
+    rates = []
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {"loss": value})
+        rates.append(model.optimizer.learning_rate)
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("settings", "values", "rates"),
+    [
+        ({"patience": 2, "factor": 0.5}, [1, 1, 1, 1, 1], [1, 1, 0.5, 0.5, 0.25]),
+        ({"patience": 2, "factor": 0.5}, [1, 1, 0.5, 1, 1], [1, 1, 1, 1, 0.5]),
+        ({"patience": 1, "factor": 0.5, "min_delta": 0.1}, [1, 0.95, 0.8], [1, 0.5, 0.5]),
+        ({"patience": 1, "factor": 0.5, "cooldown": 2}, [1, 1, 1, 1, 1], [1, 0.5, 0.5, 0.25, 0.25]),
+        ({"patience": 1, "factor": 0.1, "min_lr": 0.05}, [1, 1, 1, 1], [1, 0.1, 0.05, 0.05]),
+        ({"patience": 1, "factor": 0.5, "mode": "max"}, [1, 2, 2], [1, 1, 0.5]),
+    ],
+)
+def test_reduce_on_plateau(settings: dict[str, Any], values: list[float], rates: list[float]) -> None:
+    assert plateau(values, **settings) == rates
+
+
+def test_reduce_on_plateau_logs_and_warns() -> None:
+    history = regressor().fit(X, Y, verbose=0, callbacks=[ReduceLROnPlateau("loss")]).history
+    assert history["learning_rate"] == [0.01]
+    with pytest.warns(UserWarning, match="'val_loss', which is missing; available: loss"):
+        regressor().fit(X, Y, verbose=0, callbacks=[ReduceLROnPlateau()])
+    for factor in (1.0, 1.5, 0.0):
+        with pytest.raises(ValueError, match="factor"):
+            ReduceLROnPlateau(factor=factor)
+
+
+# ---- files --------------------------------------------------------------------------------------------------------
+def test_checkpoint_every_epoch_with_fields(tmp_path: Path) -> None:
+    model = regressor()
+    saving = ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.2f}.keras")
+    history = model.fit(X, Y, epochs=3, verbose=0, validation_split=0.2, callbacks=[saving]).history
+    expected = [f"{i + 1:02d}-{value:.2f}.keras" for i, value in enumerate(history["val_loss"])]
+    assert sorted(path.name for path in tmp_path.iterdir()) == expected
+    last = load_model(tmp_path / expected[-1])
+    assert all(np.array_equal(a, b) for a, b in zip(last.get_weights(), model.get_weights(), strict=True))
+
+
+def test_checkpoint_of_the_best_weights_only(tmp_path: Path) -> None:
+    path = tmp_path / "best.weights.h5"
+    model = regressor(2.0)  # diverges
+    saving = ModelCheckpoint(path, monitor="loss", save_best_only=True, save_weights_only=True, verbose=0)
+    weights: list[Any] = []
+    keep = LambdaCallback(on_epoch_end=lambda epoch, logs: weights.append(model.get_weights()))
+    losses = model.fit(X, Y, epochs=4, verbose=0, callbacks=[saving, keep]).history["loss"]
+    best = int(np.argmin(losses))
+    assert best < 3
+    other = regressor()
+    other.build((None, 3))
+    other.load_weights(path)
+    assert all(np.array_equal(a, b) for a, b in zip(other.get_weights(), weights[best], strict=True))
+    assert saving.best == losses[best]
+
+
+def test_checkpoint_needs_to_beat_the_initial_value(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "m", "loss", save_best_only=True, initial_value_threshold=1e-9)
+    regressor().fit(X, Y, epochs=2, verbose=0, callbacks=[saving])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoint_every_so_many_batches(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "{epoch}-{batch}", save_freq=3)
+    regressor().fit(X, Y, batch_size=10, epochs=2, verbose=0, callbacks=[saving])  # 4 batches an epoch
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1-3", "2-2"]
+
+
+def test_checkpoint_names_missing_fields(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "{val_loss}")
+    with pytest.raises(ValueError, match="has the field 'val_loss'; there are epoch, loss"):
+        regressor().fit(X, Y, verbose=0, callbacks=[saving])
+
+
+def rows(path: Path, separator: str = ",") -> list[list[str]]:
+    with open(path, newline="") as file:
+        return list(csv.reader(file, delimiter=separator))
+
+
+def test_csv_logger_sorts_keys_and_fills_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    model = regressor()
+    history = model.fit(
+        X, Y, epochs=2, verbose=0, validation_split=0.25, validation_freq=2, callbacks=[CSVLogger(path)]
+    ).history
+    header, first, second = rows(path)
+    assert header == [
+        "epoch", "data_loss", "loss", "penalty", "sparsity", "val_data_loss", "val_loss", "val_penalty", "val_sparsity",
+    ]  # fmt: skip
+    assert first[5:] == ["NA"] * 4
+    assert float(second[header.index("val_loss")]) == history["val_loss"][0]
+    assert [row[0] for row in (first, second)] == ["0", "1"]
+
+
+def test_csv_logger_appends(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    for epoch in range(2):
+        logger = CSVLogger(path, separator=";", append=True)
+        regressor().fit(X, Y, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=[logger])
+    assert [row[0] for row in rows(path, ";")] == ["epoch", "0", "1"]
+    regressor().fit(X, Y, verbose=0, callbacks=[CSVLogger(path)])
+    assert len(rows(path)) == 2
+
+
+@pytest.mark.parametrize("hooks", [False, True], ids=["native", "with batch hooks"])
+def test_terminate_on_nan_stops_after_the_batch(hooks: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    x = X.copy()
+    x[17] = np.nan  # in the third batch of 8
+    callbacks: list[Callback] = [TerminateOnNaN()]
+    if hooks:
+        callbacks.append(LambdaCallback(on_train_batch_end=lambda batch, logs: None))
+    model = regressor()
+    history = model.fit(
+        x, Y, batch_size=8, epochs=5, shuffle=False, verbose=0, allow_nonfinite=True, callbacks=callbacks
+    )
+    assert history.epoch == [0]
+    assert model.optimizer.iterations == 3
+    assert capsys.readouterr().out == "Batch 2: Invalid loss, terminating training\n"

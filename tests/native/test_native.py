@@ -1,0 +1,43 @@
+"""The vector types of every instruction set this CPU runs, against plain C++: vec_test.cpp compiled and run once for each.
+
+It must not know operations: those are tested through the installed package.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fastreg import _core
+
+HERE = Path(__file__).parent
+CSRC = HERE.parent.parent / "csrc"
+FLAGS = {
+    "scalar": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
+    "neon": [],
+}
+
+
+@pytest.mark.parametrize("isa", _core.build_info()["isas_runnable"])
+def test_vector_types(isa: str, tmp_path: Path) -> None:
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    assert compiler, "building the package took a C++ compiler, so there should be one"
+    program = tmp_path / "vec_test"
+    subprocess.run(
+        [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", *FLAGS[isa], f"-I{CSRC}"]
+        + [f"-DFASTREG_ISA_NAMESPACE={isa}", f'-DFASTREG_VEC_HEADER="cpu/vec_{isa}.h"']
+        + [str(HERE / "vec_test.cpp"), "-o", str(program)],
+        check=True,
+    )
+    ran = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    passed = re.search(r"(\d+) passed, 0 failed", ran.stdout)
+    assert passed, ran.stdout
+    assert int(passed[1]) > 100
