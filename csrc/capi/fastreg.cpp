@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/ops.h"
+#include "core/runtime.h"
 
 namespace {
 
@@ -20,11 +21,12 @@ Matrix vector_of(const char* name, const T* p, int64_t n) {
     return {name, const_cast<T*>(p), 1, n, n, 1, sizeof(T) == 4 ? Dtype::f32 : Dtype::f64};
 }
 
-// Runs f, which returns a Status, and turns all that can happen into a status code.
+// Runs f, which returns a Status, and turns all that can happen into a status code. The environment is read before the first.
 template <class F>
 fr_status guarded(F f) {
     try {
-        Status s = f();
+        static const Status environment = fastreg::runtime_init();
+        Status s = environment.ok() ? f() : environment;
         if (s.ok()) return FR_OK;
         t_message = s.message;
         return fr_status(int(s.code));

@@ -208,7 +208,12 @@ private:
             return invalid("x has " + std::to_string(d.x_cols) + " columns; layer 0 expects " + std::to_string(plan_.inputs));
         if (!with_targets) return {};
         FR_RETURN_IF_ERROR(check_targets(loss_, d.y_cols, plan_.outputs));
-        return loss_.kind == Loss::sparse_categorical_crossentropy ? check_classes(static_cast<const T*>(d.y), d.rows) : Status{};
+        bool classes = loss_.kind == Loss::sparse_categorical_crossentropy;
+        for (const MetricState& m : metrics_) {
+            FR_RETURN_IF_ERROR(check_metric_targets(m.spec, d.y_cols, plan_.outputs));
+            classes |= takes_classes(m.spec);
+        }
+        return classes ? check_classes(static_cast<const T*>(d.y), d.rows) : Status{};
     }
 
     // Class indices address memory, so they are checked here whatever was checked above.

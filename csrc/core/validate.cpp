@@ -99,4 +99,16 @@ Status check_targets(const LossSpec& l, int64_t y_cols, int64_t outputs) {
     return {};
 }
 
+bool takes_classes(const MetricSpec& m) {
+    return m.kind == Metric::sparse_categorical_accuracy ||
+           (m.kind == Metric::loss && m.loss.kind == Loss::sparse_categorical_crossentropy);
+}
+
+Status check_metric_targets(const MetricSpec& m, int64_t y_cols, int64_t outputs) {
+    const int64_t expected = takes_classes(m) ? 1 : outputs;
+    if (y_cols == expected) return {};
+    return invalid("y has " + std::to_string(y_cols) + " columns; a metric of this model expects " + std::to_string(expected) +
+                   (takes_classes(m) ? " column of class indices" : ", one for each output"));
+}
+
 }  // namespace fastreg

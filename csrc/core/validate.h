@@ -18,6 +18,9 @@ Status check_rate(double rate);
 Status check_layer(const std::string& name, const LayerSpec& layer);
 // Whether targets of y_cols columns fit a model of `outputs` outputs under this loss.
 Status check_targets(const LossSpec& l, int64_t y_cols, int64_t outputs);
+// The same for a metric, and whether it reads class indices.
+Status check_metric_targets(const MetricSpec& m, int64_t y_cols, int64_t outputs);
+bool takes_classes(const MetricSpec& m);
 
 std::string number(double value);
 
