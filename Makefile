@@ -69,7 +69,7 @@ $(ASAN)/bin/python:
 $(ASAN)/package.stamp: $(SOURCES) | $(ASAN)/bin/python
 	CXX=$(CXX) $(ASAN)/bin/python -m pip install --quiet . \
 	    --config-settings=build-dir=build/asan \
-	    --config-settings=cmake.build-type=RelWithDebInfo \
+	    --config-settings=cmake.build-type=Debug --config-settings=cmake.define.CMAKE_CXX_FLAGS_DEBUG=-O1 \
 	    --config-settings=cmake.define.FASTREG_SANITIZE=address,undefined
 	$(ASAN)/bin/python -m pip install --quiet 'fastreg[test]'
 	@touch $@

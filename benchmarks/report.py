@@ -16,6 +16,12 @@ BOOTSTRAP_SAMPLES = 5000
 STEPS_PER_SECOND_UNIT = {"us": 1e6, "ms": 1e3}
 ISA_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "asimd", "sve")
 
+# The runner's own load is at most one contestant's threads, so more than the cores is somebody else's.
+BUSY = (
+    "**Other programs competed for these cores.** Absolute times and, with several threads, ratios are not results; "
+    "measure again on a quiet machine."
+)
+
 
 def physical_cores() -> list[int]:
     """One logical CPU of each core this process may use."""
@@ -87,10 +93,11 @@ def markdown(results: dict[str, Any]) -> str:
         + ", ".join(f"{package} {version}" for package, version in versions.items())
         + f". Load average before each block: {loads}.",
         "",
+        *([BUSY, ""] if any(b["load_average"] > host["cores"] + 0.5 for b in results["blocks"]) else []),
         *(f"- {w.name}: {w.title}" for w in WORKLOADS.values()),
         "",
-        "| workload | threads | contestant | step, median | step, best | times the subject: median of pairs [95%] | best by best | cores used "
-        "| loss after | check |",
+        "| workload | threads | contestant | step, median | step, best "
+        "| times the subject: median of pairs [95%] | best by best | cores used | loss after | check |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     titles = {name: description["title"] for name, description in described.items()}

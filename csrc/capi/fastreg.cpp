@@ -21,7 +21,8 @@ Matrix vector_of(const char* name, const T* p, int64_t n) {
     return {name, const_cast<T*>(p), 1, n, n, 1, sizeof(T) == 4 ? Dtype::f32 : Dtype::f64};
 }
 
-// Runs f, which returns a Status, and turns all that can happen into a status code. The environment is read before the first.
+// Runs f, which returns a Status, and turns all that can happen into a status code. The environment is read before the
+// first.
 template <class F>
 fr_status guarded(F f) {
     try {
@@ -91,12 +92,12 @@ FASTREG_API fr_status fr_prox_f32(const float* w, int64_t n, double l1, double l
 FASTREG_API fr_status fr_prox_f64(const double* w, int64_t n, double l1, double l2, double step, double* out) {
     return prox(w, n, l1, l2, step, out);
 }
-FASTREG_API fr_status fr_dropout_f32(const float* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step,
-                                     float* out) {
+FASTREG_API fr_status fr_dropout_f32(const float* x, int64_t n, double rate, uint64_t seed, uint32_t stream,
+                                     uint32_t step, float* out) {
     return dropout(x, n, rate, seed, stream, step, out);
 }
-FASTREG_API fr_status fr_dropout_f64(const double* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step,
-                                     double* out) {
+FASTREG_API fr_status fr_dropout_f64(const double* x, int64_t n, double rate, uint64_t seed, uint32_t stream,
+                                     uint32_t step, double* out) {
     return dropout(x, n, rate, seed, stream, step, out);
 }
 

@@ -1,5 +1,5 @@
-// Arena: one aligned block of memory, handed out in pieces and never freed piecewise. A training step allocates nothing.
-// It must not know what the pieces hold.
+// Arena: one aligned block of memory, handed out in pieces and never freed piecewise. A training step allocates
+// nothing. It must not know what the pieces hold.
 #pragma once
 #include <cstddef>
 #include <cstdint>

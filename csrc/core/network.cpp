@@ -14,8 +14,9 @@ void Network<T>::set_loss(const LossSpec& loss) {
     const Node& last = plan_->nodes.back();
     if (loss.from_logits || last.has_dropout || has_penalty(last.activity_penalty)) return;
     const bool binary = loss.kind == Loss::binary_crossentropy && last.activation.kind == Activation::sigmoid;
-    const bool categorical = (loss.kind == Loss::categorical_crossentropy || loss.kind == Loss::sparse_categorical_crossentropy) &&
-                             last.activation.kind == Activation::softmax;
+    const bool categorical =
+        (loss.kind == Loss::categorical_crossentropy || loss.kind == Loss::sparse_categorical_crossentropy) &&
+        last.activation.kind == Activation::softmax;
     if (!binary && !categorical) return;
     fused_ = loss_.from_logits = true;
     fused_activation_ = last.activation.kind;
@@ -31,7 +32,8 @@ void Network<T>::reserve(int64_t rows, bool training) {
         for (size_t i = 0; i < plan_->nodes.size(); ++i) {
             const Node& n = plan_->nodes[i];
             take(&buffers_[i].Y, rows * n.out);
-            const bool keeps_z = training && n.kind == NodeKind::dense && activation_needs_z(n.activation.kind, n.has_dropout);
+            const bool keeps_z =
+                training && n.kind == NodeKind::dense && activation_needs_z(n.activation.kind, n.has_dropout);
             buffers_[i].Z = nullptr;
             if (keeps_z) take(&buffers_[i].Z, rows * n.out);
         }
@@ -69,8 +71,18 @@ const T* Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, 
         if (n.kind == NodeKind::dense) {
             const ActivationSpec f = last_fused ? ActivationSpec{} : n.activation;
             T* Z = training ? buffers_[i].Z : nullptr;
-            ops.dense_forward(cancel, {B, n.in, n.out, {in, n.in, 1}, {parameters_->weight(n.kernel), n.out, 1},
-                                       parameters_->weight(n.bias), f, drop, out, n.out, Z, n.out});
+            ops.dense_forward(cancel, {B,
+                                       n.in,
+                                       n.out,
+                                       {in, n.in, 1},
+                                       {parameters_->weight(n.kernel), n.out, 1},
+                                       parameters_->weight(n.bias),
+                                       f,
+                                       drop,
+                                       out,
+                                       n.out,
+                                       Z,
+                                       n.out});
         } else if (n.kind == NodeKind::activation) {
             ops.activation_forward(rows, last_fused ? ActivationSpec{} : n.activation);
         } else if (training) {
@@ -79,7 +91,8 @@ const T* Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, 
             const DropoutSpec trained = dropout_spec(n.dropout.rate, 0, 0, 0);
             ops.scale(rows, n.dropout.scale_at_inference ? trained.keep / 65536.0 : 1.0);
         }
-        if (has_penalty(n.activity_penalty)) *activity += ops.activity_penalty(out, nullptr, B, n.out, n.activity_penalty);
+        if (has_penalty(n.activity_penalty))
+            *activity += ops.activity_penalty(out, nullptr, B, n.out, n.activity_penalty);
     }
     return prediction_ = buffers_.back().Y;
 }
@@ -87,8 +100,17 @@ const T* Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, 
 template <class T>
 double Network<T>::loss(const OpTable<T>& ops, const Targets<T>& targets, int64_t B, bool training) {
     const int64_t O = plan_->outputs;
-    const LossBatch<T> batch{loss_, B, O, buffers_.back().Y, O, targets.y, targets.y_cols, targets.weight, scratch_,
-                             training ? gradient_[0] : nullptr, loss_.from_logits ? probability_ : nullptr};
+    const LossBatch<T> batch{loss_,
+                             B,
+                             O,
+                             buffers_.back().Y,
+                             O,
+                             targets.y,
+                             targets.y_cols,
+                             targets.weight,
+                             scratch_,
+                             training ? gradient_[0] : nullptr,
+                             loss_.from_logits ? probability_ : nullptr};
     if (fused_) prediction_ = probability_;
     return ops.loss(batch);
 }
@@ -104,7 +126,8 @@ void Network<T>::finish_prediction(const OpTable<T>& ops, int64_t B, T* out) con
 template <class T>
 LayerGradient<T> Network<T>::gradient_of(size_t i, const T* x, uint64_t step) const {
     const Node& n = plan_->nodes[i];
-    const T* Z = n.kind == NodeKind::dense ? buffers_[i].Z : (n.kind == NodeKind::activation ? input_of(i, x) : nullptr);
+    const T* Z =
+        n.kind == NodeKind::dense ? buffers_[i].Z : (n.kind == NodeKind::activation ? input_of(i, x) : nullptr);
     return {n.activation, dropout_of(n, true, step), buffers_[i].Y, n.out, Z, n.out};
 }
 
@@ -121,18 +144,21 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, int
     for (size_t i = plan_->nodes.size(); i-- > size_t(plan_->first_dense);) {
         const Node& n = plan_->nodes[i];
         if (!is_dz) {
-            if (has_penalty(n.activity_penalty)) ops.activity_penalty(buffers_[i].Y, current, B, n.out, n.activity_penalty);
+            if (has_penalty(n.activity_penalty))
+                ops.activity_penalty(buffers_[i].Y, current, B, n.out, n.activity_penalty);
             ops.layer_backward({B, n.out, current, n.out, current, n.out}, gradient_of(i, x, step));
         }
         is_dz = false;
         if (n.kind != NodeKind::dense) continue;
         const Strided<const T> dZ{current, n.out, 1}, X{input_of(i, x), n.in, 1};
-        ops.dense_backward_w(cancel, {B, n.in, n.out, X, dZ, parameters_->gradient(n.kernel), n.out, parameters_->gradient(n.bias)});
+        ops.dense_backward_w(
+            cancel, {B, n.in, n.out, X, dZ, parameters_->gradient(n.kernel), n.out, parameters_->gradient(n.bias)});
         if (i == size_t(plan_->first_dense)) return;
         const LayerGradient<T> producer = gradient_of(i - 1, x, step);
         is_dz = joins_epilogue(i - 1);
-        ops.dense_backward_x(cancel, {B, n.in, n.out, dZ, {parameters_->weight(n.kernel), n.out, 1}, other, n.in,
-                                      is_dz ? &producer : nullptr});
+        ops.dense_backward_x(
+            cancel,
+            {B, n.in, n.out, dZ, {parameters_->weight(n.kernel), n.out, 1}, other, n.in, is_dz ? &producer : nullptr});
         T* swap = current;
         current = other;
         other = swap;

@@ -13,9 +13,9 @@ namespace fastreg {
 // The targets and loss of a batch; what a fused last activation changes is worked out by Network.
 template <class T>
 struct Targets {
-    const T* y;              // (B, y_cols)
+    const T* y;  // (B, y_cols)
     int64_t y_cols;
-    const T* weight;         // B, or null
+    const T* weight;  // B, or null
 };
 
 template <class T>
@@ -27,7 +27,8 @@ public:
         buffers_.assign(plan.nodes.size(), {});
     }
 
-    // Decides whether the last activation and the loss are one: sigmoid or softmax with its cross-entropy, from the logits.
+    // Decides whether the last activation and the loss are one: sigmoid or softmax with its cross-entropy, from the
+    // logits.
     void set_loss(const LossSpec& loss);
 
     // Room for batches of `rows`; training needs gradients and kept pre-activations too.
@@ -37,7 +38,8 @@ public:
     // added to *activity. `step` addresses dropout when training.
     const T* forward(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B, bool training, uint64_t step,
                      double* activity);
-    // After forward: per-row losses, probabilities where fused, and, when training, the first gradient. Sum of w_i loss_i.
+    // After forward: per-row losses, probabilities where fused, and, when training, the first gradient. Sum of w_i
+    // loss_i.
     double loss(const OpTable<T>& ops, const Targets<T>& targets, int64_t B, bool training);
     // After loss: gradients of all parameters.
     void backward(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B, uint64_t step);

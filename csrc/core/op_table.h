@@ -17,19 +17,20 @@ struct Strided {
     int64_t rs = 0, cs = 1;
 };
 
-// Dimensions everywhere: B batch, I inputs, O outputs. Unless strided, matrices are row-major with the given row stride.
+// Dimensions everywhere: B batch, I inputs, O outputs. Unless strided, matrices are row-major with the given row
+// stride.
 
 // Y = dropout(f(X W + b)), and Z = X W + b if asked for. f is any activation but softmax.
 template <class T>
 struct DenseForward {
     int64_t B, I, O;
     Strided<const T> X, W;
-    const T* b;               // O, or null
+    const T* b;  // O, or null
     ActivationSpec activation;
     DropoutSpec dropout;
     T* Y;
     int64_t y_rs;
-    T* Z;                     // or null
+    T* Z;  // or null
     int64_t z_rs;
 };
 
@@ -38,9 +39,9 @@ template <class T>
 struct LayerGradient {
     ActivationSpec activation;
     DropoutSpec dropout;
-    const T* Y;               // the layer's output, after dropout
+    const T* Y;  // the layer's output, after dropout
     int64_t y_rs;
-    const T* Z;               // needed where Y does not tell f'; see activation_needs_z
+    const T* Z;  // needed where Y does not tell f'; see activation_needs_z
     int64_t z_rs;
 };
 
@@ -61,7 +62,7 @@ struct DenseBackwardW {
     Strided<const T> X, dZ;
     T* dW;
     int64_t dw_rs;
-    T* db;                    // O, or null
+    T* db;  // O, or null
 };
 
 // An elementwise map over `rows` rows of `cols` contiguous elements.
@@ -81,46 +82,46 @@ struct LossBatch {
     int64_t B, O;
     const T* prediction;
     int64_t prediction_rs;
-    const T* target;          // (B, O); (B, 1) class indices for sparse_categorical_crossentropy
+    const T* target;  // (B, O); (B, 1) class indices for sparse_categorical_crossentropy
     int64_t target_rs;
-    const T* weight;          // B, or null
-    T* per_row;               // B: unweighted losses
-    T* gradient;              // (B, O), row stride O: of sum_i w_i loss_i / B; or null
-    T* probability;           // (B, O), row stride O: sigmoid or softmax of the logits; or null
+    const T* weight;  // B, or null
+    T* per_row;       // B: unweighted losses
+    T* gradient;      // (B, O), row stride O: of sum_i w_i loss_i / B; or null
+    T* probability;   // (B, O), row stride O: sigmoid or softmax of the logits; or null
 };
 
 template <class T>
 struct MetricBatch {
     MetricSpec spec;
     int64_t B, O;
-    const T* prediction;      // (B, O), row stride O
-    const T* target;          // (B, target_cols), row stride target_cols
+    const T* prediction;  // (B, O), row stride O
+    const T* target;      // (B, target_cols), row stride target_cols
     int64_t target_cols;
-    const T* weight;          // B, or null
-    T* scratch;               // B * (1 + O)
-    double* totals;           // added to; metric_size() numbers
+    const T* weight;  // B, or null
+    T* scratch;       // B * (1 + O)
+    double* totals;   // added to; metric_size() numbers
 };
 
 // One parameter in the one update of a step.
 template <class T>
 struct UpdateSegment {
     T* w;
-    const T* g;               // dL_data/dw
+    const T* g;  // dL_data/dw
     T* slot[3];
     int64_t n;
     PenaltySpec penalty;
     ConstraintSpec constraint;
-    int64_t rows, cols;       // the parameter's shape, for the constraint
+    int64_t rows, cols;  // the parameter's shape, for the constraint
 };
 
 // A step in numbers: OptimizerSpec with everything that depends on t worked out. See rules/update.h.
 template <class T>
 struct UpdateBatch {
     OptimizerSpec spec;
-    int64_t step;             // t, counting from 1
+    int64_t step;  // t, counting from 1
     UpdateSegment<T>* segments;
     int64_t n_segments;
-    double* penalties;        // n_segments: penalty values of w before the step
+    double* penalties;  // n_segments: penalty values of w before the step
 };
 
 template <class T>
@@ -128,15 +129,15 @@ struct OpTable {
     void (*dense_forward)(Cancel&, const DenseForward<T>&);
     void (*dense_backward_x)(Cancel&, const DenseBackwardX<T>&);
     void (*dense_backward_w)(Cancel&, const DenseBackwardW<T>&);
-    void (*activation_forward)(const Rows<T>&, const ActivationSpec&);       // softmax too
+    void (*activation_forward)(const Rows<T>&, const ActivationSpec&);         // softmax too
     void (*layer_backward)(const Rows<T>& dy_to_dz, const LayerGradient<T>&);  // softmax too (Y needed, no dropout)
     void (*dropout)(const Rows<T>&, const DropoutSpec&);
     void (*scale)(const Rows<T>&, double factor);
     // dy += (l1 sign(y) + 2 l2 y) / B and returns (l1 sum|y| + l2 sum y^2) / B; dy may be null. contiguous (B, O)
     double (*activity_penalty)(const T* y, T* dy, int64_t B, int64_t O, const PenaltySpec&);
-    double (*loss)(const LossBatch<T>&);                                     // sum of w_i loss_i
+    double (*loss)(const LossBatch<T>&);  // sum of w_i loss_i
     void (*metric)(const MetricBatch<T>&);
-    double (*penalty)(const T* w, int64_t n, double l1, double l2);          // contiguous
+    double (*penalty)(const T* w, int64_t n, double l1, double l2);  // contiguous
     void (*penalty_gradient)(const Rows<T>&, double l1, double l2);
     void (*prox)(const Rows<T>&, double l1, double l2, double step);
     void (*update)(const UpdateBatch<T>&);

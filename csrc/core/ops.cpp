@@ -1,5 +1,6 @@
 // The gate: every array of every kernel call is checked here, then trusted. See ops.h.
-// It must not know models, sessions, NumPy or how a kernel is made. It is over 250 lines because each kernel has its entry here.
+// It must not know models, sessions, NumPy or how a kernel is made. It is over 250 lines because each kernel has its
+// entry here.
 #include "core/ops.h"
 
 #include <cmath>
@@ -27,8 +28,9 @@ Status expect_rows_layout(const Matrix& m) {
     if (m.rows == 0 || m.cols == 0) return {};
     const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || std::abs(m.row_stride) >= m.cols);
     if (fits) return {};
-    return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) + ", " +
-                   std::to_string(m.col_stride) + ") elements for shape " + shape(m) + "; pass np.ascontiguousarray(" + m.name + ")");
+    return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) +
+                   ", " + std::to_string(m.col_stride) + ") elements for shape " + shape(m) +
+                   "; pass np.ascontiguousarray(" + m.name + ")");
 }
 
 Status expect_contiguous(const Matrix& m) {
@@ -40,13 +42,15 @@ Status expect_contiguous(const Matrix& m) {
 Status expect_dtype(const Matrix& m, Dtype dtype) {
     if (m.dtype == dtype) return {};
     const char* names[] = {"float32", "float64"};
-    return {Code::type_mismatch, std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " + names[int(dtype)]};
+    return {Code::type_mismatch,
+            std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " + names[int(dtype)]};
 }
 
 // First and last byte a matrix touches.
 std::pair<uintptr_t, uintptr_t> extent(const Matrix& m) {
     const intptr_t size = m.dtype == Dtype::f32 ? 4 : 8;
-    const intptr_t r = intptr_t(m.rows - 1) * intptr_t(m.row_stride) * size, c = intptr_t(m.cols - 1) * intptr_t(m.col_stride) * size;
+    const intptr_t r = intptr_t(m.rows - 1) * intptr_t(m.row_stride) * size,
+                   c = intptr_t(m.cols - 1) * intptr_t(m.col_stride) * size;
     const intptr_t at = reinterpret_cast<intptr_t>(m.data);
     return {uintptr_t(at + std::min<intptr_t>(r, 0) + std::min<intptr_t>(c, 0)),
             uintptr_t(at + std::max<intptr_t>(r, 0) + std::max<intptr_t>(c, 0) + size - 1)};
@@ -110,8 +114,9 @@ Status interrupted(const Cancel& cancel) {
 
 }  // namespace
 
-Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b, const ActivationSpec& activation,
-                     const DropoutSpec& dropout, const Matrix& out, const Matrix& z_out) {
+Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b,
+                     const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& out,
+                     const Matrix& z_out) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation=\"linear\", then activation_forward"));
     const Matrix* others[] = {&w, &b, &out, &z_out};
@@ -127,15 +132,15 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     for (const Matrix* m : {&x, &w, &b}) FR_RETURN_IF_ERROR(expect_apart(z_out, *m));
     with_table(x.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
-        ops.dense_forward(cancel, {x.rows, x.cols, w.cols, strided<T>(x), strided<T>(w), data<T>(b), activation, dropout,
-                                   data<T>(out), out.row_stride, data<T>(z_out), z_out.row_stride});
+        ops.dense_forward(cancel, {x.rows, x.cols, w.cols, strided<T>(x), strided<T>(w), data<T>(b), activation,
+                                   dropout, data<T>(out), out.row_stride, data<T>(z_out), z_out.row_stride});
     });
     return interrupted(cancel);
 }
 
-Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y, const Matrix& z,
-                      const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx, const Matrix& dw,
-                      const Matrix& db) {
+Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
+                      const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
+                      const Matrix& dw, const Matrix& db) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation_backward, then activation=\"linear\""));
     if (!z && activation_needs_z(activation.kind, dropout.keep < 65536))
@@ -162,8 +167,11 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
         std::vector<T> dZ(size_t(B) * size_t(O));
         const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
         ops.layer_backward({B, O, data<T>(dy), dy.row_stride, dZ.data(), O}, layer);
-        ops.dense_backward_w(cancel, {B, I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride, data<T>(db)});
-        if (dx) ops.dense_backward_x(cancel, {B, I, O, {dZ.data(), O, 1}, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
+        ops.dense_backward_w(cancel,
+                             {B, I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride, data<T>(db)});
+        if (dx)
+            ops.dense_backward_x(cancel,
+                                 {B, I, O, {dZ.data(), O, 1}, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
     });
     return interrupted(cancel);
 }
@@ -173,7 +181,8 @@ Status activation_forward(const Matrix& x_in, const ActivationSpec& activation, 
     const Matrix x = by_row ? x_in : like(x_in, out_in), out = by_row ? out_in : like(out_in, x);
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(expect_map(x, out));
-    with_table(x.dtype, [&](const auto& ops, auto t) { ops.activation_forward(rows_of<decltype(t)>(x, out), activation); });
+    with_table(x.dtype,
+               [&](const auto& ops, auto t) { ops.activation_forward(rows_of<decltype(t)>(x, out), activation); });
     return {};
 }
 
@@ -225,8 +234,8 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
         for (int64_t i = 0; loss.kind == Loss::sparse_categorical_crossentropy && i < B; ++i) {
             const T c = data<T>(y_true)[i * y_true.row_stride];
             if (c >= T(0) && c < T(O) && c == std::floor(c)) continue;
-            classes = invalid("y_true must hold class indices from 0 to " + std::to_string(O - 1) + ", got " + number(double(c)) +
-                              " in row " + std::to_string(i));
+            classes = invalid("y_true must hold class indices from 0 to " + std::to_string(O - 1) + ", got " +
+                              number(double(c)) + " in row " + std::to_string(i));
             return;
         }
         std::vector<T> probability(loss.from_logits ? size_t(B) * size_t(O) : 0);
@@ -261,7 +270,8 @@ Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t*
 Status elastic_net(const Matrix& w, double l1, double l2, double* value) {
     FR_RETURN_IF_ERROR(check_penalty("elastic_net", {l1, l2, true}));
     FR_RETURN_IF_ERROR(expect_contiguous(w));
-    with_table(w.dtype, [&](const auto& ops, auto t) { *value = ops.penalty(data<decltype(t)>(w), w.rows * w.cols, l1, l2); });
+    with_table(w.dtype,
+               [&](const auto& ops, auto t) { *value = ops.penalty(data<decltype(t)>(w), w.rows * w.cols, l1, l2); });
     return {};
 }
 
@@ -282,14 +292,15 @@ Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix&
     return {};
 }
 
-Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const std::vector<Matrix>& slots, int64_t step,
-              const PenaltySpec& penalty, double* value) {
+Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const std::vector<Matrix>& slots,
+              int64_t step, const PenaltySpec& penalty, double* value) {
     FR_RETURN_IF_ERROR(check_optimizer(optimizer));
     FR_RETURN_IF_ERROR(check_penalty("update", penalty));
     if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
     const size_t needed = size_t(rules::n_slots(optimizer));
     if (slots.size() != needed)
-        return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " + std::to_string(slots.size()));
+        return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " +
+                       std::to_string(slots.size()));
     std::vector<const Matrix*> written{&w};
     for (const Matrix& s : slots) written.push_back(&s);
     FR_RETURN_IF_ERROR(expect_dtype(g, w.dtype));
@@ -313,12 +324,14 @@ Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, 
 
 Status all_finite(const Matrix& x, bool* result) {
     FR_RETURN_IF_ERROR(expect_contiguous(x));
-    with_table(x.dtype, [&](const auto& ops, auto t) { *result = ops.all_finite(data<decltype(t)>(x), x.rows * x.cols); });
+    with_table(x.dtype,
+               [&](const auto& ops, auto t) { *result = ops.all_finite(data<decltype(t)>(x), x.rows * x.cols); });
     return {};
 }
 
 Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out) {
-    if (!std::isfinite(a) || !std::isfinite(b)) return invalid("a and b must be finite, got " + number(a) + " and " + number(b));
+    if (!std::isfinite(a) || !std::isfinite(b))
+        return invalid("a and b must be finite, got " + number(a) + " and " + number(b));
     if (kind != Initializer::uniform && b < 0) return invalid("stddev must be >= 0, got " + number(b));
     FR_RETURN_IF_ERROR(expect_contiguous(out));
     with_table(out.dtype, [&](const auto& ops, auto t) {
@@ -335,7 +348,8 @@ Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) {
     return {};
 }
 
-Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds, uint32_t* out) {
+Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
+              uint32_t* out) {
     if (n_blocks < 0) return invalid("n_blocks must be >= 0, got " + std::to_string(n_blocks));
     if (rounds != 7 && rounds != 10) return invalid("rounds must be 7 or 10, got " + std::to_string(rounds));
     backend().philox(seed, stream, step, first_block, n_blocks, rounds, out);
@@ -355,7 +369,8 @@ Status math_function(const std::string& name, const Matrix& x, const Matrix& out
         });
         return {};
     }
-    return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name + "\"");
+    return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name +
+                   "\"");
 }
 
 }  // namespace fastreg

@@ -33,7 +33,8 @@ FASTREG_API Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& 
 FASTREG_API Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
                                   const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout,
                                   const Matrix& dx, const Matrix& dw, const Matrix& db);
-FASTREG_API Status activation_forward(const Matrix& x, const ActivationSpec& activation, const Matrix& out);  // in place ok
+FASTREG_API Status activation_forward(const Matrix& x, const ActivationSpec& activation,
+                                      const Matrix& out);  // in place ok
 FASTREG_API Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation,
                                        const Matrix& out);  // out may be dy
 // per_row (1, B). sample_weight (1, B) and gradient (B, O) may be absent. *mean = sum_i w_i per_row_i / B.
@@ -56,8 +57,8 @@ enum class Initializer : int32_t { uniform, normal, truncated_normal };
 FASTREG_API Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out);
 FASTREG_API Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out);
 // out: n_blocks * 4 words.
-FASTREG_API Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
-                          uint32_t* out);
+FASTREG_API Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks,
+                          int rounds, uint32_t* out);
 // exp expm1 log log1p tanh sigmoid softplus norm_cdf, for tests; x, out contiguous (1, n).
 FASTREG_API Status math_function(const std::string& name, const Matrix& x, const Matrix& out);
 

@@ -56,7 +56,8 @@ public:
 
     // One optimizer step over everything; returns the penalty of the weights before it.
     double update(const OpTable<T>& ops, const OptimizerSpec& optimizer, int64_t step) {
-        const UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()), penalty_values_.data()};
+        const UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()),
+                                   penalty_values_.data()};
         ops.update(batch);
         double total = 0.0;
         for (double p : penalty_values_) total += p;

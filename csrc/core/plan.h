@@ -1,5 +1,5 @@
-// Plan: from the layers a user wrote to the nodes a step runs: dense layers with the activation and dropout that follow them.
-// It must not know memory, numbers or tables.
+// Plan: from the layers a user wrote to the nodes a step runs: dense layers with the activation and dropout that follow
+// them. It must not know memory, numbers or tables.
 #pragma once
 #include <vector>
 
@@ -23,11 +23,11 @@ struct Node {
 struct Plan {
     std::vector<Node> nodes;
     std::vector<ParameterInfo> parameters;
-    std::vector<PenaltySpec> penalties;      // per parameter
+    std::vector<PenaltySpec> penalties;  // per parameter
     std::vector<ConstraintSpec> constraints;
     int64_t inputs = 0, outputs = 0;
-    int64_t first_dense = -1;                // gradients stop here
-    int64_t widest = 0;                      // over inputs of dense nodes and all outputs
+    int64_t first_dense = -1;  // gradients stop here
+    int64_t widest = 0;        // over inputs of dense nodes and all outputs
 };
 
 // Checks the specification and makes its plan.

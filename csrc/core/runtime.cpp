@@ -51,7 +51,8 @@ const Backend& backend() {
 Status set_isa(const std::string& name) {
     for (int i = 0; i < kNumCpuBackends; ++i) {
         if (name != kCpuBackends[i].backend->name) continue;
-        if (!kCpuBackends[i].runnable()) return invalid("isa \"" + name + "\" is compiled in, but this CPU cannot run it");
+        if (!kCpuBackends[i].runnable())
+            return invalid("isa \"" + name + "\" is compiled in, but this CPU cannot run it");
         g_backend.store(kCpuBackends[i].backend, std::memory_order_release);
         return {};
     }

@@ -1,5 +1,6 @@
 // Session: the order of an epoch and of a step. See session.h.
-// It must not know SIMD, threads or Python. It is over 250 lines because it is one class that answers for the whole interface.
+// It must not know SIMD, threads or Python. It is over 250 lines because it is one class that answers for the whole
+// interface.
 #include "core/session.h"
 
 #include <cmath>
@@ -16,7 +17,8 @@
 namespace fastreg {
 namespace {
 
-// Inference walks the data in blocks of this many rows, whatever batch size the user named: rows do not know their batch.
+// Inference walks the data in blocks of this many rows, whatever batch size the user named: rows do not know their
+// batch.
 constexpr int64_t kInferenceRows = 256;
 
 struct MetricState {
@@ -34,7 +36,8 @@ public:
         network_.set_loss(loss_);
     }
 
-    Status compile(const LossSpec& loss, const OptimizerSpec& optimizer, const std::vector<MetricSpec>& metrics) override {
+    Status compile(const LossSpec& loss, const OptimizerSpec& optimizer,
+                   const std::vector<MetricSpec>& metrics) override {
         FR_RETURN_IF_ERROR(check_loss(loss));
         FR_RETURN_IF_ERROR(check_optimizer(optimizer));
         const bool adagrad = optimizer.kind == Optimizer::adagrad;
@@ -124,13 +127,15 @@ public:
         FR_RETURN_IF_ERROR(check_data(data, false));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         const char *x = static_cast<const char*>(data.x), *y = static_cast<const char*>(out);
-        if (x < y + size_t(data.rows * plan_.outputs) * sizeof(T) && y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
+        if (x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
+            y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
             return invalid("out must not overlap x in memory");
         network_.reserve(kInferenceRows < data.rows ? kInferenceRows : data.rows, false);
         for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
             const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
             double activity = 0.0;
-            network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, B, false, step_, &activity);
+            network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, B, false, step_,
+                             &activity);
             if (cancel.stopped()) return {Code::cancelled, "predict was interrupted"};
             network_.finish_prediction(ops(), B, static_cast<T*>(out) + row * plan_.outputs);
         }
@@ -148,7 +153,8 @@ public:
         switch (optimizer_.kind) {
             case Optimizer::sgd: return "momentum";
             case Optimizer::adam: return slot == 0 ? "m" : slot == 1 ? "v" : "v_max";
-            case Optimizer::rmsprop: return slot == 0 ? "v" : slot == 1 && optimizer_.momentum > 0 ? "momentum" : "mean_gradient";
+            case Optimizer::rmsprop:
+                return slot == 0 ? "v" : slot == 1 && optimizer_.momentum > 0 ? "momentum" : "mean_gradient";
             case Optimizer::adagrad: return "accumulator";
         }
         return "";
@@ -180,7 +186,8 @@ public:
     }
     double learning_rate() const override { return optimizer_.learning_rate; }
     Status set_learning_rate(double value) override {
-        if (!std::isfinite(value) || value < 0) return invalid("learning_rate must be finite and >= 0, got " + number(value));
+        if (!std::isfinite(value) || value < 0)
+            return invalid("learning_rate must be finite and >= 0, got " + number(value));
         optimizer_.learning_rate = value;
         return {};
     }
@@ -205,7 +212,8 @@ private:
         if (with_targets && !compiled_) return {Code::runtime, "the session is not compiled: call compile first"};
         if (d.rows < 1) return invalid("x has no rows");
         if (d.x_cols != plan_.inputs)
-            return invalid("x has " + std::to_string(d.x_cols) + " columns; layer 0 expects " + std::to_string(plan_.inputs));
+            return invalid("x has " + std::to_string(d.x_cols) + " columns; layer 0 expects " +
+                           std::to_string(plan_.inputs));
         if (!with_targets) return {};
         FR_RETURN_IF_ERROR(check_targets(loss_, d.y_cols, plan_.outputs));
         bool classes = loss_.kind == Loss::sparse_categorical_crossentropy;
@@ -227,7 +235,8 @@ private:
 
     static Status check_index(const char* name, int64_t i, int64_t n) {
         if (i >= 0 && i < n) return {};
-        return invalid(std::string(name) + " must be from 0 to " + std::to_string(n - 1) + ", got " + std::to_string(i));
+        return invalid(std::string(name) + " must be from 0 to " + std::to_string(n - 1) + ", got " +
+                       std::to_string(i));
     }
 
     // Parameter i, or a slot of it (slot < 0: the weights), as memory to copy from or to.
@@ -273,7 +282,8 @@ private:
     Batch typed(const DataView& d, int64_t row, int64_t B) const {
         const T* weight = static_cast<const T*>(d.sample_weight);
         return {static_cast<const T*>(d.x) + row * d.x_cols,
-                {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr}, B};
+                {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr},
+                B};
     }
 
     Batch batch_at(int64_t row, int64_t B) {
@@ -303,7 +313,8 @@ private:
     void add(const Batch& b, double data_loss, double penalty, Totals* totals) {
         for (size_t i = 0; i < metrics_.size(); ++i)
             ops().metric({metrics_[i].spec, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
-                          metrics_[i].spec.weighted ? b.targets.weight : nullptr, network_.scratch(), totals->metrics[i].data()});
+                          metrics_[i].spec.weighted ? b.targets.weight : nullptr, network_.scratch(),
+                          totals->metrics[i].data()});
         totals->loss += double(b.rows) * (data_loss + penalty);
         totals->data_loss += double(b.rows) * data_loss;
         totals->penalty += double(b.rows) * penalty;

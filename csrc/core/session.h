@@ -1,5 +1,6 @@
 // Session: a model being trained. Owns parameters, optimizer state and one arena; order of a step is decided here.
-// It must not know SIMD, threads or Python. One session is used by one thread at a time (a second caller gets an error).
+// It must not know SIMD, threads or Python. One session is used by one thread at a time (a second caller gets an
+// error).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -34,20 +35,20 @@ struct DataView {
 
 // Sums over the rows seen so far; divide by rows for Keras's epoch values.
 struct Totals {
-    double loss = 0.0;     // sum of n_b * (data loss of batch b + penalties)
+    double loss = 0.0;  // sum of n_b * (data loss of batch b + penalties)
     double data_loss = 0.0;
     double penalty = 0.0;
     int64_t rows = 0;
     int64_t steps = 0;
-    bool finished = false;    // the epoch's last batch has run
-    bool nonfinite = false;   // a batch loss was NaN or infinite
+    bool finished = false;   // the epoch's last batch has run
+    bool nonfinite = false;  // a batch loss was NaN or infinite
     std::vector<std::vector<double>> metrics;
 };
 
 struct ParameterInfo {
-    std::string name;      // "kernel" or "bias"
-    int64_t rows, cols;    // bias: rows = units, cols = 1
-    int64_t layer;         // index in ModelSpec::layers
+    std::string name;    // "kernel" or "bias"
+    int64_t rows, cols;  // bias: rows = units, cols = 1
+    int64_t layer;       // index in ModelSpec::layers
 };
 
 class FASTREG_API Session {
@@ -55,7 +56,8 @@ public:
     static Status create(const ModelSpec& spec, std::unique_ptr<Session>* out);
     virtual ~Session() = default;
 
-    virtual Status compile(const LossSpec& loss, const OptimizerSpec& optimizer, const std::vector<MetricSpec>& metrics) = 0;
+    virtual Status compile(const LossSpec& loss, const OptimizerSpec& optimizer,
+                           const std::vector<MetricSpec>& metrics) = 0;
 
     // An epoch: begin, then run until Totals::finished. data must stay alive and unchanged until then.
     virtual Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle) = 0;
@@ -85,8 +87,8 @@ public:
     virtual Status set_penalty(int64_t i, const PenaltySpec& penalty) = 0;
     virtual double learning_rate() const = 0;
     virtual Status set_learning_rate(double value) = 0;
-    virtual uint64_t step() const = 0;    // optimizer steps taken; addresses dropout
-    virtual uint64_t epoch() const = 0;   // epochs begun; addresses shuffles
+    virtual uint64_t step() const = 0;   // optimizer steps taken; addresses dropout
+    virtual uint64_t epoch() const = 0;  // epochs begun; addresses shuffles
     virtual uint64_t seed() const = 0;
     virtual void set_position(uint64_t step, uint64_t epoch) = 0;
 };

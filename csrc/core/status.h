@@ -25,9 +25,9 @@ struct [[nodiscard]] Status {
 
 inline Status invalid(std::string message) { return {Code::invalid_argument, std::move(message)}; }
 
-#define FR_RETURN_IF_ERROR(expr)               \
-    do {                                       \
-        ::fastreg::Status fr_status_ = (expr); \
+#define FR_RETURN_IF_ERROR(expr)                 \
+    do {                                         \
+        ::fastreg::Status fr_status_ = (expr);   \
         if (!fr_status_.ok()) return fr_status_; \
     } while (0)
 

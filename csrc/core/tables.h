@@ -7,7 +7,7 @@ namespace fastreg {
 
 struct CpuBackend {
     const Backend* backend;
-    bool (*runnable)();       // can this CPU run it?
+    bool (*runnable)();  // can this CPU run it?
 };
 
 // Fastest first; ends with the scalar table.
@@ -17,6 +17,6 @@ extern const int kNumCpuBackends;
 // The pool behind the CPU tables.
 int pool_get_threads();
 void pool_set_threads(int n);
-int pool_default_threads();   // what the affinity mask and the cgroup allow
+int pool_default_threads();  // what the affinity mask and the cgroup allow
 
 }  // namespace fastreg

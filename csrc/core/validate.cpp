@@ -42,8 +42,7 @@ Status check_penalty(const std::string& name, const PenaltySpec& p) {
 }
 
 Status check_activation(const std::string& name, const ActivationSpec& a) {
-    if (a.kind == Activation::leaky_relu || a.kind == Activation::elu)
-        return non_negative(name + " alpha", a.alpha);
+    if (a.kind == Activation::leaky_relu || a.kind == Activation::elu) return non_negative(name + " alpha", a.alpha);
     return {};
 }
 
@@ -67,8 +66,8 @@ Status check_optimizer(const OptimizerSpec& o) {
 }
 
 Status check_loss(const LossSpec& l) {
-    FR_RETURN_IF_ERROR(
-        check_range("label_smoothing", l.label_smoothing, l.label_smoothing >= 0 && l.label_smoothing <= 1, "in [0, 1]"));
+    FR_RETURN_IF_ERROR(check_range("label_smoothing", l.label_smoothing,
+                                   l.label_smoothing >= 0 && l.label_smoothing <= 1, "in [0, 1]"));
     return check_range("delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0");
 }
 
@@ -95,7 +94,8 @@ Status check_targets(const LossSpec& l, int64_t y_cols, int64_t outputs) {
                        " columns; sparse_categorical_crossentropy expects 1 column of class indices");
     }
     if (y_cols != outputs)
-        return invalid("y has " + std::to_string(y_cols) + " columns; the model has " + std::to_string(outputs) + " outputs");
+        return invalid("y has " + std::to_string(y_cols) + " columns; the model has " + std::to_string(outputs) +
+                       " outputs");
     return {};
 }
 
@@ -107,7 +107,8 @@ bool takes_classes(const MetricSpec& m) {
 Status check_metric_targets(const MetricSpec& m, int64_t y_cols, int64_t outputs) {
     const int64_t expected = takes_classes(m) ? 1 : outputs;
     if (y_cols == expected) return {};
-    return invalid("y has " + std::to_string(y_cols) + " columns; a metric of this model expects " + std::to_string(expected) +
+    return invalid("y has " + std::to_string(y_cols) + " columns; a metric of this model expects " +
+                   std::to_string(expected) +
                    (takes_classes(m) ? " column of class indices" : ", one for each output"));
 }
 

@@ -1,5 +1,5 @@
-// Dense layers: three GEMMs, and what is done to their finished blocks: bias, activation, dropout; gradient of the producer.
-// It must not know sessions or losses. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+// Dense layers: three GEMMs, and what is done to their finished blocks: bias, activation, dropout; gradient of the
+// producer. It must not know sessions or losses. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 // y[0:n] = dropout(f(y + bias)), z = y + bias if z is given; draws belong to y[0].
 template <class V, class Act, bool Drop>
@@ -42,7 +42,8 @@ FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* 
 
 // Calls body(begin, end, draws) over the rows i0..i1, columns j0..j1 of a (., width) array, in pieces with their draws.
 template <bool Drop, class Body>
-FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, const DropoutSpec& d, Body body) {
+FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, const DropoutSpec& d,
+                        Body body) {
     Draws draws(d);
     const bool whole_rows = j0 == 0 && j1 == width;
     for (int64_t i = i0; i < i1; ++i)
@@ -57,10 +58,11 @@ template <class V, class Act, bool Drop>
 void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
     const V alpha = V::set(typename V::T(a.activation.alpha));
     gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.Y, a.y_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-        for_pieces<Drop>(i0, i1, j0, j1, a.O, a.dropout, [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
-            finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
-                                         a.b ? a.b + j : nullptr, alpha, u, a.dropout);
-        });
+        for_pieces<Drop>(i0, i1, j0, j1, a.O, a.dropout,
+                         [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
+                             finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
+                                                          a.b ? a.b + j : nullptr, alpha, u, a.dropout);
+                         });
     });
 }
 
@@ -77,10 +79,12 @@ void layer_backward_with(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t
                          int64_t dy_rs, typename V::T* dz, int64_t dz_rs, const LayerGradient<typename V::T>& g) {
     const V alpha = V::set(typename V::T(g.activation.alpha));
     constexpr bool kDraws = Drop && !__is_same(Act, rules::Relu);
-    for_pieces<kDraws>(i0, i1, j0, j1, width, g.dropout, [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
-        finish_backward<V, Act, Drop>(n, dy + i * dy_rs + j, dz + i * dz_rs + j, g.Y ? g.Y + i * g.y_rs + j : nullptr,
-                                      g.Z ? g.Z + i * g.z_rs + j : nullptr, alpha, u, g.dropout);
-    });
+    for_pieces<kDraws>(i0, i1, j0, j1, width, g.dropout,
+                       [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
+                           finish_backward<V, Act, Drop>(n, dy + i * dy_rs + j, dz + i * dz_rs + j,
+                                                         g.Y ? g.Y + i * g.y_rs + j : nullptr,
+                                                         g.Z ? g.Z + i * g.z_rs + j : nullptr, alpha, u, g.dropout);
+                       });
 }
 
 // dz = dy through the layer g, over a block of a (., width) array. dy may be dz.
@@ -125,7 +129,8 @@ void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename 
             V total = V::set(0);
             for (int64_t b0 = 0; b0 < B; b0 += kKC) {
                 V sum = V::set(0);
-                for (int64_t b = b0; b < B && b < b0 + kKC; ++b) sum = sum + at.template load<V>(x.p + b * x.rs + j0 + j);
+                for (int64_t b = b0; b < B && b < b0 + kKC; ++b)
+                    sum = sum + at.template load<V>(x.p + b * x.rs + j0 + j);
                 total = total + sum;
             }
             at.store(out + j0 + j, total);

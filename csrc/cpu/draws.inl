@@ -93,7 +93,8 @@ void philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64
     const PhiloxKey key{seed, stream, step};
     unsigned char group[16 * U32::L];
     for (int64_t i = 0; i < n; i += U32::L) {
-        rounds == 7 ? philox_fill<7>(key, first + uint64_t(i), 1, group) : philox_fill<10>(key, first + uint64_t(i), 1, group);
+        rounds == 7 ? philox_fill<7>(key, first + uint64_t(i), 1, group)
+                    : philox_fill<10>(key, first + uint64_t(i), 1, group);
         __builtin_memcpy(out + 4 * i, group, size_t(16 * (n - i < U32::L ? n - i : U32::L)));
     }
 }

@@ -9,7 +9,10 @@ FR_LOOP void map_rows(const Rows<typename V::T>& a, F f) {
     const int64_t parts = cpu::threads_for(a.rows * a.cols, 65536);
     auto part = [&](int64_t p) {
         int64_t r0 = 0, r1 = rows, c0 = 0, c1 = cols;
-        flat ? cpu::cut(cols, 64, parts, p, &c0, &c1) : cpu::cut(rows, 1, parts, p, &r0, &r1);
+        if (flat)
+            cpu::cut(cols, 64, parts, p, &c0, &c1);
+        else
+            cpu::cut(rows, 1, parts, p, &r0, &r1);
         for (int64_t r = r0; r < r1; ++r) {
             const typename V::T* x = a.x + r * a.x_rs + c0;
             typename V::T* y = a.y + r * a.y_rs + c0;
@@ -23,9 +26,8 @@ template <class V>
 void activation_forward(const Rows<typename V::T>& a, const ActivationSpec& spec) {
     if (spec.kind == Activation::softmax) return softmax_forward<V>(a);
     const V alpha = V::set(typename V::T(spec.alpha));
-    rules::with_activation(spec.kind, [&](auto act) {
-        map_rows<V>(a, [&](V x) FR_LAMBDA { return decltype(act)::forward(x, alpha); });
-    });
+    rules::with_activation(
+        spec.kind, [&](auto act) { map_rows<V>(a, [&](V x) FR_LAMBDA { return decltype(act)::forward(x, alpha); }); });
 }
 
 // Calls block(r0, r1) for parts of the rows, shared out between threads.
@@ -54,23 +56,22 @@ void dropout(const Rows<typename V::T>& a, const DropoutSpec& d) {
     const auto piece = [&](int64_t r, int64_t c, int64_t n, const uint16_t* u) FR_LAMBDA {
         const typename V::T* x = a.x + r * a.x_rs + c;
         typename V::T* y = a.y + r * a.y_rs + c;
-        sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
-            at.store(y + i, rules::drop(at.template load<V>(x + i), scale, u + i, d.keep));
-        });
+        sweep<V>(n, [&](int64_t i, auto at)
+                        FR_LAMBDA { at.store(y + i, rules::drop(at.template load<V>(x + i), scale, u + i, d.keep)); });
     };
     if (a.rows == 1 || (a.x_rs == a.cols && a.y_rs == a.cols)) {  // one flat array: cut anywhere
         const int64_t n = a.rows * a.cols, parts = cpu::threads_for(n, 65536);
         auto part = [&](int64_t p) {
             int64_t c0, c1;
             cpu::cut(n, 64, parts, p, &c0, &c1);
-            for_pieces<true>(0, 1, c0, c1, n, d, [&](int64_t, int64_t c, int64_t m, const uint16_t* u) FR_LAMBDA {
-                piece(0, c, m, u);
-            });
+            for_pieces<true>(0, 1, c0, c1, n, d,
+                             [&](int64_t, int64_t c, int64_t m, const uint16_t* u) FR_LAMBDA { piece(0, c, m, u); });
         };
         cpu::run(parts, part);
         return;
     }
-    for_row_blocks(a.rows, a.cols, [&](int64_t r0, int64_t r1) { for_pieces<true>(r0, r1, 0, a.cols, a.cols, d, piece); });
+    for_row_blocks(a.rows, a.cols,
+                   [&](int64_t r0, int64_t r1) { for_pieces<true>(r0, r1, 0, a.cols, a.cols, d, piece); });
 }
 
 template <class V>

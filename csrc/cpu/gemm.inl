@@ -1,10 +1,11 @@
 // GEMM: C = A B for strided A (M, K), B (K, N), with something done to finished blocks of C while they are in cache.
 // It must not know layers. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 //
-// The bits (tier T1): c = sum over k-blocks of kKC, in order, of the FMA chain over increasing k that starts at 0. Every tile
-// shape, edge, packing and cut between threads below keeps that order, so all give the same bits, as does every ISA.
-// Blocking after Goto & van de Geijn 2008: a panel of B (kKC x NR) stays in L1, a block of A or B in L2; registers hold
-// an MR x NR tile of C. Operands are packed only where they are reused often enough or their layout forces it.
+// The bits (tier T1): c = sum over k-blocks of kKC, in order, of the FMA chain over increasing k that starts at 0.
+// Every tile shape, edge, packing and cut between threads below keeps that order, so all give the same bits, as does
+// every ISA. Blocking after Goto & van de Geijn 2008: a panel of B (kKC x NR) stays in L1, a block of A or B in L2;
+// registers hold an MR x NR tile of C. Operands are packed only where they are reused often enough or their layout
+// forces it.
 
 constexpr int64_t kKC = 256;
 constexpr int kMR = 6;
@@ -30,8 +31,7 @@ void micro_kernel(int64_t K, const typename V::T* a, int64_t a_rs, int64_t a_cs,
     for (int i = 0; i < MR; ++i) row[i] = a + i * a_rs;
     for (int64_t k = 0, ka = 0; k < K; ++k, ka += a_cs, b += b_rs) {
         V bv[NV];
-        for (int j = 0; j < NV; ++j)
-            bv[j] = Edge && j == NV - 1 ? V::load(b + j * V::L, last) : V::load(b + j * V::L);
+        for (int j = 0; j < NV; ++j) bv[j] = Edge && j == NV - 1 ? V::load(b + j * V::L, last) : V::load(b + j * V::L);
         for (int i = 0; i < MR; ++i) {
             const V av = V::set(row[i][ka]);
             for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
@@ -70,7 +70,8 @@ private:
     }
 };
 
-// dst[k * width + j] = src[j * rs + k * cs] for j < n, k < K: n vectors of length K side by side, for A (width kMR) and B (kNR).
+// dst[k * width + j] = src[j * rs + k * cs] for j < n, k < K: n vectors of length K side by side, for A (width kMR) and
+// B (kNR).
 template <class V, int width>
 void pack_panel(const typename V::T* src, int64_t rs, int64_t cs, int64_t n, int64_t K, typename V::T* dst) {
     using T = typename V::T;
@@ -113,19 +114,21 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     constexpr int kNR = Tile<V>::kNR;
     const int64_t K = k1 - k0;
     for (int64_t j = j0; j < j1; j += kNR) {
-        const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L, last = n - (vectors - 1) * V::L;
+        const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L,
+                  last = n - (vectors - 1) * V::L;
         const auto* b = g.pack_b ? b_pack + (j - j0) * K : g.B.p + k0 * g.B.rs + j;
         const int64_t b_rs = g.pack_b ? kNR : g.B.rs;
         for (int64_t i = i0; i < i1; i += kMR) {
             const int m = int(i1 - i < kMR ? i1 - i : kMR);
             const auto* a = g.pack_a ? a_pack + (i - i0) * K : g.A.p + i * g.A.rs + k0 * g.A.cs;
-            kKernels.kernel[m - 1][vectors - 1][last < V::L](K, a, g.pack_a ? 1 : g.A.rs, g.pack_a ? kMR : g.A.cs, b, b_rs,
-                                                             g.C + i * g.c_rs + j, g.c_rs, k0 == 0, last);
+            kKernels.kernel[m - 1][vectors - 1][last < V::L](K, a, g.pack_a ? 1 : g.A.rs, g.pack_a ? kMR : g.A.cs, b,
+                                                             b_rs, g.C + i * g.c_rs + j, g.c_rs, k0 == 0, last);
         }
     }
 }
 
-// One thread's part: rows [i0, i1) and columns [j0, j1) of C, all of K. finish(i0, i1, j0, j1) sees each finished block.
+// One thread's part: rows [i0, i1) and columns [j0, j1) of C, all of K. finish(i0, i1, j0, j1) sees each finished
+// block.
 template <class V, class Finish>
 void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, Finish& finish) {
     using T = typename V::T;
@@ -145,8 +148,8 @@ void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int
                 const int64_t ie = ic + kMC < i1 ? ic + kMC : i1;
                 if (g.pack_a)
                     for (int64_t i = ic; i < ie; i += kMR)
-                        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs, ie - i < kMR ? ie - i : kMR, K,
-                                           a_pack + (i - ic) * K);
+                        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs,
+                                           ie - i < kMR ? ie - i : kMR, K, a_pack + (i - ic) * K);
                 gemm_block<V>(g, ic, ie, jc, je, k0, k1, a_pack, b_pack);
                 if (k1 == g.K) finish(ic, ie, jc, je);
             }
@@ -171,8 +174,8 @@ FR_LOOP void gemm_grid(int64_t M, int64_t N, int64_t threads, int64_t* row_parts
 constexpr int64_t kGemmGrain = 500000;  // multiply-adds worth a thread: about 10 us
 
 template <class V, class Finish>
-void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typename V::T> A, Strided<const typename V::T> B,
-          typename V::T* C, int64_t c_rs, Finish finish) {
+void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typename V::T> A,
+          Strided<const typename V::T> B, typename V::T* C, int64_t c_rs, Finish finish) {
     using T = typename V::T;
     if (M == 0 || N == 0) return;
     if (K == 0) {

@@ -1,5 +1,5 @@
-// What a training starts from: initial weights, the order of rows, the gather of a batch. Random numbers are Philox4x32-10.
-// It must not know layers or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+// What a training starts from: initial weights, the order of rows, the gather of a batch. Random numbers are
+// Philox4x32-10. It must not know layers or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 // 53 bits in [0, 1) from two words.
 FR_LOOP double unit_double(uint32_t lo, uint32_t hi) { return double((uint64_t(hi) << 32 | lo) >> 11) * 0x1p-53; }
@@ -41,7 +41,8 @@ void initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, ty
     }
 }
 
-// Rows sorted by a 32-bit key each (word i % 4 of block i / 4), equal keys by row number: a radix sort of 11 bits a pass.
+// Rows sorted by a 32-bit key each (word i % 4 of block i / 4), equal keys by row number: a radix sort of 11 bits a
+// pass.
 void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
     uint32_t *keys = scratch, *other_keys = scratch + n, *other_order = scratch + 2 * n;
     const PhiloxKey key{seed, rules::kShuffleStream, epoch};

@@ -1,5 +1,5 @@
-// Losses of a batch: per-row values, their weighted sum, and the gradient of sum_i w_i loss_i / B. It must not know layers.
-// Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+// Losses of a batch: per-row values, their weighted sum, and the gradient of sum_i w_i loss_i / B. It must not know
+// layers. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 template <class V>
 FR_LOOP rules::LossScalars<V> loss_scalars(const LossBatch<typename V::T>& a) {
@@ -61,7 +61,8 @@ FR_LOOP typename V::T log_of(typename V::T x) {
     return lanes[0];
 }
 
-// Cross-entropy of softmax(z) with targets t (smoothed) or a class: sum_j t_j (log sum e^z - z_j), gradient p sum(t) - t.
+// Cross-entropy of softmax(z) with targets t (smoothed) or a class: sum_j t_j (log sum e^z - z_j), gradient p sum(t) -
+// t.
 template <class V, bool Sparse>
 void categorical_from_logits(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
@@ -77,7 +78,8 @@ void categorical_from_logits(const LossBatch<typename V::T>& a) {
             const int64_t c = int64_t(t[0]);
             a.per_row[r] = (top - z[c]) + log_sum;
             if (!g) return;
-            sweep<V>(a.O, [&](int64_t i, auto at) FR_LAMBDA { at.store(g + i, at.template load<V>(p + i) * V::set(weight)); });
+            sweep<V>(a.O, [&](int64_t i, auto at)
+                              FR_LAMBDA { at.store(g + i, at.template load<V>(p + i) * V::set(weight)); });
             g[c] = (p[c] - T(1)) * weight;
         } else {
             Sum16<V> loss, targets;
@@ -107,7 +109,8 @@ void categorical_from_probabilities(const LossBatch<typename V::T>& a) {
     for_rows(a.B, a.O, [&](int64_t r) {
         const T *y = a.prediction + r * a.prediction_rs, *t = a.target + r * a.target_rs;
         Sum16<V> sum, loss, inner;
-        sweep16<V>(a.O, [&](int64_t i, int j, auto at) FR_LAMBDA { sum.lanes[j] = sum.lanes[j] + at.template load<V>(y + i); });
+        sweep16<V>(a.O, [&](int64_t i, int j, auto at)
+                            FR_LAMBDA { sum.lanes[j] = sum.lanes[j] + at.template load<V>(y + i); });
         const V total = V::set(sum.total());
         sweep16<V>(a.O, [&](int64_t i, int j, auto at) FR_LAMBDA {
             const V tv = at.template mask<V>(fma(at.template load<V>(t + i), keep, add));

@@ -1,5 +1,5 @@
-// Metrics of a batch, added to running totals in double, row after row. What totals hold is written at Metric in rules/spec.h.
-// It must not know losses' gradients or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+// Metrics of a batch, added to running totals in double, row after row. What totals hold is written at Metric in
+// rules/spec.h. It must not know losses' gradients or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 template <class T>
 FR_LOOP int64_t argmax(const T* p, int64_t n) {  // the first of equals
@@ -58,8 +58,8 @@ template <class V>
 void metric(const MetricBatch<typename V::T>& a) {
     using T = typename V::T;
     if (a.spec.kind == Metric::loss) {
-        const LossBatch<T> batch{a.spec.loss, a.B, a.O, a.prediction, a.O, a.target, a.target_cols, nullptr, a.scratch,
-                                 nullptr, a.scratch + a.B};
+        const LossBatch<T> batch{a.spec.loss, a.B,       a.O,     a.prediction,   a.O, a.target, a.target_cols,
+                                 nullptr,     a.scratch, nullptr, a.scratch + a.B};
         loss<V>(batch);
     }
     for (int64_t r = 0; r < a.B; ++r) {

@@ -1,5 +1,6 @@
-// The thread pool's one object. Workers spin for a moment after each job, since a training step is a run of short ones, then sleep.
-// It must not know what the work is. A forked child gets a fresh pool: its parent's workers do not exist there.
+// The thread pool's one object. Workers spin for a moment after each job, since a training step is a run of short ones,
+// then sleep. It must not know what the work is. A forked child gets a fresh pool: its parent's workers do not exist
+// there.
 #include "cpu/parallel.h"
 
 #include <pthread.h>
@@ -142,7 +143,8 @@ std::mutex g_mutex;
 std::atomic<Pool*> g_pool{nullptr};
 int g_threads = 0;  // 0: not chosen yet
 
-// The child abandons the parent's pool (its threads and the state of its locks stayed behind) and makes its own when needed.
+// The child abandons the parent's pool (its threads and the state of its locks stayed behind) and makes its own when
+// needed.
 void after_fork_in_child() {
     new (&g_mutex) std::mutex;
     g_pool.store(nullptr);

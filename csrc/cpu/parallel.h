@@ -1,5 +1,5 @@
-// The thread pool: run(n, f) calls f(i) once for every i < n, on this thread and the workers, and returns when all are done.
-// It must not know what the work is. Which thread runs which i is left open, so results must not depend on it.
+// The thread pool: run(n, f) calls f(i) once for every i < n, on this thread and the workers, and returns when all are
+// done. It must not know what the work is. Which thread runs which i is left open, so results must not depend on it.
 //
 // Included by sources compiled per instruction set: declarations and templates over local types only, never an inline
 // function that two of them could share.

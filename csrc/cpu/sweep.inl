@@ -3,15 +3,31 @@
 
 // How the body of a sweep touches memory: a full vector, or the first n lanes of one (the rest read as 0, unwritten).
 struct Full {
-    template <class V> FR_LOOP static V load(const typename V::T* p) { return V::load(p); }
-    template <class V> FR_LOOP static void store(typename V::T* p, V v) { v.store(p); }
-    template <class V> FR_LOOP static V mask(V v) { return v; }  // lanes beyond the end become 0
+    template <class V>
+    FR_LOOP static V load(const typename V::T* p) {
+        return V::load(p);
+    }
+    template <class V>
+    FR_LOOP static void store(typename V::T* p, V v) {
+        v.store(p);
+    }
+    template <class V>
+    FR_LOOP static V mask(V v) {
+        return v;
+    }  // lanes beyond the end become 0
 };
 struct Part {
     int n;
-    template <class V> FR_LOOP V load(const typename V::T* p) const { return V::load(p, n); }
-    template <class V> FR_LOOP void store(typename V::T* p, V v) const { v.store(p, n); }
-    template <class V> FR_LOOP V mask(V v) const {
+    template <class V>
+    FR_LOOP V load(const typename V::T* p) const {
+        return V::load(p, n);
+    }
+    template <class V>
+    FR_LOOP void store(typename V::T* p, V v) const {
+        v.store(p, n);
+    }
+    template <class V>
+    FR_LOOP V mask(V v) const {
         typename V::T lanes[V::L];
         v.store(lanes);
         return V::load(lanes, n);
@@ -59,7 +75,8 @@ FR_LOOP void sweep16(int64_t n, F f) {
     }
 }
 
-// Adds what f(chunk, begin, end) returns over the fixed chunks of [0, n), in order, in double. Chunks may run in parallel.
+// Adds what f(chunk, begin, end) returns over the fixed chunks of [0, n), in order, in double. Chunks may run in
+// parallel.
 constexpr int64_t kChunk = 4096;
 constexpr int64_t kChunksAtOnce = 512;
 template <class F>

@@ -1,8 +1,8 @@
-// The generic CPU table: every operation, written once over the vector types VF and VD and compiled per instruction set.
-// A table_<isa>.cpp defines FASTREG_ISA_NAMESPACE and FASTREG_GEMM_VECTORS, includes its vec_<isa>.h, then this.
+// The generic CPU table: every operation, written once over the vector types VF and VD and compiled per instruction
+// set. A table_<isa>.cpp defines FASTREG_ISA_NAMESPACE and FASTREG_GEMM_VECTORS, includes its vec_<isa>.h, then this.
 //
-// Everything lies in the namespace of the instruction set, and nothing from another header is called out of line: the linker
-// would keep one copy of such a function, perhaps the one that only the newest CPU can run.
+// Everything lies in the namespace of the instruction set, and nothing from another header is called out of line: the
+// linker would keep one copy of such a function, perhaps the one that only the newest CPU can run.
 #include "core/op_table.h"
 #include "cpu/parallel.h"
 #include "rules/activation.h"
@@ -18,6 +18,7 @@
 
 namespace fastreg::FASTREG_ISA_NAMESPACE {
 
+// clang-format off: each builds on those before it
 #include "cpu/sweep.inl"
 #include "cpu/draws.inl"
 #include "cpu/gemm.inl"
@@ -29,17 +30,35 @@ namespace fastreg::FASTREG_ISA_NAMESPACE {
 #include "cpu/loss.inl"
 #include "cpu/metric.inl"
 #include "cpu/init.inl"
+// clang-format on
 
 template <class V>
 constexpr OpTable<typename V::T> make_table() {
-    return {dense_forward<V>, dense_backward_x<V>, dense_backward_w<V>, activation_forward<V>, layer_backward<V>,
-            dropout<V>, scale<V>, activity_penalty<V>, loss<V>, metric<V>, penalty<V>, penalty_gradient<V>, prox<V>,
-            update<V>, gather<V>, count_zeros<V>, all_finite<V>, initialize<V>, math<V>};
+    return {dense_forward<V>,
+            dense_backward_x<V>,
+            dense_backward_w<V>,
+            activation_forward<V>,
+            layer_backward<V>,
+            dropout<V>,
+            scale<V>,
+            activity_penalty<V>,
+            loss<V>,
+            metric<V>,
+            penalty<V>,
+            penalty_gradient<V>,
+            prox<V>,
+            update<V>,
+            gather<V>,
+            count_zeros<V>,
+            all_finite<V>,
+            initialize<V>,
+            math<V>};
 }
 
 #define FR_STRING2(x) #x
 #define FR_STRING(x) FR_STRING2(x)
 extern const Backend kBackend;
-const Backend kBackend{FR_STRING(FASTREG_ISA_NAMESPACE), make_table<VF>(), make_table<VD>(), dropout_mask, philox, permutation};
+const Backend kBackend{
+    FR_STRING(FASTREG_ISA_NAMESPACE), make_table<VF>(), make_table<VD>(), dropout_mask, philox, permutation};
 
 }  // namespace fastreg::FASTREG_ISA_NAMESPACE

@@ -4,9 +4,9 @@
 
 namespace fastreg {
 
-#define FASTREG_TABLE(isa, condition)        \
-    namespace isa {                          \
-    extern const Backend kBackend;           \
+#define FASTREG_TABLE(isa, condition)            \
+    namespace isa {                              \
+    extern const Backend kBackend;               \
     static bool runnable() { return condition; } \
     }
 

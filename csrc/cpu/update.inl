@@ -1,14 +1,16 @@
 // The one update of a step: every parameter's penalty value, clipping, optimizer, proximal step and constraint.
-// It must not know layers. The formulas are in rules/update.h. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+// It must not know layers. The formulas are in rules/update.h. Included inside namespace
+// fastreg::FASTREG_ISA_NAMESPACE.
 
 FR_LOOP double penalty_value(double l1, double sum_abs, double l2, double sum_square) {
     return (l1 > 0 ? l1 * sum_abs : 0.0) + (l2 > 0 ? l2 * sum_square : 0.0);
 }
 
-// Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their slots.
+// Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their
+// slots.
 template <class V, class O, bool Proximal>
-double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& c, bool clip, int64_t begin,
-                    int64_t end) {
+double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& c, bool clip,
+                    int64_t begin, int64_t end) {
     Sum16<V> absolute, square;
     sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
         i += begin;
@@ -30,12 +32,14 @@ double update_segment(const UpdateSegment<typename V::T>& s, const UpdateBatch<t
     const bool clip = clip_scale != 1.0 || u.spec.clipvalue > 0;
     const bool proximal = s.penalty.proximal && s.penalty.l1 > 0;
     return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
-        return proximal ? update_chunk<V, O, true>(s, c, clip, begin, end) : update_chunk<V, O, false>(s, c, clip, begin, end);
+        return proximal ? update_chunk<V, O, true>(s, c, clip, begin, end)
+                        : update_chunk<V, O, false>(s, c, clip, begin, end);
     });
 }
 
 template <class V>
-double update_segment_with(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u, double clip_scale) {
+double update_segment_with(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u,
+                           double clip_scale) {
     const OptimizerSpec& o = u.spec;
     const bool momentum = o.momentum > 0;
     switch (o.kind) {
@@ -65,7 +69,8 @@ double gradient_norm2(const UpdateSegment<typename V::T>& s, const UpdateBatch<t
     return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
         Sum16<V> square;
         sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
-            const V g = rules::full_gradient(at.template load<V>(s.w + begin + i), at.template load<V>(s.g + begin + i), c);
+            const V g =
+                rules::full_gradient(at.template load<V>(s.w + begin + i), at.template load<V>(s.g + begin + i), c);
             square.lanes[j] = fma(g, g, square.lanes[j]);
         });
         return double(square.total());
@@ -78,8 +83,8 @@ FR_LOOP double clip_scale(double norm2, double limit) {
     return limit > 0 && norm > limit ? limit / norm : 1.0;
 }
 
-// w * wanted / (1e-7 + norm) for norms along axis 0 (columns), axis 1 (rows) or both (-1); wanted = clip(norm, 0, max) or 1.
-// Norms are sums in order, in T. A plain loop: constraints touch a parameter once a step.
+// w * wanted / (1e-7 + norm) for norms along axis 0 (columns), axis 1 (rows) or both (-1); wanted = clip(norm, 0, max)
+// or 1. Norms are sums in order, in T. A plain loop: constraints touch a parameter once a step.
 template <class T>
 FR_LOOP void normalise(T* w, int64_t n, int64_t stride, T max_norm, bool unit) {
     T sum = 0;

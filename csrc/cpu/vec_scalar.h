@@ -1,5 +1,6 @@
 // Vectors of one lane: the portable table, and the definition of what every vector type offers.
-// It must not know operations or rules. Every operation here is exact in IEEE 754 terms, so all types agree bit for bit.
+// It must not know operations or rules. Every operation here is exact in IEEE 754 terms, so all types agree bit for
+// bit.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -11,8 +12,8 @@ namespace fastreg::FASTREG_ISA_NAMESPACE {
 template <class Real, class Word>
 struct VecScalar {
     using T = Real;
-    using Bits = Word;   // uint32_t or uint64_t
-    using M = bool;      // a mask: one truth value per lane
+    using Bits = Word;  // uint32_t or uint64_t
+    using M = bool;     // a mask: one truth value per lane
     static constexpr int L = 1;
     T v;
 
@@ -56,9 +57,13 @@ struct VecScalar {
     friend VecScalar bits_add(VecScalar a, VecScalar b) { return set_bits(a.bits() + b.bits()); }  // wraps
     friend VecScalar bits_sub(VecScalar a, VecScalar b) { return set_bits(a.bits() - b.bits()); }
     template <int n>
-    static VecScalar bits_shl(VecScalar a) { return set_bits(a.bits() << n); }
+    static VecScalar bits_shl(VecScalar a) {
+        return set_bits(a.bits() << n);
+    }
     template <int n>
-    static VecScalar bits_shr(VecScalar a) { return set_bits(a.bits() >> n); }  // zeros come in
+    static VecScalar bits_shr(VecScalar a) {
+        return set_bits(a.bits() >> n);
+    }  // zeros come in
 
     // Lane i is true when draws[i] < keep, keep <= 65536: a dropout decision.
     static M below(const uint16_t* draws, uint32_t keep) { return draws[0] < keep; }

@@ -1,5 +1,5 @@
-// Dropout (Srivastava et al., JMLR 2014), inverted, with addressed decisions: element i of a flat C-order array is decided by
-// 16 bits of Philox4x32-7. It must not know where draws are stored or how elements are walked.
+// Dropout (Srivastava et al., JMLR 2014), inverted, with addressed decisions: element i of a flat C-order array is
+// decided by 16 bits of Philox4x32-7. It must not know where draws are stored or how elements are walked.
 #pragma once
 #include <cstdint>
 

@@ -1,5 +1,5 @@
-// The elastic net penalty l1 |w| + l2 w^2 per weight (Zou & Hastie 2005, in Keras's scaling): value, gradient, proximal step.
-// It must not know optimizers or layers.
+// The elastic net penalty l1 |w| + l2 w^2 per weight (Zou & Hastie 2005, in Keras's scaling): value, gradient, proximal
+// step. It must not know optimizers or layers.
 #pragma once
 #include "rules/hd.h"
 #include "rules/mathfn.h"

@@ -1,5 +1,6 @@
-// Philox4x32 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random numbers addressed
-// by a counter. A template on U (lanes of uint32_t, see cpu/vec_scalar.h); it must not know what the words are used for.
+// Philox4x32 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random numbers
+// addressed by a counter. A template on U (lanes of uint32_t, see cpu/vec_scalar.h); it must not know what the words
+// are used for.
 #pragma once
 #include <cstdint>
 

@@ -6,7 +6,18 @@
 namespace fastreg {
 
 enum class Activation : int32_t {
-    linear, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, tanh, sigmoid, softplus, softmax
+    linear,
+    relu,
+    leaky_relu,
+    elu,
+    selu,
+    gelu,
+    gelu_tanh,
+    silu,
+    tanh,
+    sigmoid,
+    softplus,
+    softmax
 };
 
 // alpha: slope of leaky_relu for z < 0, scale of elu for z < 0; unused elsewhere.
@@ -42,8 +53,14 @@ struct ConstraintSpec {
 };
 
 enum class Loss : int32_t {
-    mean_squared_error, mean_absolute_error, huber, binary_crossentropy, categorical_crossentropy,
-    sparse_categorical_crossentropy, hinge, poisson
+    mean_squared_error,
+    mean_absolute_error,
+    huber,
+    binary_crossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+    hinge,
+    poisson
 };
 
 // from_logits and label_smoothing: cross-entropies only. delta: huber only.
@@ -60,14 +77,14 @@ enum class Optimizer : int32_t { sgd, adam, rmsprop, adagrad };
 struct OptimizerSpec {
     Optimizer kind = Optimizer::sgd;
     double learning_rate = 0.01;
-    double momentum = 0.0;     // sgd, rmsprop
-    bool nesterov = false;     // sgd
-    double beta_1 = 0.9;       // adam
-    double beta_2 = 0.999;     // adam
-    double epsilon = 1e-7;     // adam, rmsprop, adagrad
-    bool amsgrad = false;      // adam
-    double rho = 0.9;          // rmsprop
-    bool centered = false;     // rmsprop
+    double momentum = 0.0;                   // sgd, rmsprop
+    bool nesterov = false;                   // sgd
+    double beta_1 = 0.9;                     // adam
+    double beta_2 = 0.999;                   // adam
+    double epsilon = 1e-7;                   // adam, rmsprop, adagrad
+    bool amsgrad = false;                    // adam
+    double rho = 0.9;                        // rmsprop
+    bool centered = false;                   // rmsprop
     double initial_accumulator_value = 0.1;  // adagrad
     double weight_decay = 0.0;
     double clipnorm = 0.0;
@@ -81,32 +98,37 @@ struct OptimizerSpec {
 //               whose prediction exceeds exactly the first b of the ascending thresholds, b = 0 .. n_thresholds
 //   r2: per output j: [sum w, sum w t, sum w t^2, sum w (t - y)^2]
 enum class Metric : int32_t {
-    binary_accuracy, categorical_accuracy, sparse_categorical_accuracy, loss, thresholds, r2
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    loss,
+    thresholds,
+    r2
 };
 
 struct MetricSpec {
     Metric kind = Metric::loss;
-    LossSpec loss;               // Metric::loss
-    double threshold = 0.5;      // Metric::binary_accuracy
+    LossSpec loss;                      // Metric::loss
+    double threshold = 0.5;             // Metric::binary_accuracy
     const float* thresholds = nullptr;  // Metric::thresholds; ascending, owned by the caller of create()
     int32_t n_thresholds = 0;
-    bool weighted = false;       // use the sample weights
+    bool weighted = false;  // use the sample weights
 };
 
 enum class LayerKind : int32_t { dense, activation, dropout };
 
 struct LayerSpec {
     LayerKind kind = LayerKind::dense;
-    int64_t units = 0;           // dense
-    ActivationSpec activation;   // dense, activation
-    bool use_bias = true;        // dense
-    PenaltySpec kernel_penalty, bias_penalty;          // dense
-    PenaltySpec activity_penalty;                      // any; subgradient, divided by the batch size
-    ConstraintSpec kernel_constraint, bias_constraint; // dense
-    double rate = 0.0;           // dropout, 0..1
-    bool scale_at_inference = false;  // dropout: the classic form, outputs * (1 - rate) at inference
-    uint64_t seed = 0;           // dropout
-    uint32_t stream = 0;         // dropout
+    int64_t units = 0;                                  // dense
+    ActivationSpec activation;                          // dense, activation
+    bool use_bias = true;                               // dense
+    PenaltySpec kernel_penalty, bias_penalty;           // dense
+    PenaltySpec activity_penalty;                       // any; subgradient, divided by the batch size
+    ConstraintSpec kernel_constraint, bias_constraint;  // dense
+    double rate = 0.0;                                  // dropout, 0..1
+    bool scale_at_inference = false;                    // dropout: the classic form, outputs * (1 - rate) at inference
+    uint64_t seed = 0;                                  // dropout
+    uint32_t stream = 0;                                // dropout
 };
 
 }  // namespace fastreg

@@ -1,8 +1,8 @@
 // One optimizer step per weight, in Keras 3's formulas, with the penalty inside: the only proximal step of the project.
 // Order: gradient += penalty; clip; decoupled weight decay; step; soft threshold. It must not know arrays or threads.
 //
-// The threshold is l1 times the factor by which the optimizer multiplies a constant gradient, so that a rest point of the
-// iteration is a rest point of the objective (ProxGen: Yun, Lozano, Yang 2020): SGD lr/(1-momentum), Adam
+// The threshold is l1 times the factor by which the optimizer multiplies a constant gradient, so that a rest point of
+// the iteration is a rest point of the objective (ProxGen: Yun, Lozano, Yang 2020): SGD lr/(1-momentum), Adam
 // lr/(sqrt(v_hat)+eps), RMSprop and Adagrad lr/sqrt(v+eps).
 #pragma once
 #include <cmath>
@@ -17,9 +17,9 @@ namespace fastreg::rules {
 // Everything about a step that is the same for all weights of one parameter, worked out in double, then rounded to T.
 template <class T>
 struct StepScalars {
-    T l1, l1_sub, two_l2;              // penalty: threshold factor; subgradient factor; 2 l2. One of l1, l1_sub is 0
-    T clipvalue, clip_scale, decay;    // clip to [-clipvalue, clipvalue]; times clip_scale; 1 - lr * weight_decay
-    T lr, momentum, prox_lr;           // prox_lr: the factor of the threshold
+    T l1, l1_sub, two_l2;            // penalty: threshold factor; subgradient factor; 2 l2. One of l1, l1_sub is 0
+    T clipvalue, clip_scale, decay;  // clip to [-clipvalue, clipvalue]; times clip_scale; 1 - lr * weight_decay
+    T lr, momentum, prox_lr;         // prox_lr: the factor of the threshold
     T one_minus_beta_1, one_minus_beta_2, alpha, eps, v_hat_scale;  // alpha: adam's bias-corrected lr
     T rho, one_minus_rho;
 };
@@ -69,7 +69,8 @@ struct Sgd {  // v = momentum v - lr g; w += v, or momentum v - lr g (Nesterov)
 };
 
 template <bool AmsGrad>
-struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1); v += (g^2-v)(1-b2); w -= alpha m/(sqrt(v)+eps)
+struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1); v += (g^2-v)(1-b2); w -= alpha
+               // m/(sqrt(v)+eps)
     static constexpr int kSlots = AmsGrad ? 3 : 2;
     template <bool kThreshold, class V>
     static FR_RULE V step(V w, V g, V& m, V& v, V& v_max, const StepScalars<typename V::T>& c, V* threshold) {

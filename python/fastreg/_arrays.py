@@ -21,8 +21,10 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
     """`value` as a C-contiguous array of `dtype`, copied only when needed.
 
     `dtype` None keeps float32 and float64 and turns all other numbers into float64.
-    Raises TypeError for complex numbers, text, objects and ragged lists.
+    Raises TypeError for complex numbers, text, objects, ragged lists and masked arrays.
     """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it first: what is masked would count")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -35,11 +37,6 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
         dtype = str(array.dtype) if str(array.dtype) in DTYPES else "float64"
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
         return np.asarray(array, dtype=dtype, order="C")
-
-
-def flat(value: ArrayLike, name: str) -> Array:
-    """`numeric(value)` as one row of numbers."""
-    return numeric(value, name).reshape(-1)
 
 
 def check_finite(array: Array, name: str) -> None:

@@ -1,6 +1,7 @@
 """Layers: what a network is made of, described in Keras's words.
 
-A layer must not know how it is computed or trained: the model's session holds its weights.
+A layer must not know how it is computed or trained: the model's session holds its weights. It is over 250
+lines because arguments are documented in full.
 """
 
 from __future__ import annotations
@@ -141,6 +142,8 @@ class Dropout(Layer):
     ----------
     rate : float in [0, 1]
         1 gives zeros, 0 does nothing.
+    noise_shape : None
+        Only here for Keras's order of arguments: every input has its own decision.
     seed : int in [0, 2**64), optional
         By default the model's seed. Masks are a function of (seed, index of the layer, step).
     scale_at : {"train", "inference"}
@@ -157,6 +160,7 @@ class Dropout(Layer):
     def __init__(
         self,
         rate: float,
+        noise_shape: None = None,
         seed: int | None = None,
         scale_at: str = "train",
         *,
@@ -166,6 +170,11 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
         self.rate = number(rate, "rate", low=0.0, high=1.0)
+        if noise_shape is not None:
+            raise ValueError(
+                f"noise_shape must be None: every input has its own decision, not {noise_shape!r}"
+            )
+        self.noise_shape = None
         self.seed = check_seed(seed)
         self.scale_at = choice(scale_at, "scale_at", ("train", "inference"))
 

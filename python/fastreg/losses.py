@@ -1,7 +1,7 @@
 """Losses: their words and settings, and how `ElasticNet` adds a penalty over every kernel.
 
-They must not know a formula: the native core computes every loss. Long because it is a list: each loss is a class
-and a function, as in Keras.
+They must not know a formula: the native core computes every loss. It is over 250 lines because it is
+a list: each loss is a class and a function, as in Keras.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 During fit and evaluate the native core fills the accumulators (csrc/rules/spec.h, MetricSpec says what they hold);
 `update_state` fills the same accumulators from arrays. Neither way knows the other; `result` serves both.
-This file is longer than most: it is a list of small classes, one for each name that Keras has.
+It is over 250 lines because it is a list of small classes, one for each name that Keras has.
 """
 
 from __future__ import annotations

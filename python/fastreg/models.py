@@ -1,7 +1,7 @@
 """Sequential: the model that Keras programs compile, fit, evaluate and save; here every argument is checked.
 
 It must not know a formula or the order of a training step: the session does. The loop over epochs is _training.py,
-layers and weights are _network.py. Longer than most files because `fit` is documented in full.
+layers and weights are _network.py. It is over 250 lines because arguments are documented in full.
 """
 
 from __future__ import annotations
@@ -90,6 +90,9 @@ class Sequential(Network):
         metrics: Any = None,
         *,
         weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
     ) -> None:
         """Set how to train. Weights stay; the optimizer starts anew.
 
@@ -102,6 +105,8 @@ class Sequential(Network):
             "accuracy" becomes binary, categorical or sparse categorical by the loss and the width of the output.
         weighted_metrics : list, optional
             Metrics that count each row with its sample weight.
+        run_eagerly, steps_per_execution, jit_compile
+            Taken so that Keras programs run, and without effect: an epoch is one native call in any case.
         """
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
         compiled.check(self.layers, self._output_units_or_none())
@@ -202,7 +207,7 @@ class Sequential(Network):
 
         Arguments are those of `fit`; `verbose` other than 0 prints one line.
         """
-        compiled = self._require_compiled()
+        compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
         size = _training.check_batch_size(batch_size)
         show, hooks = check_verbose(verbose) > 0, _training.Hooks(callbacks)
@@ -211,7 +216,7 @@ class Sequential(Network):
         logs = _training.evaluate(session, compiled, data, size, hooks)
         if show:
             print(line_of(logs, self.metrics_names))
-        return compiled.answer(logs, flag(return_dict, "return_dict"))
+        return compiled.answer(logs, as_dict)
 
     def predict(
         self, x: ArrayLike, batch_size: int | None = None, verbose: Any = "auto", callbacks: Any = None
@@ -238,14 +243,14 @@ class Sequential(Network):
         return_dict: bool = False,
     ) -> Any:
         """One step on one batch; returns what `evaluate` does, of this batch before the step."""
-        compiled = self._require_compiled()
+        compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         expected = self._expectation()
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
         session = self._ready_for(data)
         session.learning_rate = compiled.optimizer.learning_rate
         totals = session.train_batch(data.x, data.y, data.sample_weight)
         compiled.optimizer.iterations = session.step
-        return compiled.answer(compiled.logs(totals), flag(return_dict, "return_dict"))
+        return compiled.answer(compiled.logs(totals), as_dict)
 
     def test_on_batch(
         self,
@@ -255,10 +260,10 @@ class Sequential(Network):
         return_dict: bool = False,
     ) -> Any:
         """What `evaluate` returns, of one batch."""
-        compiled = self._require_compiled()
+        compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
         totals = self._ready_for(data).evaluate(data.x, data.y, data.sample_weight, data.rows)
-        return compiled.answer(compiled.logs(totals), flag(return_dict, "return_dict"))
+        return compiled.answer(compiled.logs(totals), as_dict)
 
     def predict_on_batch(self, x: ArrayLike) -> Array:
         """What `predict` returns."""

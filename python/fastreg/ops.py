@@ -3,7 +3,8 @@ converted, and an output given by `out=` is written in place or refused, never c
 
 It must not know models. Everything random is a function of (seed, stream, step, index): the same arguments give the
 same bits on every CPU and for any number of threads. The gates of the native core raise TypeError and ValueError,
-naming the argument, for arrays whose dtype, shape or layout does not fit.
+naming the argument, for arrays whose dtype, shape or layout does not fit. It is over 250 lines because arguments are
+documented in full.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def dense_forward(
         Any strides.
     b : array (units,), optional
     activation : str
-        linear, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, tanh, sigmoid, softplus or softmax.
+        linear, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, tanh, sigmoid or softplus. softmax mixes a row and
+        is refused: take `activations.softmax` of the linear result.
     alpha : float, optional
         Slope of leaky_relu (default 0.2) or scale of elu (default 1) below 0.
     rate : float in [0, 1]

@@ -1,6 +1,7 @@
 """Optimizers: their words and settings, with Keras's names and defaults.
 
-They must not know an update rule: the native core makes every step.
+They must not know an update rule: the native core makes every step. It is over 250 lines because
+arguments are documented in full.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """EarlyStopping, decision by decision: Keras's rules, each with the training that shows it.
 
 It must not train a real network where a list of values will do: the model here only obeys.
+It is over 250 lines because every rule has its cases.
 """
 
 from __future__ import annotations

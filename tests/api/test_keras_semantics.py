@@ -1,6 +1,7 @@
 """Fits of the public API against Keras's equations, written out step by step in float64 NumPy.
 
 It must not use the native kernels or the shared oracle: the equations stand here once more, on purpose.
+It is over 250 lines because they are written out.
 """
 
 from __future__ import annotations

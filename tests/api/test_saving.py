@@ -1,6 +1,6 @@
 """Saving: what comes back, the same bits in a fresh process, and what a crash leaves.
 
-It must not know the native core.
+It must not know the native core. It is over 250 lines: round trips, bad files and crashes belong together.
 """
 
 from __future__ import annotations

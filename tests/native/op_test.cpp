@@ -1,5 +1,6 @@
-// Operations and a whole training on every table this build can run: the same bits as the scalar table, whatever the threads.
-// It must not know Python: it is how a cross-compiled library is tested under an emulator. The last line is a count.
+// Operations and a whole training on every table this build can run: the same bits as the scalar table, whatever the
+// threads. It must not know Python: it is how a cross-compiled library is tested under an emulator. The last line is a
+// count.
 //
 // `op_test --hash` prints only the digest of a training, for comparison between machines.
 #include <cstdint>
@@ -63,8 +64,8 @@ std::vector<unsigned char> dense_bytes(int64_t B, int64_t I, int64_t O, Activati
     Cancel cancel;
     const Matrix X = view("x", x, B, I), W = view("w", w, I, O), Y = view("y", y, B, O), Z = view("z", z, B, O);
     require(dense_forward(cancel, X, W, view("b", b, 1, O), f, drop, Y, Z), "dense_forward");
-    require(dense_backward(cancel, view("dy", dy, B, O), X, W, Y, Z, f, drop, view("dx", dx, B, I), view("dw", dw, I, O),
-                           view("db", db, 1, O)),
+    require(dense_backward(cancel, view("dy", dy, B, O), X, W, Y, Z, f, drop, view("dx", dx, B, I),
+                           view("dw", dw, I, O), view("db", db, 1, O)),
             "dense_backward");
     std::vector<unsigned char> bytes;
     for (const auto* v : {&y, &z, &dx, &dw, &db}) append(&bytes, *v);
@@ -79,7 +80,8 @@ std::vector<unsigned char> training_bytes() {
     spec.input_units = inputs;
     spec.dtype = sizeof(T) == 4 ? Dtype::f32 : Dtype::f64;
     spec.seed = 12345;
-    for (const auto& [units, kind] : {std::pair{37, Activation::relu}, {19, Activation::tanh}, {1, Activation::sigmoid}}) {
+    for (const auto& [units, kind] :
+         {std::pair{37, Activation::relu}, {19, Activation::tanh}, {1, Activation::sigmoid}}) {
         LayerSpec dense, drop;
         dense.units = units;
         dense.activation.kind = kind;
@@ -151,13 +153,15 @@ void same_everywhere(const std::string& what, F make) {
 template <class T>
 void test_all() {
     const std::string dtype = sizeof(T) == 4 ? " f32" : " f64";
-    const int64_t sizes[][3] = {{1, 1, 1}, {7, 3, 5}, {32, 30, 64}, {13, 67, 10}, {65, 300, 33}, {2, 1000, 1}, {129, 64, 130}};
-    const Activation kinds[] = {Activation::linear, Activation::relu, Activation::gelu, Activation::selu, Activation::softplus};
+    const int64_t sizes[][3] = {{1, 1, 1},     {7, 3, 5},    {32, 30, 64},  {13, 67, 10},
+                                {65, 300, 33}, {2, 1000, 1}, {129, 64, 130}};
+    const Activation kinds[] = {Activation::linear, Activation::relu, Activation::gelu, Activation::selu,
+                                Activation::softplus};
     for (const auto& s : sizes)
         for (Activation kind : kinds)
             for (double rate : {0.0, 0.4})
-                same_everywhere("dense " + std::to_string(s[0]) + "x" + std::to_string(s[1]) + "x" + std::to_string(s[2]) +
-                                    " activation " + std::to_string(int(kind)) + dtype,
+                same_everywhere("dense " + std::to_string(s[0]) + "x" + std::to_string(s[1]) + "x" +
+                                    std::to_string(s[2]) + " activation " + std::to_string(int(kind)) + dtype,
                                 [&] { return dense_bytes<T>(s[0], s[1], s[2], kind, rate); });
     same_everywhere("training" + dtype, training_bytes<T>);
 }

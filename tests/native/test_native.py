@@ -1,4 +1,4 @@
-"""The vector types of every instruction set this CPU runs, against plain C++: vec_test.cpp compiled and run once for each.
+"""The vector types of every instruction set this CPU runs, against plain C++: vec_test.cpp, compiled and run for each.
 
 It must not know operations: those are tested through the installed package.
 """
@@ -30,12 +30,9 @@ def test_vector_types(isa: str, tmp_path: Path) -> None:
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     assert compiler, "building the package took a C++ compiler, so there should be one"
     program = tmp_path / "vec_test"
-    subprocess.run(
-        [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", *FLAGS[isa], f"-I{CSRC}"]
-        + [f"-DFASTREG_ISA_NAMESPACE={isa}", f'-DFASTREG_VEC_HEADER="cpu/vec_{isa}.h"']
-        + [str(HERE / "vec_test.cpp"), "-o", str(program)],
-        check=True,
-    )
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", *FLAGS[isa], f"-I{CSRC}"]
+    names = [f"-DFASTREG_ISA_NAMESPACE={isa}", f'-DFASTREG_VEC_HEADER="cpu/vec_{isa}.h"']
+    subprocess.run([compiler, *flags, *names, str(HERE / "vec_test.cpp"), "-o", str(program)], check=True)
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
     passed = re.search(r"(\d+) passed, 0 failed", ran.stdout)

@@ -23,7 +23,7 @@ class ModelCheckpoint(Callback):
         May hold fields: `"{epoch:02d}-{val_loss:.2f}.safetensors"`; epochs count from 1 here, `{batch}` too.
     monitor : str, default "val_loss"
         A key of the logs; used with `save_best_only`.
-    verbose : {0, 1}
+    verbose : {0, 1, 2}
     save_best_only : bool, default False
         Save only when `monitor` is better than ever before.
     save_weights_only : bool, default False
@@ -66,7 +66,7 @@ class ModelCheckpoint(Callback):
     ) -> None:
         self.filepath = os.fspath(filepath)
         self.monitor = monitor
-        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self.verbose = integer(verbose, "verbose", low=0, high=2)
         self.save_best_only = flag(save_best_only, "save_best_only")
         self.save_weights_only = flag(save_weights_only, "save_weights_only")
         self.mode = resolve_mode(mode, monitor)

@@ -26,8 +26,8 @@ class EarlyStopping(Callback):
         and the rest are those of the first.
     min_delta, patience, baseline, start_from_epoch
         See `EarlyStoppingMonitor`.
-    verbose : {0, 1}
-        1 prints when training stops and when weights are restored.
+    verbose : {0, 1, 2}
+        1 and 2 print when training stops and when weights are restored.
     mode : {"auto", "min", "max"}
         "auto" maximises names that end in acc, accuracy, auc, r2, precision, recall or f1 and minimises all others.
     restore_best_weights : bool, default False
@@ -71,7 +71,7 @@ class EarlyStopping(Callback):
                 f"monitor must be a name of the logs or a list of different names, not {monitor!r}"
             )
         self.monitor = monitor
-        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self.verbose = integer(verbose, "verbose", low=0, high=2)
         self.restore_best_weights = flag(restore_best_weights, "restore_best_weights")
         self.monitors = {
             name: EarlyStoppingMonitor(

@@ -22,7 +22,7 @@ class ReduceLROnPlateau(Callback):
     monitor : str, default "val_loss"
     factor : float in (0, 1), default 0.1
     patience : int, default 10
-    verbose : {0, 1}
+    verbose : {0, 1, 2}
     mode : {"auto", "min", "max"}
         As for `EarlyStopping`.
     min_delta : float, default 1e-4
@@ -57,7 +57,7 @@ class ReduceLROnPlateau(Callback):
         self.monitor = monitor
         self.factor = number(factor, "factor", low=0.0, high=1.0, open_low=True, open_high=True)
         self.patience = integer(patience, "patience", low=0)
-        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self.verbose = integer(verbose, "verbose", low=0, high=2)
         self.mode = resolve_mode(mode, monitor)
         self.min_delta = number(min_delta, "min_delta", low=0.0)
         self.cooldown = integer(cooldown, "cooldown", low=0)
@@ -119,7 +119,7 @@ class LearningRateScheduler(Callback):
         if not callable(schedule):
             raise TypeError(f"schedule must be a function, not {type(schedule).__name__}")
         self.schedule = schedule
-        self.verbose = integer(verbose, "verbose", low=0, high=1)
+        self.verbose = integer(verbose, "verbose", low=0, high=2)
         self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
