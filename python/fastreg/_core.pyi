@@ -1,7 +1,8 @@
 """The native module: a thin binding over libfastreg. Words and history live in the Python modules beside it.
 
-Conventions. X (batch, in), W (in, out), b (out,), Y (batch, out). Arrays are float32 or float64 and all arrays of one
-call have the same dtype (TypeError otherwise). Inputs may be strided where a function says so; outputs are never copied.
+Conventions. X (batch, in), W (in, out), b (out,), Y (batch, out). Arrays are float32 or float64 and all arrays of
+one call have the same dtype (TypeError otherwise). Inputs may be strided where a function says so; outputs are never
+copied.
 Calls that compute release the GIL. Errors: ValueError, TypeError, MemoryError, RuntimeError, KeyboardInterrupt.
 """
 
@@ -128,7 +129,7 @@ def all_finite(x: Array) -> bool:
 
 # ---- kernels on arrays; fastreg.ops documents them -----------------------------------------------------------------
 # 1-D or 2-D inputs; "rows" layout: any array that is contiguous, or 2-D with contiguous rows, or 1-D with any stride
-# (in both, memory runs forwards: strides are positive and rows do not overlap). Softmax wants whole rows: no 1-D stride.
+# (rows may run backwards but must not overlap). Softmax wants whole rows: no 1-D stride.
 def dense_forward(
     x: Array,
     w: Array,
