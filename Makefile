@@ -19,9 +19,10 @@ help:
 	@echo "make test         all tests"
 	@echo "make lint         ruff, mypy, clang-format; 'make format' applies what can be applied"
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
-	@echo "make test-asan    native tests under AddressSanitizer and UBSan (g++)"
+	@echo "make test-asan    tests of the kernels and of training under AddressSanitizer and UBSan (g++)"
 	@echo "make test-native  native test programs, without Python"
-	@echo "make test-neon    native tests for 64-bit ARM under qemu (see CONTRIBUTING.md)"
+	@echo "make test-native  the C++ test programs"
+	@echo "make test-neon    the same for 64-bit ARM under qemu (see CONTRIBUTING.md)"
 	@echo "make clean        remove all of the above"
 	@echo "Another Python: make PYTHON=/path/to/python3 ..."
 

@@ -115,9 +115,18 @@ def test_every_example_has_a_test() -> None:
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} <= tested
 
 
-def test_demo_bears_out_every_claim(tmp_path: Path) -> None:
+def table_rows(text: str, columns: int) -> list[list[str]]:
+    """The rows of the "Comparison of Techniques" in `text`, cells cut at two or more spaces."""
+    lines = (re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "/64 " in line)
+    return [cells[:columns] for cells in lines]
+
+
+def test_demo_bears_out_every_claim_and_prints_the_readme_table(tmp_path: Path) -> None:
     output = run("-m", "demo", cwd=tmp_path)
     assert output.count("[yes]") == 7
     assert "[NO]" not in output
     for name in ("learning_curves.png", "weights.png"):
         assert (tmp_path / "demo-output" / name).read_bytes().startswith(b"\x89PNG")
+    measured = table_rows(output, columns=8)  # all but the seconds
+    assert len(measured) == 7
+    assert table_rows((ROOT / "README.md").read_text(), columns=8) == measured

@@ -123,7 +123,7 @@ def test_epochs_shuffle_differently_and_without_shuffle_keep_the_order(dtype: st
     assert first != second, "two epochs were shuffled alike"
 
 
-def test_epoch_sums_weigh_the_partial_batch_by_its_rows(dtype: str) -> None:
+def test_epoch_sums_weigh_the_partial_batch_by_its_rows() -> None:
     """loss = sum of n_b * L_b, each L_b computed before its update."""
     s, x, y = new("float64", OPTIMIZERS["sgd"])
     probe, _, _ = new("float64", OPTIMIZERS["sgd"])
@@ -136,7 +136,7 @@ def test_epoch_sums_weigh_the_partial_batch_by_its_rows(dtype: str) -> None:
     assert_close(got["data_loss"] + got["penalty"], got["loss"], 1e-12 * total, "data_loss + penalty")
 
 
-def test_sample_weights(dtype: str) -> None:
+def test_sample_weights() -> None:
     """sum(w l) / n: doubling a weight doubles a row's share, weight 0 removes it, and penalties are not scaled."""
     loss, layers = loss_spec("mean_squared_error"), [dense(2, kernel_penalty=PROXIMAL)]
     x, y = data_for(loss, 30, INPUTS, 2)

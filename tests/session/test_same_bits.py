@@ -86,7 +86,7 @@ def test_the_digest_notices_a_change() -> None:
     assert trained(**base) == digests[0], "the same training twice"
 
 
-def test_predictions_do_not_depend_on_the_batch(isa: str, dtype: str) -> None:
+def test_predictions_do_not_depend_on_the_batch(isa: str, threads: int, dtype: str) -> None:
     loss, rows = loss_spec("categorical_crossentropy"), 131
     layers = network(50, 3, "softmax")
     x, _ = data_for(loss, rows, 23, 3, dtype)
@@ -96,7 +96,7 @@ def test_predictions_do_not_depend_on_the_batch(isa: str, dtype: str) -> None:
     for batch_size in (1, 2, 7, 32, 64, 1000):
         out = np.full((rows, 3), np.nan, dtype)
         s.predict(x, out, batch_size)
-        assert_same_bits(out, whole, f"predictions in batches of {batch_size}")
+        assert_same_bits(out, whole, f"{isa}, {threads} threads: predictions in batches of {batch_size}")
 
 
 def test_evaluation_does_not_depend_on_the_batch(isa: str, dtype: str) -> None:
