@@ -74,10 +74,10 @@ struct GeluTanh {  // z s(2u) with u = sqrt(2/pi)(z + 0.044715 z^3) and the sigm
     }
     template <class V> static FR_RULE V gradient(V z, V) {
         const V bounded = V::select(abs(z) < V::set(40), z, with_sign(V::set(40), z));
-        const V s = sigmoid(inner(bounded));
+        const V u = inner(bounded), s = sigmoid(u), other = sigmoid(negate(u));  // 1 - s without cancellation
         const V slope =
             V::set(typename V::T(kTwiceScale)) * fma(V::set(typename V::T(3 * kCubic)) * bounded, bounded, V::set(1));
-        return V::select(z == z, fma(bounded * slope * s, V::set(1) - s, s), z);
+        return V::select(z == z, s * fma(bounded * slope, other, V::set(1)), z);
     }
 };
 
