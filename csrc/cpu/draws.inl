@@ -7,7 +7,7 @@ struct PhiloxKey {
 };
 
 template <int Rounds>
-FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, uint32_t* out) {
+FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, unsigned char* out) {
     U32 ctr[4] = {U32::iota(uint32_t(block)), U32::set(uint32_t(block >> 32)), U32::set(k.stream), U32::set(k.step)};
     rules::philox4x32<Rounds>(ctr, uint32_t(k.seed), uint32_t(k.seed >> 32));
     U32::store_interleaved(ctr, out);
@@ -16,13 +16,12 @@ FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, uint32_t* out) {
 // Writes the 16 bytes of each block of [first, first + n), and up to U32::L - 1 blocks beyond: room must be there.
 template <int Rounds>
 void philox_fill(const PhiloxKey& k, uint64_t first, int64_t n, unsigned char* out) {
-    uint32_t group[4 * U32::L];
     for (int64_t i = 0; i < n; i += U32::L) {
         const uint64_t block = first + uint64_t(i);
         if (uint32_t(block) <= 0xFFFFFFFFu - (U32::L - 1)) {
-            philox_group<Rounds>(k, block, group);
-            __builtin_memcpy(out + 16 * i, group, sizeof group);
+            philox_group<Rounds>(k, block, out + 16 * i);
         } else {  // the low counter word wraps within the group: one block at a time
+            unsigned char group[16 * U32::L];
             for (int64_t j = 0; j < U32::L; ++j) {
                 philox_group<Rounds>(k, block + uint64_t(j), group);
                 __builtin_memcpy(out + 16 * (i + j), group, 16);

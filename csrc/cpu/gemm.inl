@@ -106,6 +106,17 @@ struct GemmPlan {
     static constexpr size_t kScratch = size_t(kPackA + kPackB) * sizeof(T);
 };
 
+// One or two rows of C against B in place: tiles of 8 / MR vectors, enough chains to hide the latency of an FMA, and
+// whole cache lines of B side by side. Returns the first column it left over.
+template <class V, int MR>
+int64_t thin_columns(const GemmPlan<V>& g, int64_t i, int64_t j, int64_t j1, int64_t k0, int64_t k1) {
+    constexpr int kWide = 8 / MR;
+    for (; j + kWide * V::L <= j1; j += kWide * V::L)
+        micro_kernel<V, MR, kWide, false>(k1 - k0, g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs,
+                                          g.B.p + k0 * g.B.rs + j, g.B.rs, g.C + i * g.c_rs + j, g.c_rs, k0 == 0, 0);
+    return j;
+}
+
 // C[i0:i1, j0:j1] (+)= A[., k0:k1] B[k0:k1, .] with B's panels at b_pack or in place.
 template <class V>
 void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
@@ -113,6 +124,8 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     static constexpr MicroKernels<V> kKernels{};
     constexpr int kNR = Tile<V>::kNR;
     const int64_t K = k1 - k0;
+    if (!g.pack_a && !g.pack_b && i1 - i0 == 1) j0 = thin_columns<V, 1>(g, i0, j0, j1, k0, k1);
+    if (!g.pack_a && !g.pack_b && i1 - i0 == 2) j0 = thin_columns<V, 2>(g, i0, j0, j1, k0, k1);
     for (int64_t j = j0; j < j1; j += kNR) {
         const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L,
                   last = n - (vectors - 1) * V::L;

@@ -77,6 +77,11 @@ void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint
 template <class V>
 void gather(const typename V::T* x, int64_t cols, const uint32_t* index, int64_t n, typename V::T* out) {
     for_rows(n, cols, [&](int64_t r) {
-        __builtin_memcpy(out + r * cols, x + int64_t(index[r]) * cols, size_t(cols) * sizeof(typename V::T));
+        const typename V::T* row = x + int64_t(index[r]) * cols;
+        if (cols == 1)
+            out[r] = *row;
+        else
+            sweep<V>(cols,
+                     [&](int64_t i, auto at) FR_LAMBDA { at.store(out + r * cols + i, at.template load<V>(row + i)); });
     });
 }

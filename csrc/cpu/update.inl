@@ -9,8 +9,9 @@ FR_LOOP double penalty_value(double l1, double sum_abs, double l2, double sum_sq
 // Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their
 // slots.
 template <class V, class O, bool Proximal>
-double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& c, bool clip,
+double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& scalars, bool clip,
                     int64_t begin, int64_t end) {
+    const rules::StepScalars<typename V::T> c = scalars;  // a copy no store can reach, so it may stay in registers
     Sum16<V> absolute, square;
     sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
         i += begin;
@@ -26,9 +27,10 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
 }
 
 template <class V, class O>
-double update_segment(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u, double clip_scale) {
-    rules::StepScalars<typename V::T> c;
-    rules::make_step(u.spec, u.step, s.penalty, clip_scale, &c);
+double update_segment(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u,
+                      const rules::StepScalars<typename V::T>& step, double clip_scale) {
+    rules::StepScalars<typename V::T> c = step;
+    rules::set_penalty(s.penalty, clip_scale, &c);
     const bool clip = clip_scale != 1.0 || u.spec.clipvalue > 0;
     const bool proximal = s.penalty.proximal && s.penalty.l1 > 0;
     return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
@@ -39,33 +41,33 @@ double update_segment(const UpdateSegment<typename V::T>& s, const UpdateBatch<t
 
 template <class V>
 double update_segment_with(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u,
-                           double clip_scale) {
+                           const rules::StepScalars<typename V::T>& step, double clip_scale) {
     const OptimizerSpec& o = u.spec;
     const bool momentum = o.momentum > 0;
     switch (o.kind) {
         case Optimizer::sgd:
-            if (!momentum) return update_segment<V, rules::Sgd<false, false>>(s, u, clip_scale);
-            return o.nesterov ? update_segment<V, rules::Sgd<true, true>>(s, u, clip_scale)
-                              : update_segment<V, rules::Sgd<true, false>>(s, u, clip_scale);
+            if (!momentum) return update_segment<V, rules::Sgd<false, false>>(s, u, step, clip_scale);
+            return o.nesterov ? update_segment<V, rules::Sgd<true, true>>(s, u, step, clip_scale)
+                              : update_segment<V, rules::Sgd<true, false>>(s, u, step, clip_scale);
         case Optimizer::adam:
-            return o.amsgrad ? update_segment<V, rules::Adam<true>>(s, u, clip_scale)
-                             : update_segment<V, rules::Adam<false>>(s, u, clip_scale);
+            return o.amsgrad ? update_segment<V, rules::Adam<true>>(s, u, step, clip_scale)
+                             : update_segment<V, rules::Adam<false>>(s, u, step, clip_scale);
         case Optimizer::rmsprop:
             if (momentum)
-                return o.centered ? update_segment<V, rules::RmsProp<true, true>>(s, u, clip_scale)
-                                  : update_segment<V, rules::RmsProp<true, false>>(s, u, clip_scale);
-            return o.centered ? update_segment<V, rules::RmsProp<false, true>>(s, u, clip_scale)
-                              : update_segment<V, rules::RmsProp<false, false>>(s, u, clip_scale);
-        case Optimizer::adagrad: return update_segment<V, rules::Adagrad>(s, u, clip_scale);
+                return o.centered ? update_segment<V, rules::RmsProp<true, true>>(s, u, step, clip_scale)
+                                  : update_segment<V, rules::RmsProp<true, false>>(s, u, step, clip_scale);
+            return o.centered ? update_segment<V, rules::RmsProp<false, true>>(s, u, step, clip_scale)
+                              : update_segment<V, rules::RmsProp<false, false>>(s, u, step, clip_scale);
+        case Optimizer::adagrad: return update_segment<V, rules::Adagrad>(s, u, step, clip_scale);
     }
     return 0.0;
 }
 
 // The squared norm of the gradient that clipping sees.
 template <class V>
-double gradient_norm2(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u) {
-    rules::StepScalars<typename V::T> c;
-    rules::make_step(u.spec, u.step, s.penalty, 1.0, &c);
+double gradient_norm2(const UpdateSegment<typename V::T>& s) {
+    rules::StepScalars<typename V::T> c{};
+    rules::set_penalty(s.penalty, 1.0, &c);
     return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
         Sum16<V> square;
         sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
@@ -117,15 +119,17 @@ void constrain(const UpdateSegment<typename V::T>& s) {
 
 template <class V>
 void update(const UpdateBatch<typename V::T>& u) {
+    rules::StepScalars<typename V::T> step{};
+    rules::set_step(u.spec, u.step, &step);
     double global_norm2 = 0.0;
     if (u.spec.global_clipnorm > 0)
-        for (int64_t i = 0; i < u.n_segments; ++i) global_norm2 += gradient_norm2<V>(u.segments[i], u);
+        for (int64_t i = 0; i < u.n_segments; ++i) global_norm2 += gradient_norm2<V>(u.segments[i]);
     for (int64_t i = 0; i < u.n_segments; ++i) {
         const UpdateSegment<typename V::T>& s = u.segments[i];
         double by = 1.0;
-        if (u.spec.clipnorm > 0) by = clip_scale(gradient_norm2<V>(s, u), u.spec.clipnorm);
+        if (u.spec.clipnorm > 0) by = clip_scale(gradient_norm2<V>(s), u.spec.clipnorm);
         if (u.spec.global_clipnorm > 0) by = clip_scale(global_norm2, u.spec.global_clipnorm);
-        u.penalties[i] = update_segment_with<V>(s, u, by);
+        u.penalties[i] = update_segment_with<V>(s, u, step, by);
         constrain<V>(s);
     }
 }

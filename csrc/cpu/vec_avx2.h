@@ -165,7 +165,7 @@ struct U32 {
         lo->v = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
     }
 
-    FR_VEC static void store_interleaved(const U32 (&word)[4], uint32_t* out) {
+    FR_VEC static void store_interleaved(const U32 (&word)[4], unsigned char* out) {
         const __m256i t0 = _mm256_unpacklo_epi32(word[0].v, word[1].v);
         const __m256i t1 = _mm256_unpackhi_epi32(word[0].v, word[1].v);
         const __m256i t2 = _mm256_unpacklo_epi32(word[2].v, word[3].v);

@@ -167,7 +167,7 @@ struct U32 {
     }
 
     // A 4 x 4 transpose inside each 128-bit quarter, then one of the quarters themselves.
-    FR_VEC static void store_interleaved(const U32 (&word)[4], uint32_t* out) {
+    FR_VEC static void store_interleaved(const U32 (&word)[4], unsigned char* out) {
         const __m512i t0 = _mm512_unpacklo_epi32(word[0].v, word[1].v);
         const __m512i t1 = _mm512_unpackhi_epi32(word[0].v, word[1].v);
         const __m512i t2 = _mm512_unpacklo_epi32(word[2].v, word[3].v);
@@ -181,9 +181,9 @@ struct U32 {
         const __m512i q2 = _mm512_shuffle_i32x4(r0, r1, 0xEE);
         const __m512i q3 = _mm512_shuffle_i32x4(r2, r3, 0xEE);
         _mm512_storeu_si512(out + 0, _mm512_shuffle_i32x4(q0, q1, 0x88));
-        _mm512_storeu_si512(out + 16, _mm512_shuffle_i32x4(q0, q1, 0xDD));
-        _mm512_storeu_si512(out + 32, _mm512_shuffle_i32x4(q2, q3, 0x88));
-        _mm512_storeu_si512(out + 48, _mm512_shuffle_i32x4(q2, q3, 0xDD));
+        _mm512_storeu_si512(out + 64, _mm512_shuffle_i32x4(q0, q1, 0xDD));
+        _mm512_storeu_si512(out + 128, _mm512_shuffle_i32x4(q2, q3, 0x88));
+        _mm512_storeu_si512(out + 192, _mm512_shuffle_i32x4(q2, q3, 0xDD));
     }
 };
 

@@ -183,8 +183,10 @@ struct U32 {
         lo->v = vuzp1q_u32(low, high);
     }
 
-    FR_VEC static void store_interleaved(const U32 (&word)[4], uint32_t* out) {
-        vst4q_u32(out, {{word[0].v, word[1].v, word[2].v, word[3].v}});
+    FR_VEC static void store_interleaved(const U32 (&word)[4], unsigned char* out) {
+        uint32_t words[16];
+        vst4q_u32(words, {{word[0].v, word[1].v, word[2].v, word[3].v}});
+        __builtin_memcpy(out, words, sizeof words);
     }
 };
 

@@ -89,9 +89,9 @@ struct U32 {
         hi->v = uint32_t(p >> 32);
         lo->v = uint32_t(p);
     }
-    // out[4 * i + k] = lane i of word k.
-    static void store_interleaved(const U32 (&word)[4], uint32_t* out) {
-        for (int k = 0; k < 4; ++k) out[k] = word[k].v;
+    // Word 4 i + k of out = lane i of word k. out may hold any type and have any alignment.
+    static void store_interleaved(const U32 (&word)[4], unsigned char* out) {
+        for (int k = 0; k < 4; ++k) std::memcpy(out + 4 * k, &word[k].v, 4);
     }
 };
 

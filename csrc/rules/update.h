@@ -14,7 +14,8 @@
 
 namespace fastreg::rules {
 
-// Everything about a step that is the same for all weights of one parameter, worked out in double, then rounded to T.
+// Everything about a step that is the same for all weights of one parameter, worked out in double, then rounded to T:
+// set_step() for what all parameters share, set_penalty() for the rest.
 template <class T>
 struct StepScalars {
     T l1, l1_sub, two_l2;            // penalty: threshold factor; subgradient factor; 2 l2. One of l1, l1_sub is 0
@@ -33,13 +34,9 @@ FR_RULE double power(double b, int64_t t) {
 }
 
 template <class T>
-FR_RULE void make_step(const OptimizerSpec& o, int64_t t, const PenaltySpec& p, double clip_scale, StepScalars<T>* s) {
+FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     const double c1 = 1.0 - power(o.beta_1, t), c2 = 1.0 - power(o.beta_2, t);
-    s->l1 = T(p.proximal ? p.l1 : 0.0);
-    s->l1_sub = T(p.proximal ? 0.0 : p.l1);
-    s->two_l2 = T(2.0 * p.l2);
     s->clipvalue = T(o.clipvalue);
-    s->clip_scale = T(clip_scale);
     s->decay = T(1.0 - o.learning_rate * o.weight_decay);
     s->lr = T(o.learning_rate);
     s->momentum = T(o.momentum);
@@ -51,6 +48,14 @@ FR_RULE void make_step(const OptimizerSpec& o, int64_t t, const PenaltySpec& p, 
     s->v_hat_scale = T(1.0 / std::sqrt(c2));
     s->rho = T(o.rho);
     s->one_minus_rho = T(1.0 - o.rho);
+}
+
+template <class T>
+FR_RULE void set_penalty(const PenaltySpec& p, double clip_scale, StepScalars<T>* s) {
+    s->l1 = T(p.proximal ? p.l1 : 0.0);
+    s->l1_sub = T(p.proximal ? 0.0 : p.l1);
+    s->two_l2 = T(2.0 * p.l2);
+    s->clip_scale = T(clip_scale);
 }
 
 // The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight and, in *threshold, the factor of l1.

@@ -399,7 +399,7 @@ void test_store_interleaved() {
         for (int i = 0; i < L; ++i) out[4 * i + k] = source[k * L + i];
     const auto want = page.bytes();
     page.fill();
-    U32::store_interleaved(word, out);
+    U32::store_interleaved(word, reinterpret_cast<unsigned char*>(out));
     check(page.bytes() == want, "U32", "store_interleaved");
 }
 
