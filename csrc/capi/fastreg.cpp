@@ -2,6 +2,7 @@
 // It must not know Python, kernels or tables.
 #include "fastreg/fastreg.h"
 
+#include <exception>
 #include <new>
 #include <string>
 
@@ -34,6 +35,9 @@ fr_status guarded(F f) {
     } catch (const std::bad_alloc&) {
         t_message = "out of memory";
         return FR_OUT_OF_MEMORY;
+    } catch (const std::exception& e) {
+        t_message = e.what();
+        return FR_RUNTIME;
     }
 }
 

@@ -7,8 +7,20 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
 
 namespace fastreg {
+
+// A bad_alloc that says how much was wanted.
+class OutOfMemory : public std::bad_alloc {
+public:
+    explicit OutOfMemory(size_t bytes)
+        : message_("out of memory: " + std::to_string(bytes) + " bytes could not be had") {}
+    const char* what() const noexcept override { return message_.c_str(); }
+
+private:
+    std::string message_;
+};
 
 class Arena {
 public:
@@ -18,7 +30,7 @@ public:
         size_ = used_ = 0;
         if (bytes == 0) return;
         memory_.reset(static_cast<char*>(std::aligned_alloc(64, bytes)));
-        if (!memory_) throw std::bad_alloc();
+        if (!memory_) throw OutOfMemory(bytes);
         std::memset(memory_.get(), 0, bytes);
         size_ = bytes;
     }
@@ -34,6 +46,7 @@ public:
 
     template <class T>
     static size_t padded(int64_t n) {
+        if (n < 0 || n > (int64_t(1) << 56)) throw OutOfMemory(size_t(-1));
         return (size_t(n) * sizeof(T) + 63) / 64 * 64;
     }
 

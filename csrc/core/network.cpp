@@ -28,6 +28,7 @@ void Network<T>::reserve(int64_t rows, bool training) {
     rows = rows > capacity_ ? rows : capacity_;
     training = training || training_room_;
     capacity_ = 0;
+    if (rows > (int64_t(1) << 46) / plan_->widest) throw OutOfMemory(size_t(-1));  // sizes below cannot overflow
     const auto pieces = [&](auto take) {  // the same list is measured, then taken
         for (size_t i = 0; i < plan_->nodes.size(); ++i) {
             const Node& n = plan_->nodes[i];

@@ -144,7 +144,8 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation_backward, then activation=\"linear\""));
     if (!z && activation_needs_z(activation.kind, dropout.keep < 65536))
-        return invalid("z (x @ w + b) is needed for the gradient of this activation");
+        return invalid("z (x @ w + b) is needed: the gradient of this activation cannot be had from y" +
+                       std::string(dropout.keep < 65536 ? " after dropout" : ""));
     for (const Matrix* m : {&x, &w, &y, &z, &dx, &dw, &db})
         if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, dy.dtype));
     FR_RETURN_IF_ERROR(expect_shape(w, x.cols, w.cols, "so that x @ w exists"));
@@ -249,6 +250,7 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
 
 Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, DropoutSpec* out) {
     FR_RETURN_IF_ERROR(check_rate(rate));
+    if (step > UINT32_MAX) return invalid("step must be below 2^32, got " + std::to_string(step));
     if (stream > UINT32_MAX) return invalid("stream must be below 2^32, got " + std::to_string(stream));
     *out = dropout_spec(rate, seed, uint32_t(stream), uint32_t(step));
     return {};

@@ -1,6 +1,7 @@
 // Parameters<T>: a model's weights, gradients and optimizer slots, in one arena with one layout each.
 // It must not know layers or the order of a step.
 #pragma once
+#include <utility>
 #include <vector>
 
 #include "core/arena.h"
@@ -36,7 +37,9 @@ public:
     void reset_slots(int n_slots, T value) {
         size_t bytes = 0;
         for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
-        slots_.reserve(bytes * size_t(n_slots));
+        Arena fresh;
+        fresh.reserve(bytes * size_t(n_slots));  // may throw: until it has not, the old slots stay
+        slots_ = std::move(fresh);
         n_slots_ = n_slots;
         for (size_t i = 0; i < info_.size(); ++i)
             for (int k = 0; k < 3; ++k) {

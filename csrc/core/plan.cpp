@@ -7,9 +7,13 @@
 namespace fastreg {
 namespace {
 
+constexpr int64_t kMostWeights = int64_t(1) << 40;  // of a layer: more than any machine holds, so sizes cannot overflow
+
 class Planner {
 public:
     explicit Planner(Plan* plan) : plan_(*plan) {}
+
+    int64_t width() const { return plan_.nodes.empty() ? plan_.inputs : plan_.nodes.back().out; }
 
     void add(const LayerSpec& layer, int64_t index) {
         switch (layer.kind) {
@@ -20,8 +24,6 @@ public:
     }
 
 private:
-    int64_t width() const { return plan_.nodes.empty() ? plan_.inputs : plan_.nodes.back().out; }
-
     int64_t add_parameter(const char* name, int64_t rows, int64_t cols, int64_t layer, const PenaltySpec& p,
                           const ConstraintSpec& c) {
         plan_.parameters.push_back({name, rows, cols, layer});
@@ -87,7 +89,12 @@ Status make_plan(const ModelSpec& spec, Plan* plan) {
     plan->inputs = spec.input_units;
     Planner planner(plan);
     for (size_t i = 0; i < spec.layers.size(); ++i) {
-        FR_RETURN_IF_ERROR(check_layer("layer " + std::to_string(i), spec.layers[i]));
+        const std::string name = "layer " + std::to_string(i);
+        FR_RETURN_IF_ERROR(check_layer(name, spec.layers[i]));
+        if (spec.layers[i].kind == LayerKind::dense && planner.width() > kMostWeights / spec.layers[i].units)
+            return {Code::out_of_memory, "out of memory: the kernel of " + name + " would have " +
+                                             std::to_string(planner.width()) + " x " +
+                                             std::to_string(spec.layers[i].units) + " weights"};
         planner.add(spec.layers[i], int64_t(i));
     }
     if (plan->first_dense < 0) return invalid("layers must hold at least one dense layer");

@@ -60,6 +60,8 @@ Status set_isa(const std::string& name) {
 }
 
 Status runtime_init() {
+    static std::atomic<bool> done{false};  // what was chosen by a call since then stays
+    if (done.load()) return {};
     const char* isa = std::getenv("FASTREG_ISA");
     if (isa && *isa) {
         Status s = set_isa(isa);
@@ -67,12 +69,11 @@ Status runtime_init() {
     }
     int n = 0;
     FR_RETURN_IF_ERROR(threads_from("FASTREG_NUM_THREADS", &n));
-    if (n) {
-        pool_set_threads(n);
-        return {};
-    }
+    const bool ours = n > 0;
     // OMP_NUM_THREADS belongs to others too ("4,2" is legal there): what is no plain number is not for us.
-    if (threads_from("OMP_NUM_THREADS", &n).ok() && n) pool_set_threads(n);
+    if (!ours && !threads_from("OMP_NUM_THREADS", &n).ok()) n = 0;
+    if (n) pool_set_threads(n);
+    done.store(true);
     return {};
 }
 
@@ -98,6 +99,7 @@ int get_num_threads() { return pool_get_threads(); }
 
 Status set_num_threads(int n) {
     if (n < 1 || n > 1024) return invalid("n must be from 1 to 1024 threads, got " + std::to_string(n));
+    if (pool_in_task()) return {Code::runtime, "the number of threads cannot change while this thread computes"};
     pool_set_threads(n);
     return {};
 }

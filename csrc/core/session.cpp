@@ -40,6 +40,8 @@ public:
                    const std::vector<MetricSpec>& metrics) override {
         FR_RETURN_IF_ERROR(check_loss(loss));
         FR_RETURN_IF_ERROR(check_optimizer(optimizer));
+        for (const MetricSpec& m : metrics) FR_RETURN_IF_ERROR(check_loss(m.loss));
+        compiled_ = epoch_active_ = false;  // whatever throws below leaves a session that asks to be compiled
         const bool adagrad = optimizer.kind == Optimizer::adagrad;
         parameters_.reset_slots(rules::n_slots(optimizer), T(adagrad ? optimizer.initial_accumulator_value : 0.0));
         loss_ = loss;
@@ -55,10 +57,13 @@ public:
             if (m.kind == Metric::r2) state.n_totals = 4 * size_t(plan_.outputs);
             metrics_.push_back(std::move(state));
         }
-        for (MetricState& m : metrics_) m.spec.thresholds = m.thresholds.data();
+        reads_classes_ = loss.kind == Loss::sparse_categorical_crossentropy;
+        for (MetricState& m : metrics_) {
+            m.spec.thresholds = m.thresholds.data();
+            reads_classes_ |= takes_classes(m.spec);
+        }
         step_ = 0;
         compiled_ = true;
-        epoch_active_ = false;
         return {};
     }
 
@@ -80,6 +85,9 @@ public:
 
     Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) override {
         if (!epoch_active_) return {Code::runtime, "run_steps needs an epoch: call begin_epoch first"};
+        epoch_active_ = false;
+        network_.reserve(batch_size_, true);  // an evaluation since may have failed for want of memory
+        epoch_active_ = true;
         for (int64_t i = 0; (max_steps < 0 || i < max_steps) && totals_.rows < data_.rows; ++i) {
             const int64_t left = data_.rows - totals_.rows;
             Status s = train(cancel, batch_at(totals_.rows, left < batch_size_ ? left : batch_size_), &totals_);
@@ -194,9 +202,11 @@ public:
     uint64_t step() const override { return step_; }
     uint64_t epoch() const override { return epoch_; }
     uint64_t seed() const override { return seed_; }
-    void set_position(uint64_t step, uint64_t epoch) override {
+    Status set_position(uint64_t step, uint64_t epoch) override {
+        if (step >= uint64_t(INT64_MAX)) return invalid("step must be below 2^63 - 1, got " + std::to_string(step));
         step_ = step;
         epoch_ = epoch;
+        return {};
     }
 
 private:
@@ -216,16 +226,14 @@ private:
                            std::to_string(plan_.inputs));
         if (!with_targets) return {};
         FR_RETURN_IF_ERROR(check_targets(loss_, d.y_cols, plan_.outputs));
-        bool classes = loss_.kind == Loss::sparse_categorical_crossentropy;
-        for (const MetricState& m : metrics_) {
-            FR_RETURN_IF_ERROR(check_metric_targets(m.spec, d.y_cols, plan_.outputs));
-            classes |= takes_classes(m.spec);
-        }
-        return classes ? check_classes(static_cast<const T*>(d.y), d.rows) : Status{};
+        for (const MetricState& m : metrics_) FR_RETURN_IF_ERROR(check_metric_targets(m.spec, d.y_cols, plan_.outputs));
+        return check_classes(static_cast<const T*>(d.y), d.rows);
     }
 
-    // Class indices address memory, so they are checked here whatever was checked above.
+    // Class indices address memory, so they are checked here whatever was checked above, and again before each step:
+    // the data is the caller's.
     Status check_classes(const T* y, int64_t rows) const {
+        if (!reads_classes_) return {};
         for (int64_t i = 0; i < rows; ++i)
             if (!(y[i] >= T(0) && y[i] < T(plan_.outputs)) || y[i] != std::floor(y[i]))
                 return invalid("y must hold class indices from 0 to " + std::to_string(plan_.outputs - 1) + ", got " +
@@ -298,6 +306,7 @@ private:
 
     // One step. Interrupted before the update, it leaves everything as it was.
     Status train(Cancel& cancel, const Batch& b, Totals* totals) {
+        FR_RETURN_IF_ERROR(check_classes(b.targets.y, b.rows));
         double activity = 0.0;
         network_.forward(ops(), cancel, b.x, b.rows, true, step_, &activity);
         if (cancel.stopped()) return {Code::cancelled, "training was interrupted"};
@@ -330,7 +339,7 @@ private:
     LossSpec loss_;
     OptimizerSpec optimizer_;
     std::vector<MetricState> metrics_;
-    bool compiled_ = false;
+    bool compiled_ = false, reads_classes_ = false;
     uint64_t step_ = 0, epoch_ = 0;
     // the epoch under way
     bool epoch_active_ = false, shuffle_ = false;

@@ -90,7 +90,7 @@ public:
     virtual uint64_t step() const = 0;   // optimizer steps taken; addresses dropout
     virtual uint64_t epoch() const = 0;  // epochs begun; addresses shuffles
     virtual uint64_t seed() const = 0;
-    virtual void set_position(uint64_t step, uint64_t epoch) = 0;
+    virtual Status set_position(uint64_t step, uint64_t epoch) = 0;
 };
 
 }  // namespace fastreg

@@ -17,6 +17,7 @@ extern const int kNumCpuBackends;
 // The pool behind the CPU tables.
 int pool_get_threads();
 void pool_set_threads(int n);
+bool pool_in_task();         // is this thread inside a computation (a signal handler may be)?
 int pool_default_threads();  // what the affinity mask and the cgroup allow
 
 }  // namespace fastreg

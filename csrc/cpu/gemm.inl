@@ -146,7 +146,8 @@ template <class V, class Finish>
 void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, Finish& finish) {
     using T = typename V::T;
     constexpr int kNR = Tile<V>::kNR;
-    T* a_pack = g.pack_a || g.pack_b ? static_cast<T*>(cpu::scratch(GemmPlan<V>::kScratch)) : nullptr;
+    const cpu::Scratch scratch(g.pack_a || g.pack_b ? GemmPlan<V>::kScratch : 0);
+    T* a_pack = static_cast<T*>(scratch.memory());
     T* b_pack = a_pack ? a_pack + GemmPlan<V>::kPackA : nullptr;
     for (int64_t jc = j0; jc < j1; jc += Tile<V>::kNC) {
         const int64_t je = jc + Tile<V>::kNC < j1 ? jc + Tile<V>::kNC : j1;

@@ -4,15 +4,15 @@
 #include "cpu/parallel.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/context.h"
@@ -41,7 +41,7 @@ public:
     explicit Pool(int threads) { start(threads); }
     ~Pool() { stop(); }
 
-    int threads() const { return int(workers_.size()) + 1; }
+    int threads() const { return threads_.load(std::memory_order_relaxed); }
 
     void resize(int threads) {
         std::lock_guard<std::mutex> owner(run_mutex_);
@@ -86,7 +86,7 @@ private:
                 if (i >= n_) return;
                 task_(context_, i);
             }
-        } catch (const std::bad_alloc&) {  // the only exception a task can raise: scratch()
+        } catch (const std::bad_alloc&) {  // the only exception a task can raise: Scratch
             failed_.store(true, std::memory_order_relaxed);
         }
     }
@@ -111,7 +111,13 @@ private:
     void start(int threads) {
         stopping_ = false;
         const uint64_t now = job_.load();
-        for (int i = 1; i < threads; ++i) workers_.emplace_back([this, now] { worker(now); });
+        workers_.reserve(size_t(threads));
+        try {
+            for (int i = 1; i < threads; ++i) workers_.emplace_back([this, now] { worker(now); });
+        } catch (const std::system_error&) {
+            // The system gives no more threads: those there are do the work, with the same results.
+        }
+        threads_.store(int(workers_.size()) + 1, std::memory_order_relaxed);
     }
 
     void stop() {
@@ -121,6 +127,7 @@ private:
             job_.fetch_add(1);
         }
         wake_.notify_all();
+        threads_.store(1, std::memory_order_relaxed);
         for (std::thread& t : workers_) t.join();
         workers_.clear();
     }
@@ -136,6 +143,7 @@ private:
     alignas(64) std::atomic<int64_t> next_{0};
     alignas(64) std::atomic<int> pending_{0};
     std::atomic<int> sleepers_{0};
+    std::atomic<int> threads_{1};
     std::atomic<bool> failed_{false};
 };
 
@@ -152,21 +160,23 @@ void after_fork_in_child() {
 
 Pool& pool() {
     if (Pool* p = g_pool.load(std::memory_order_acquire)) return *p;
+    static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+    (void)registered;
     std::lock_guard<std::mutex> lock(g_mutex);
     if (!g_pool.load()) {
-        static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
-        (void)registered;
         if (g_threads == 0) g_threads = pool_default_threads();
         g_pool.store(new Pool(g_threads));  // lives until the process ends: its workers may outlive static destructors
     }
     return *g_pool.load();
 }
 
-struct Scratch {
+// The block a thread keeps between two users of Scratch.
+struct Spare {
     void* memory = nullptr;
     size_t size_bytes = 0;
-    ~Scratch() { std::free(memory); }
+    ~Spare() { std::free(memory); }
 };
+thread_local Spare t_spare;
 
 }  // namespace
 
@@ -183,21 +193,31 @@ int64_t threads_for(int64_t work, int64_t grain) {
 
 bool poll(Cancel& cancel) { return t_is_worker ? cancel.stopped() : cancel.check(); }
 
-void* scratch(size_t size_bytes) {
-    thread_local Scratch s;
-    if (s.size_bytes < size_bytes) {
-        std::free(s.memory);
-        s.size_bytes = 0;
-        s.memory = std::aligned_alloc(64, (size_bytes + 63) / 64 * 64);
-        if (!s.memory) throw std::bad_alloc();
-        s.size_bytes = size_bytes;
-    }
-    return s.memory;
+Scratch::Scratch(size_t size_bytes) {
+    if (size_bytes == 0) return;
+    memory_ = std::exchange(t_spare.memory, nullptr);
+    size_bytes_ = std::exchange(t_spare.size_bytes, 0);
+    if (size_bytes_ >= size_bytes) return;
+    std::free(memory_);
+    memory_ = std::aligned_alloc(64, (size_bytes + 63) / 64 * 64);
+    if (!memory_) throw std::bad_alloc();
+    size_bytes_ = size_bytes;
 }
+
+Scratch::~Scratch() {
+    if (!memory_) return;
+    std::free(t_spare.memory);
+    t_spare.memory = memory_;
+    t_spare.size_bytes = size_bytes_;
+}
+
+void* Scratch::memory() const { return memory_; }
 
 }  // namespace cpu
 
 int pool_get_threads() { return cpu::pool().threads(); }
+
+bool pool_in_task() { return cpu::t_in_task; }
 
 void pool_set_threads(int n) {
     std::unique_lock<std::mutex> lock(cpu::g_mutex);
@@ -205,34 +225,6 @@ void pool_set_threads(int n) {
     cpu::Pool* existing = cpu::g_pool.load();
     lock.unlock();
     if (existing) existing->resize(n);
-}
-
-namespace {
-
-// cgroup v2, then v1: CPU time quota over period, rounded up; 0 when there is none.
-int cgroup_cpus() {
-    long long quota = 0, period = 0;
-    if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
-        if (std::fscanf(f, "%lld %lld", &quota, &period) != 2) quota = 0;
-        std::fclose(f);
-    } else {
-        std::FILE* q = std::fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r");
-        std::FILE* p = std::fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
-        if (!q || !p || std::fscanf(q, "%lld", &quota) != 1 || std::fscanf(p, "%lld", &period) != 1) quota = 0;
-        if (q) std::fclose(q);
-        if (p) std::fclose(p);
-    }
-    return quota > 0 && period > 0 ? int((quota + period - 1) / period) : 0;
-}
-
-}  // namespace
-
-int pool_default_threads() {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
-    const int quota = cgroup_cpus();
-    if (quota > 0 && quota < n) n = quota;
-    return n > 0 ? n : 1;
 }
 
 }  // namespace fastreg

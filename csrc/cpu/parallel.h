@@ -22,8 +22,20 @@ int64_t threads_for(int64_t work, int64_t grain);
 // True when the computation should stop. Any thread may ask; only the one that owns the computation asks the owner.
 bool poll(Cancel& cancel);
 
-// Memory of this thread, 64-byte aligned, kept for the next call; the content is undefined. Throws std::bad_alloc.
-void* scratch(size_t size_bytes);
+// Memory for as long as the object lives, 64-byte aligned, with undefined content; null for 0 bytes. A thread keeps one
+// block for its next user. It is leased, not shared: poll() may run the owner's code, which may come back here.
+class Scratch {
+public:
+    explicit Scratch(size_t size_bytes);  // throws std::bad_alloc
+    ~Scratch();
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    void* memory() const;
+
+private:
+    void* memory_ = nullptr;
+    size_t size_bytes_ = 0;
+};
 
 template <class F>
 void run(int64_t n, F& f) {

@@ -132,7 +132,7 @@ void PySession::set_penalty(py::handle parameter, py::handle l1, py::handle l2, 
 
 void PySession::set_position(py::handle step, py::handle epoch) {
     const Turn turn(busy_);
-    core_->set_position(to_uint64(step, "step"), to_uint64(epoch, "epoch"));
+    raise_if_error(core_->set_position(to_uint64(step, "step"), to_uint64(epoch, "epoch")));
 }
 
 void PySession::set_learning_rate(py::handle value) {

@@ -36,7 +36,7 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
     if dtype is None:
         dtype = str(array.dtype) if str(array.dtype) in DTYPES else "float64"
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
-        return np.asarray(array, dtype=dtype, order="C")
+        return np.require(array, dtype, ["C", "A"])
 
 
 def check_finite(array: Array, name: str) -> None:

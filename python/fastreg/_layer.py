@@ -60,7 +60,9 @@ class Layer(Configurable):
 
     @property
     def input_units(self) -> int | None:
-        """The number of features, if this layer states it."""
+        """The number of features, if this layer states it or carries weights for so many."""
+        if self._carried:
+            return int(self._carried[0].shape[0])
         return self.input_shape[0] if self.input_shape else self.input_dim
 
     def output_units(self, input_units: int) -> int:
@@ -73,8 +75,14 @@ class Layer(Configurable):
 
     def initial_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
         """What the weights start with: those carried over from a model's last session, or new ones."""
+        if self._carried and self.input_units != input_units:
+            raise ValueError(
+                f"layer {self.name!r} carries weights for {self.input_units} inputs, not {input_units}"
+            )
         carried, self._carried = self._carried, None
-        return self.new_weights(input_units, index, seed, dtype) if carried is None else carried
+        if carried is None:
+            return self.new_weights(input_units, index, seed, dtype)
+        return [weight.astype(dtype, copy=False) for weight in carried]
 
     def new_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
         """Freshly initialized weights."""
@@ -93,7 +101,7 @@ class Layer(Configurable):
         """Copies of the layer's weights, `[kernel, bias]`; empty before the model has weights."""
         session = self._ready()
         if session is None:
-            return []
+            return [weight.copy() for weight in self._carried or ()]
         weights = session.get_weights()
         return [weights[position] for position in self._positions]
 
@@ -101,7 +109,8 @@ class Layer(Configurable):
         """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
         session = self._ready()
         if session is None:
-            raise ValueError(f"layer {self.name!r} has no weights yet; build the model first")
+            state = "is in no built model" if self._carried else "has no weights yet"
+            raise ValueError(f"layer {self.name!r} {state}; build the model first")
         if len(weights) != len(self._positions):
             raise ValueError(
                 f"layer {self.name!r} has {len(self._positions)} weight arrays, not {len(weights)}"
@@ -116,6 +125,11 @@ class Layer(Configurable):
         if self._session is None and self._owner is not None and self._owner.built:
             self._owner._ready()
         return self._session
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: a layer of no model, which carries the weights to the next one."""
+        free = {"_owner": None, "_session": None, "_positions": [], "_carried": self.get_weights() or None}
+        return {**self.__dict__, **free}
 
     def count_params(self) -> int:
         """The number of weights."""

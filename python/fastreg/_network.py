@@ -72,6 +72,8 @@ class Network:
         self._release_session()
         layer = self.layers.pop()
         layer._owner, layer._carried = None, None
+        if not self.layers and layer.input_units is not None:
+            self._input_units = None  # the layer had brought it
         return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -165,6 +167,16 @@ class Network:
         if self._session is None:
             self._session = self._new_session(self._require_input_units())
         return self._session
+
+    def _ready_for_width(self, input_units: int) -> _core.Session:
+        """The session for data of this width; a failure leaves the width as it was."""
+        known = self._input_units
+        self._set_input_units(input_units)
+        try:
+            return self._ready()
+        except BaseException:
+            self._input_units = known
+            raise
 
     def _new_session(self, input_units: int) -> _core.Session:
         described = [layer.native(index, self.seed) for index, layer in enumerate(self.layers)]

@@ -50,9 +50,11 @@ def _hint(loss: Loss, columns: int, output_units: int) -> str:
 
 
 def _check_values(y: Array, loss: Loss, output_units: int, name: str) -> None:
-    finite = y[np.isfinite(y)] if y.size else y  # NaN and infinity are check_finite's
+    finite = (
+        y[np.isfinite(y)] if y.size else y
+    )  # NaN and infinity are check_finite's, but no class has such an index
     if loss.kind == "sparse_categorical_crossentropy":
-        bad = finite[(finite != np.floor(finite)) | (finite < 0) | (finite >= output_units)]
+        bad = y[(y != np.floor(y)) | ~(y >= 0) | (y >= output_units)]
         expected = f"integer class indices in [0, {output_units})"
     elif loss.kind in ("binary_crossentropy", "categorical_crossentropy"):
         bad, expected = finite[(finite < 0) | (finite > 1)], "values in [0, 1]"

@@ -149,10 +149,10 @@ def fit(
     hooks.attach(model, params)
     model.history, model.stop_training = history, False
     logs: Logs = {}
-    hooks.call("on_train_begin")
+    hooks.call("on_train_begin", {})
     with Progress(plan.verbose, model.name, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
         for epoch in range(plan.initial_epoch, plan.epochs):
-            hooks.call("on_epoch_begin", epoch)
+            hooks.call("on_epoch_begin", epoch, {})
             logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks))
             logs["sparsity"] = sparsity(session)
             if validation is not None and plan.validates(epoch):
@@ -173,7 +173,7 @@ def _train_epoch(
     batch = 0
     while True:
         if hooks.train_batches:
-            hooks.call("on_train_batch_begin", batch)
+            hooks.call("on_train_batch_begin", batch, {})
         session.learning_rate = compiled.optimizer.learning_rate
         try:
             totals = session.run_steps(1 if hooks.train_batches else -1, hooks.stop_on_nonfinite)
@@ -190,7 +190,7 @@ def _train_epoch(
 
 def evaluate(session: Session, compiled: Compiled, data: Dataset, batch_size: int, hooks: Hooks) -> Logs:
     """Loss, metrics and the rest of the logs of `data`, without training."""
-    hooks.call("on_test_begin")
+    hooks.call("on_test_begin", {})
     if hooks.test_batches:
         totals = _evaluate_in_batches(session, compiled, data, batch_size, hooks)
     else:
@@ -206,7 +206,7 @@ def _evaluate_in_batches(
 ) -> dict[str, Any]:
     totals: dict[str, Any] = {}
     for batch, rows in enumerate(_slices(data.rows, batch_size)):
-        hooks.call("on_test_batch_begin", batch)
+        hooks.call("on_test_batch_begin", batch, {})
         weight = None if data.sample_weight is None else data.sample_weight[rows]
         part = session.evaluate(data.x[rows], data.y[rows], weight, batch_size)
         totals = _added(totals, part) if totals else part
@@ -225,10 +225,10 @@ def _added(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
 
 def predict(session: Session, x: Array, batch_size: int, hooks: Hooks) -> Array:
     """The outputs for `x`."""
-    hooks.call("on_predict_begin")
+    hooks.call("on_predict_begin", {})
     out = np.empty((len(x), session.output_units), dtype=x.dtype)
     session.predict(x, out, batch_size)
-    hooks.call("on_predict_end")
+    hooks.call("on_predict_end", {})
     return out
 
 

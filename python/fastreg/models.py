@@ -110,9 +110,9 @@ class Sequential(Network):
         """
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
         compiled.check(self.layers, self._output_units_or_none())
-        self._compiled = compiled
         if self._session is not None:
             compiled.apply(self._session, self.layers)
+        self._compiled = compiled
 
     def fit(
         self,
@@ -231,8 +231,7 @@ class Sequential(Network):
         array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
         hooks = _training.Hooks(callbacks)
         hooks.attach(self, {"verbose": 0, "steps": 1})
-        self._set_input_units(array.shape[1])
-        return _training.predict(self._ready(), array, size, hooks)
+        return _training.predict(self._ready_for_width(array.shape[1]), array, size, hooks)
 
     def train_on_batch(
         self,
@@ -312,19 +311,19 @@ class Sequential(Network):
             model._set_input_units(integer(input_units, "input_units", low=1))
         return model
 
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save(self, filepath: str | bytes | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the whole model to one safetensors file: see `fastreg.models.load_model`."""
         from fastreg import saving
 
         saving.save_model(self, filepath, overwrite)
 
-    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(self, filepath: str | bytes | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one safetensors file."""
         from fastreg import saving
 
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+    def load_weights(self, filepath: str | bytes | os.PathLike[str]) -> None:
         """Read weights that `save_weights` or `save` wrote, for the same architecture."""
         from fastreg import saving
 
@@ -333,6 +332,8 @@ class Sequential(Network):
     def __reduce__(self) -> Any:
         from fastreg import saving
 
+        if not self.built or not any(isinstance(layer, _layers.Dense) for layer in self.layers):
+            return saving.from_description, (saving.describe(self),)
         return saving.from_bytes, (saving.to_bytes(self),)
 
     # ---- the session -------------------------------------------------------------------------------------------
@@ -348,15 +349,14 @@ class Sequential(Network):
         return Expectation(loss, self._input_units, self._output_units(), self.dtype, allow_nonfinite)
 
     def _ready_for(self, data: Dataset) -> _core.Session:
-        self._set_input_units(data.x.shape[1])
-        return self._ready()
+        return self._ready_for_width(data.x.shape[1])
 
     def _prepare(self, session: _core.Session) -> None:
         if self._compiled is not None:
             self._compiled.apply(session, self.layers)
 
 
-def load_model(filepath: str | os.PathLike[str]) -> Sequential:
+def load_model(filepath: str | bytes | os.PathLike[str]) -> Sequential:
     """The model that `Sequential.save` wrote: weights, optimizer state, step, epoch and seed.
 
     Training goes on from it in the same bits as if it had never been interrupted

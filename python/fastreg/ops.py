@@ -129,7 +129,7 @@ def dense_backward(
     y : array (batch, units)
         What it returned.
     z : array (batch, units), optional
-        Its `z_out`; needed by gelu, gelu_tanh, silu and softplus, and by all but linear and relu when rate > 0.
+        Its `z_out`; needed by all activations but linear, relu, tanh and sigmoid, and by these last two when rate > 0.
     activation, alpha, rate, seed, step, stream
         What it was given: the mask is computed again, not stored.
     dx, dw, db : arrays (batch, in), (in, units), (units,), optional

@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import safetensors.numpy
@@ -29,17 +30,18 @@ from fastreg._arrays import Array
 if TYPE_CHECKING:
     from fastreg.models import Sequential
 
-Path = str | os.PathLike[str]
+Path = str | bytes | os.PathLike[str]
 
 _FORMAT = "fastreg"
 _VERSION = 1
+_MODEL_KEYS = {"model": dict, "compiled": (dict, type(None)), "slots": list, "step": int, "epoch": int}
 
 
 def save_model(model: Sequential, filepath: Path, overwrite: bool = True) -> None:
     """Write architecture, weights, compile arguments, optimizer state, step, epoch and seed to `filepath`.
 
-    Any file ending will do. Raises FileExistsError if the file exists and `overwrite` is False, ValueError if
-    the model has no weights yet.
+    Any file ending will do; a symbolic link is written through to its target. Raises FileExistsError if the file
+    exists and `overwrite` is False, ValueError if the model has no weights yet.
     """
     _write(filepath, to_bytes(model), overwrite)
 
@@ -52,32 +54,30 @@ def save_weights(model: Sequential, filepath: Path, overwrite: bool = True) -> N
 def load_model(filepath: Path) -> Sequential:
     """The model that `save_model` wrote."""
     with open(filepath, "rb") as file:
-        return from_bytes(file.read(), os.fspath(filepath))
+        return from_bytes(file.read(), os.fsdecode(filepath))
 
 
 def load_weights(model: Sequential, filepath: Path) -> None:
     """Set the weights that `save_weights` or `save_model` wrote; their shapes must be the model's."""
+    source = os.fsdecode(filepath)
     with open(filepath, "rb") as file:
-        arrays, header = _unpacked(file.read(), os.fspath(filepath))
-    weights = [arrays[name] for name in header["parameters"]]
+        arrays, header = _unpacked(file.read(), source)
+    weights = _tensors(arrays, header["parameters"], source)
     found, expected = [w.shape for w in weights], [w.shape for w in model.get_weights()]
     if found != expected:
-        raise ValueError(
-            f"{os.fspath(filepath)} holds weights of the shapes {found}; the model has {expected}"
-        )
+        raise ValueError(f"{source} holds weights of the shapes {found}; the model has {expected}")
     model.set_weights(weights)
 
 
 def to_bytes(model: Sequential) -> bytes:
     """What `save_model` writes."""
-    session, compiled = model._ready(), model._compiled
+    session = model._ready()
     names = _names(model)
     arrays = _weights(model)
     for slot, values in zip(session.slot_names(), session.get_slots(), strict=True):
         arrays.update({f"slots/{slot}/{name}": value for name, value in zip(names, values, strict=True)})
     header = {
-        "model": model.get_config(),
-        "compiled": None if compiled is None else compiled.get_config(),
+        **describe(model),
         "parameters": names,
         "slots": session.slot_names(),
         "step": session.step,
@@ -88,22 +88,42 @@ def to_bytes(model: Sequential) -> bytes:
 
 def from_bytes(data: bytes, source: str = "the data") -> Sequential:
     """The model in what `to_bytes` gave; `source` is its name in messages."""
-    from fastreg.models import Sequential
-
     arrays, header = _unpacked(data, source)
     if "model" not in header:
         raise ValueError(f"{source} holds weights only; use load_weights on a model of the same architecture")
-    model = Sequential.from_config(header["model"])
-    if header["compiled"] is not None:
-        model.compile(**header["compiled"])
+    _require(header, _MODEL_KEYS, source)
+    names = header["parameters"]
+    weights = _tensors(arrays, names, source)
+    slots = [_tensors(arrays, (f"slots/{slot}/{name}" for name in names), source) for slot in header["slots"]]
+    try:
+        model = from_description(header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{source} describes a model that this fastreg cannot make: {error!r}") from error
     session = model._ready()
-    session.set_weights([arrays[name] for name in header["parameters"]])
-    session.set_slots(
-        [[arrays[f"slots/{slot}/{name}"] for name in header["parameters"]] for slot in header["slots"]]
-    )
+    session.set_weights(weights)
+    session.set_slots(slots)
     session.set_position(header["step"], header["epoch"])
     if model._compiled is not None:
         model._compiled.optimizer.iterations = header["step"]
+    return model
+
+
+def describe(model: Sequential) -> dict[str, Any]:
+    """The architecture and the compile arguments, as JSON can hold them."""
+    compiled = model._compiled
+    return {
+        "model": model.get_config(),
+        "compiled": None if compiled is None else compiled.get_config(),
+    }
+
+
+def from_description(description: dict[str, Any]) -> Sequential:
+    """A model with initial weights, or none yet, from what `describe` gave."""
+    from fastreg.models import Sequential
+
+    model = Sequential.from_config(description["model"])
+    if description["compiled"] is not None:
+        model.compile(**description["compiled"])
     return model
 
 
@@ -132,19 +152,43 @@ def _unpacked(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, Any
         raise ValueError(f"{source} is not a complete safetensors file: {error}") from None
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"{source} is a safetensors file, but fastreg did not write it")
-    header: dict[str, Any] = json.loads(metadata["fastreg"])
+    try:
+        header: dict[str, Any] = json.loads(metadata.get("fastreg", ""))
+    except ValueError as error:
+        raise ValueError(f"{source} has fastreg metadata that is no JSON: {error}") from None
+    _require(header, {"format_version": int}, source)
     if header["format_version"] > _VERSION:
         raise ValueError(
             f"{source} has format version {header['format_version']}; this fastreg reads versions up to {_VERSION}"
         )
+    _require(header, {"parameters": list}, source)
     return arrays, header
 
 
+def _require(header: Any, kinds: dict[str, Any], source: str) -> None:
+    """Raise ValueError for an entry of the metadata that is missing or of another kind."""
+    for key, kind in kinds.items():
+        if not isinstance(header, dict) or key not in header:
+            raise ValueError(f"{source} has damaged fastreg metadata: {key!r} is missing")
+        if not isinstance(header[key], kind):
+            raise ValueError(f"{source} has damaged fastreg metadata: {key!r} is {header[key]!r}")
+
+
+def _tensors(arrays: dict[str, Array], names: Iterable[str], source: str) -> list[Array]:
+    """The arrays called `names`."""
+    found = list(names)
+    missing = [name for name in found if name not in arrays]
+    if missing:
+        raise ValueError(f"{source} lacks the tensors {missing}; it holds {list(arrays)}")
+    return [arrays[name] for name in found]
+
+
 def _write(filepath: Path, data: bytes, overwrite: bool) -> None:
-    """Write beside the target, flush to the disk, rename over it, flush the directory."""
-    path = os.fspath(filepath)
+    """Write beside the target (of a symbolic link: what it points to), flush, rename over it, flush the directory."""
+    given = os.fsdecode(filepath)
+    path = os.path.realpath(given)
     if not flag(overwrite, "overwrite") and os.path.exists(path):
-        raise FileExistsError(f"{path} exists and overwrite is False")
+        raise FileExistsError(f"{given} exists and overwrite is False")
     temporary = f"{path}.{secrets.token_hex(8)}.tmp"
     try:
         with open(temporary, "xb") as file:
@@ -156,7 +200,7 @@ def _write(filepath: Path, data: bytes, overwrite: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

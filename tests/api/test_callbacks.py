@@ -16,6 +16,7 @@ from fastreg import SGD, Dense, Dropout, Sequential
 from fastreg.callbacks import (
     Callback,
     CSVLogger,
+    EarlyStopping,
     History,
     LambdaCallback,
     LearningRateScheduler,
@@ -162,6 +163,42 @@ def test_scheduler_with_one_and_two_arguments() -> None:
         regressor().fit(X, Y, verbose=0, callbacks=[wrong])
 
 
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (max, "schedule <built-in function max> does not tell its arguments; wrap it"),
+        (lambda: 0.1, "schedule must take an epoch"),
+        (lambda a, b, c: 0.1, "schedule must take an epoch"),
+    ],
+)
+def test_a_schedule_that_cannot_be_called_is_refused_at_once(schedule: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        LearningRateScheduler(schedule)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        EarlyStopping,
+        ReduceLROnPlateau,
+        lambda verbose: ModelCheckpoint("m", verbose=verbose),
+        lambda verbose: LearningRateScheduler(abs, verbose=verbose),
+    ],
+)
+def test_verbose_may_be_a_flag(new: Any) -> None:
+    assert (new(verbose=True).verbose, new(verbose=False).verbose) == (1, 0)
+    with pytest.raises(ValueError, match="verbose must be at most 2"):
+        new(verbose=3)
+
+
+@pytest.mark.parametrize(
+    "new", [lambda: ModelCheckpoint("m", monitor=3), lambda: ReduceLROnPlateau(monitor=None)]
+)
+def test_a_monitor_that_is_no_name_is_refused(new: Any) -> None:
+    with pytest.raises(TypeError, match="monitor must be a string"):
+        new()
+
+
 def plateau(values: list[float], **settings: Any) -> list[float]:
     """The learning rate after each epoch with these values, starting at 1."""
     model = regressor(1.0)
@@ -243,6 +280,23 @@ def test_checkpoint_names_missing_fields(tmp_path: Path) -> None:
     saving = ModelCheckpoint(tmp_path / "{val_loss}")
     with pytest.raises(ValueError, match="has the field 'val_loss'; there are epoch, loss"):
         regressor().fit(X, Y, verbose=0, callbacks=[saving])
+
+
+@pytest.mark.parametrize("template", ["t{}", "t{0}", "t{", "t{epoch"])
+def test_checkpoint_refuses_a_broken_template(template: str) -> None:
+    with pytest.raises(ValueError, match=r"filepath 't\{"):
+        ModelCheckpoint(template)
+
+
+def test_checkpoint_names_a_format_that_does_not_fit(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "{loss:d}")
+    with pytest.raises(ValueError, match=r"filepath .* cannot be filled in"):
+        regressor().fit(X, Y, verbose=0, callbacks=[saving])
+
+
+def test_checkpoint_takes_a_path_of_bytes(tmp_path: Path) -> None:
+    regressor().fit(X, Y, verbose=0, callbacks=[ModelCheckpoint(bytes(tmp_path / "{epoch:02d}"))])
+    assert [item.name for item in tmp_path.iterdir()] == ["01"]
 
 
 def rows(path: Path, separator: str = ",") -> list[list[str]]:

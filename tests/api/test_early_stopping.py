@@ -51,6 +51,21 @@ def train(callback: EarlyStopping, values: list[float], name: str = "val_loss", 
     return model
 
 
+def feed(callback: EarlyStopping, epochs: range, logs: dict[str, float], model: Model) -> None:
+    """Give the callback the same logs in every one of the epochs, also after it has stopped."""
+    for epoch in epochs:
+        model.weights = [np.array([epoch])]
+        callback.on_epoch_end(epoch, dict(logs))
+
+
+def started(callback: EarlyStopping) -> Model:
+    """A model at the start of its training with `callback`."""
+    model = Model()
+    callback.set_model(model)  # type: ignore[arg-type]
+    callback.on_train_begin()
+    return model
+
+
 # ---- line 19: min_delta and strictness ----------------------------------------------------------------------------
 @pytest.mark.parametrize("min_delta", [0.1, -0.1])
 def test_min_delta_is_taken_as_its_size(min_delta: float) -> None:
@@ -134,10 +149,16 @@ def test_best_weights_are_restored_when_training_ends() -> None:
 
 def test_the_first_monitored_epoch_is_the_fallback() -> None:
     callback = EarlyStopping(patience=2, restore_best_weights=True)
-    assert train(callback, [NAN, NAN, NAN]).epoch == 0
+    assert train(callback, [INF, INF, INF]).epoch == 0  # infinity is no improvement, yet it is the first
     assert callback.best_epoch == 0
     callback = EarlyStopping(patience=2, restore_best_weights=True, start_from_epoch=1)
-    assert train(callback, [0.1, NAN, NAN]).epoch == 1
+    assert train(callback, [0.1, INF, INF]).epoch == 1
+
+
+def test_nothing_is_restored_when_every_value_is_nan() -> None:
+    callback = EarlyStopping(patience=3, restore_best_weights=True, verbose=1)
+    assert train(callback, [NAN] * 5).epoch == callback.stopped_epoch == 2
+    assert callback.best_weights is None
 
 
 def test_weights_stay_when_not_asked_for() -> None:
@@ -272,6 +293,69 @@ def test_state_can_be_saved_and_resumed() -> None:
     assert model.epoch == 1
     train(second, values[3:])  # the next fit starts anew
     assert second.best == 0.7
+
+
+def test_a_resumed_fit_keeps_the_best_weights_when_epochs_repeat() -> None:
+    first = EarlyStopping(patience=9, restore_best_weights=True)
+    best = train(first, [3.0, 2.0, 1.0]).get_weights()
+    second = EarlyStopping(patience=9, restore_best_weights=True)
+    second.load_state_dict(first.state_dict())
+    model = started(second)
+    for epoch in range(3):
+        model.weights = [np.array([100 + epoch])]
+        second.on_epoch_end(epoch, {"val_loss": 9.0})
+    second.on_train_end()
+    assert np.array_equal(model.weights, best)
+
+
+@pytest.mark.parametrize("others", [[], ["loss"]])
+def test_a_resumed_fit_does_not_stop_for_what_stopped_the_last_one(others: list[str]) -> None:
+    names = ["val_loss", *others]
+    first = EarlyStopping(names, patience=1)
+    model = started(first)
+    feed(first, range(2), dict.fromkeys(names, 1.0), model)
+    assert model.stop_training
+    second = EarlyStopping(names, patience=3)
+    second.load_state_dict(first.state_dict())
+    model = started(second)
+    with pytest.warns(UserWarning, match="'val_loss', which is missing"):
+        feed(second, range(2, 6), dict.fromkeys(others, 1.0), model)
+    assert not model.stop_training
+    feed(second, range(6, 8), dict.fromkeys(names, 1.0), model)
+    assert (second.stopped_epoch, second.stopped_reason) == (7, "patience")
+
+
+def test_an_epoch_that_logs_no_monitor_does_not_stop() -> None:
+    callback = EarlyStopping(patience=1)
+    model = started(callback)
+    feed(callback, range(2), {"val_loss": 1.0}, model)
+    model.stop_training = False  # another callback goes on
+    with pytest.warns(UserWarning, match="'val_loss', which is missing"):
+        callback.on_epoch_end(2, {"loss": 1.0})
+    assert not model.stop_training
+
+
+def test_settings_can_be_changed_between_fits() -> None:
+    callback = EarlyStopping(["val_loss", "val_mae"], patience=1)
+    callback.patience, callback.min_delta, callback.baseline = 3, -0.5, 0.25
+    for monitor in callback.monitors.values():
+        assert (monitor.patience, monitor.min_delta, monitor.baseline) == (3, 0.5, 0.25)
+    with pytest.raises(ValueError, match="patience must be at least 0"):
+        callback.patience = -1
+    with pytest.raises(TypeError, match="min_delta must be a number"):
+        callback.min_delta = "small"  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="baseline must be a finite number"):
+        callback.baseline = NAN
+    single = EarlyStopping(patience=1)
+    single.patience = 2
+    train(single, [1.0, 2.0, 2.0, 2.0])
+    assert single.stopped_epoch == 2
+
+
+@pytest.mark.parametrize("monitor", [None, 3, ["val_loss", None]])
+def test_a_monitor_that_is_no_name_is_refused(monitor: Any) -> None:
+    with pytest.raises(TypeError, match="monitor must be a string"):
+        EarlyStopping(monitor)
 
 
 def test_state_of_other_monitors_is_refused() -> None:

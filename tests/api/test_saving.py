@@ -5,9 +5,11 @@ It must not know the native core. It is over 250 lines: round trips, bad files a
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +190,71 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("{}", "m has damaged fastreg metadata: 'format_version' is missing"),
+        ("[]", "m has damaged fastreg metadata: 'format_version' is missing"),
+        ("{", "m has fastreg metadata that is no JSON"),
+        ('{"format_version": "1"}', "m has damaged fastreg metadata: 'format_version' is '1'"),
+        ('{"format_version": 1}', "m has damaged fastreg metadata: 'parameters' is missing"),
+        ('{"format_version": 1, "parameters": [], "model": {}}', "'compiled' is missing"),
+        (
+            '{"format_version": 1, "parameters": [], "slots": [], "step": 0, "epoch": 0, '
+            '"model": {}, "compiled": null}',
+            "m describes a model that this fastreg cannot make: KeyError",
+        ),
+    ],
+)
+def test_damaged_metadata(header: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    safetensors.numpy.save_file({"w": np.zeros(3)}, path, metadata={"format": "fastreg", "fastreg": header})
+    with pytest.raises(ValueError, match=message):
+        load_model(path)
+
+
+@pytest.mark.parametrize("lost", ["dense_1/kernel", "slots/m/dense_1/kernel"])
+def test_a_lost_tensor_is_named(lost: str, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    model = new_model()
+    model.build((None, 5))
+    model.save(path)
+    arrays = safetensors.numpy.load_file(path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    safetensors.numpy.save_file({k: v for k, v in arrays.items() if k != lost}, path, metadata=metadata)
+    with pytest.raises(ValueError, match=rf"m lacks the tensors \['{lost}'\]"):
+        load_model(path)
+    if lost.startswith("dense"):
+        with pytest.raises(ValueError, match=rf"m lacks the tensors \['{lost}'\]"):
+            model.load_weights(path)
+
+
+def test_a_path_of_bytes(tmp_path: Path) -> None:
+    path = bytes(tmp_path / "m")
+    model = new_model()
+    model.build((None, 5))
+    model.save(path)  # type: ignore[arg-type]
+    assert digest(load_model(path)) == digest(model)  # type: ignore[arg-type]
+    with pytest.raises(FileExistsError, match="m exists and overwrite is False"):
+        model.save(path, overwrite=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_symbolic_link_is_written_through(exists: bool, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "m", tmp_path / "link"
+    link.symlink_to(target)
+    if exists:
+        target.write_bytes(b"old")
+    model = new_model()
+    model.build((None, 5))
+    model.save(link)
+    assert link.is_symlink()
+    assert digest(load_model(target)) == digest(model)
+    assert [item.name for item in target.parent.iterdir()] == ["m"]
+
+
 def test_overwrite(tmp_path: Path) -> None:
     model = new_model()
     model.build((None, 5))
@@ -279,3 +346,54 @@ def test_callbacks_save_through_the_model(tmp_path: Path) -> None:
     model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / "m")])
     assert saved == [(str(tmp_path / "m"), True)]
+
+
+# ---- copies -------------------------------------------------------------------------------------------------------
+DUPLICATE = pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))]
+)
+
+
+@DUPLICATE
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_model_without_weights_can_be_copied(compiled: bool, duplicate: Any) -> None:
+    model = new_model() if compiled else Sequential([Dense(1)], seed=7)
+    other = duplicate(model)
+    assert not other.built
+    assert other.get_config() == model.get_config()
+    if not compiled:
+        assert other._compiled is None
+        return
+    assert other._compiled.get_config() == model._compiled.get_config()  # type: ignore[union-attr]
+    for one in (model, other):
+        one.fit(X, Y, verbose=0)
+    assert digest(other) == digest(model)
+
+
+@DUPLICATE
+def test_a_model_that_has_only_an_input_can_be_copied(duplicate: Any) -> None:
+    model = Sequential([Input((3,))], seed=1)
+    assert duplicate(model).get_config() == model.get_config()
+
+
+@DUPLICATE
+def test_a_copied_layer_is_free_and_carries_its_weights(duplicate: Any) -> None:
+    model = new_model()
+    model.fit(X, Y, verbose=0)
+    layer = duplicate(model.layers[0])
+    kernel, bias = model.layers[0].get_weights()
+    assert [w.tolist() for w in layer.get_weights()] == [kernel.tolist(), bias.tolist()]
+    other = Sequential([layer], dtype="float64")
+    assert other.built
+    assert other.get_weights()[0].dtype == np.float64
+    assert np.array_equal(other.get_weights()[0], kernel)
+    layer.set_weights([kernel * 0, bias])
+    assert np.array_equal(model.layers[0].get_weights()[0], kernel)  # nothing is shared
+    with pytest.raises(ValueError, match="expects 5 inputs; what comes before it gives 3"):
+        Sequential([Dense(3, name="narrow"), duplicate(model.layers[0])])
+    late = Sequential([Dropout(0.1), duplicate(model.layers[0])])
+    with pytest.raises(ValueError, match="layer 'dense' carries weights for 5 inputs, not 4"):
+        late.predict(X[:, :4])
+    late.predict(X)
+    assert np.array_equal(late.get_weights()[0], kernel)
+    assert duplicate(Dense(3)).get_weights() == []

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import os
+import string
 from typing import Any
 
 from fastreg._arguments import flag, integer, optional_number
+from fastreg._progress import check_verbose
 from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.monitor import improves, monitored, resolve_mode
+from fastreg.callbacks.monitor import check_monitor, improves, monitored, resolve_mode
 
 
 class ModelCheckpoint(Callback):
@@ -23,7 +25,7 @@ class ModelCheckpoint(Callback):
         May hold fields: `"{epoch:02d}-{val_loss:.2f}.safetensors"`; epochs count from 1 here, `{batch}` too.
     monitor : str, default "val_loss"
         A key of the logs; used with `save_best_only`.
-    verbose : {0, 1, 2}
+    verbose : {0, 1, 2} or bool
     save_best_only : bool, default False
         Save only when `monitor` is better than ever before.
     save_weights_only : bool, default False
@@ -36,8 +38,9 @@ class ModelCheckpoint(Callback):
 
     Raises
     ------
-    ValueError
-        If an argument is wrong, or `filepath` has a field that the logs lack.
+    TypeError, ValueError
+        If an argument has the wrong type or value; while training, if `filepath` has a field that the logs lack
+        or cannot format.
 
     Examples
     --------
@@ -64,9 +67,9 @@ class ModelCheckpoint(Callback):
         save_freq: Any = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        self.filepath = os.fspath(filepath)
-        self.monitor = monitor
-        self.verbose = integer(verbose, "verbose", low=0, high=2)
+        self.filepath = _template(filepath)
+        self.monitor = check_monitor(monitor)
+        self.verbose = check_verbose(verbose)
         self.save_best_only = flag(save_best_only, "save_best_only")
         self.save_weights_only = flag(save_weights_only, "save_weights_only")
         self.mode = resolve_mode(mode, monitor)
@@ -104,9 +107,25 @@ class ModelCheckpoint(Callback):
         except KeyError as error:
             known = ", ".join(fields)
             raise ValueError(f"filepath {self.filepath!r} has the field {error}; there are {known}") from None
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"filepath {self.filepath!r} cannot be filled in: {error}") from error
         if self.verbose:
             print(f"Epoch {fields['epoch']}: saving model to {path}")
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
+
+
+def _template(filepath: str | os.PathLike[str]) -> str:
+    """The path as a string whose fields, if any, have names."""
+    path = os.fsdecode(filepath)
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(path) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"filepath {path!r} is no template: {error}") from None
+    if any(not field or field[0].isdigit() for field in fields):
+        raise ValueError(
+            f"filepath {path!r} has a field without a name; name it, as {{epoch}} or {{val_loss:.2f}}"
+        )
+    return path

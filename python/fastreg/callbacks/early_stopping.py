@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastreg._arguments import flag, integer
+from fastreg._arguments import flag, integer, number, optional_number
+from fastreg._progress import check_verbose
 from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.monitor import EarlyStoppingMonitor, monitored, resolve_mode
+from fastreg.callbacks.monitor import EarlyStoppingMonitor, check_monitor, monitored, resolve_mode
 
 # Reasons that do not wait for other monitors.
 _AT_ONCE = ("nonfinite", "stopping_threshold", "divergence_threshold")
@@ -23,16 +24,17 @@ class EarlyStopping(Callback):
     ----------
     monitor : str or list of str, default "val_loss"
         A key of the logs. With several, training stops when every one has run out of patience; `best`, the weights
-        and the rest are those of the first.
+        and the rest are those of the first. What an epoch does not log warns and keeps its last verdict of this
+        fit; an epoch that logs none of them does not stop.
     min_delta, patience, baseline, start_from_epoch
-        See `EarlyStoppingMonitor`.
-    verbose : {0, 1, 2}
+        See `EarlyStoppingMonitor`. The first three can be set between fits, for all monitors.
+    verbose : {0, 1, 2} or bool
         1 and 2 print when training stops and when weights are restored.
     mode : {"auto", "min", "max"}
         "auto" maximises names that end in acc, accuracy, auc, r2, precision, recall or f1 and minimises all others.
     restore_best_weights : bool, default False
-        At the end of training, however it ended, set the weights of the best epoch (of the first monitored epoch
-        if none improved).
+        At the end of training, however it ended, set the weights of the best epoch; if none improved, of the first
+        monitored epoch that is not NaN. A NaN epoch is never restored: if every value was NaN, nothing is.
     min_delta_mode, check_finite, stopping_threshold, divergence_threshold
         See `EarlyStoppingMonitor`. Such a stop does not wait for other monitors.
 
@@ -41,6 +43,11 @@ class EarlyStopping(Callback):
     best, best_epoch, wait, stopped_epoch, stopped_reason
         See `EarlyStoppingMonitor`; all start anew with every fit.
     best_weights : list of arrays or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or value; the message names it.
 
     Examples
     --------
@@ -65,13 +72,15 @@ class EarlyStopping(Callback):
         stopping_threshold: float | None = None,
         divergence_threshold: float | None = None,
     ) -> None:
-        names = [monitor] if isinstance(monitor, str) else list(monitor)
-        if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        names = [
+            check_monitor(name) for name in (monitor if isinstance(monitor, (list, tuple)) else [monitor])
+        ]
+        if not names or len(set(names)) < len(names):
             raise ValueError(
                 f"monitor must be a name of the logs or a list of different names, not {monitor!r}"
             )
         self.monitor = monitor
-        self.verbose = integer(verbose, "verbose", low=0, high=2)
+        self.verbose = check_verbose(verbose)
         self.restore_best_weights = flag(restore_best_weights, "restore_best_weights")
         self.monitors = {
             name: EarlyStoppingMonitor(
@@ -97,9 +106,19 @@ class EarlyStopping(Callback):
         """See `EarlyStoppingMonitor`; so are the properties below."""
         return self._first.patience
 
+    @patience.setter
+    def patience(self, value: int) -> None:
+        for monitor in self.monitors.values():
+            monitor.patience = integer(value, "patience", low=0)
+
     @property
     def min_delta(self) -> float:
         return self._first.min_delta
+
+    @min_delta.setter
+    def min_delta(self, value: float) -> None:
+        for monitor in self.monitors.values():
+            monitor.min_delta = abs(number(value, "min_delta"))
 
     @property
     def mode(self) -> str:
@@ -108,6 +127,11 @@ class EarlyStopping(Callback):
     @property
     def baseline(self) -> float | None:
         return self._first.baseline
+
+    @baseline.setter
+    def baseline(self, value: float | None) -> None:
+        for monitor in self.monitors.values():
+            monitor.baseline = optional_number(value, "baseline")
 
     @property
     def start_from_epoch(self) -> int:
@@ -130,23 +154,27 @@ class EarlyStopping(Callback):
         return self._first.wait
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        if not self._resumed:
-            for monitor in self.monitors.values():
+        for monitor in self.monitors.values():
+            if self._resumed:
+                monitor.resume()
+            else:
                 monitor.reset()
         self._resumed = False
         self.stopped_epoch, self.stopped_reason = 0, None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        reasons: list[str | None] = []
-        for name, monitor in self.monitors.items():
-            value = monitored(logs, name, "early stopping")
-            if value is not None:
-                monitor.step(value, epoch=epoch)
-            reasons.append(monitor.stopped_reason)
-        if (
-            self.restore_best_weights and self._first.best_epoch == epoch
-        ):  # copied only when they are the best
-            self._first.best_state = self.model.get_weights()
+        values = {name: monitored(logs, name, "early stopping") for name in self.monitors}
+        logged = {name: value for name, value in values.items() if value is not None}
+        for name, value in logged.items():
+            monitor = self.monitors[name]
+            monitor.step(value, epoch=epoch)
+            if monitor is self._first and monitor.is_best and self.restore_best_weights:
+                monitor.best_state = self.model.get_weights()  # copied only when they are the best
+        if logged:
+            self._stop_if_decided(epoch)
+
+    def _stop_if_decided(self, epoch: int) -> None:
+        reasons = [monitor.stopped_reason for monitor in self.monitors.values()]
         at_once = [reason for reason in reasons if reason in _AT_ONCE]
         if at_once or all(reasons):
             self.stopped_epoch = epoch
@@ -156,7 +184,7 @@ class EarlyStopping(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.verbose and self.stopped_reason:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping ({self.stopped_reason})")
-        if self.restore_best_weights and self._first.seen:
+        if self.restore_best_weights and self.best_weights is not None:
             if self.verbose:
                 print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)

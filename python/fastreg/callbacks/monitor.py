@@ -15,7 +15,14 @@ from fastreg._arguments import choice, flag, integer, number, optional_number
 
 MODES = ("auto", "min", "max")
 _MAXIMISED = ("acc", "accuracy", "auc", "r2", "r2_score", "precision", "recall", "f1", "f1_score")
-_STATE = ("best", "best_epoch", "best_state", "wait", "epoch", "stopped_epoch", "stopped_reason", "seen")
+_STATE = ("best", "best_epoch", "best_state", "wait", "epoch", "stopped_epoch", "stopped_reason")
+
+
+def check_monitor(monitor: Any) -> str:
+    """A key of the logs."""
+    if not isinstance(monitor, str):
+        raise TypeError(f"monitor must be a string, a key of the logs, not {monitor!r}")
+    return monitor
 
 
 def resolve_mode(mode: Any, monitor: str) -> str:
@@ -75,9 +82,11 @@ class EarlyStoppingMonitor:
     best : float
         The best value; infinity ("min") or -infinity ("max") before there is one. NaN is never the best.
     best_epoch : int or None
-        Its epoch; the first monitored epoch while nothing has improved.
+        Its epoch; while nothing has improved, the first monitored epoch whose value is not NaN.
     best_state : object
         A copy of the state given with it.
+    is_best : bool
+        Whether the last step was the best so far, so that `best_state` is the state given with it.
     wait : int
         Epochs since the last improvement.
     stopped_epoch : int
@@ -124,11 +133,15 @@ class EarlyStoppingMonitor:
         self.best = math.inf if self.mode == "min" else -math.inf
         self.best_epoch: int | None = None
         self.best_state: Any = None
+        self.is_best = False
         self.wait = 0
         self.epoch = -1  # the last epoch given to step
+        self.resume()
+
+    def resume(self) -> None:
+        """Forget only that training was stopped, to go on with what has been seen."""
         self.stopped_epoch = 0
         self.stopped_reason: str | None = None
-        self.seen = False  # whether an epoch has been monitored
 
     def step(self, value: float, state: Any = None, epoch: int | None = None) -> bool:
         """Take the value of an epoch; True: stop.
@@ -138,17 +151,19 @@ class EarlyStoppingMonitor:
         value : float
             What is monitored. NaN is never an improvement.
         state : object, optional
-            Copied deeply into `best_state` when `value` is the best so far, and at the first monitored epoch.
+            Copied deeply into `best_state` when `value` is the best so far, and at the first monitored epoch
+            that is not NaN, to fall back on while nothing improves.
         epoch : int, optional
             By default one more than the last, counting from 0.
         """
         self.epoch = self.epoch + 1 if epoch is None else epoch
+        self.is_best = False
         if self.epoch < self.start_from_epoch:
             return False
         value = float(value)
         improved = improves(value, self.best, self._margin(self.best), self.mode)
-        if improved or not self.seen:
-            self.seen = True
+        self.is_best = improved or (self.best_epoch is None and not math.isnan(value))
+        if self.is_best:
             self.best_epoch = self.epoch
             self.best_state = copy.deepcopy(state)
         self.wait += 1
@@ -195,3 +210,4 @@ class EarlyStoppingMonitor:
             raise ValueError(f"state must have the keys {list(_STATE)}, not {list(state)}")
         for name in _STATE:
             setattr(self, name, copy.deepcopy(state[name]))
+        self.is_best = False

@@ -5,13 +5,15 @@ They must not know optimizers beyond their learning_rate.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable
 
 from fastreg._arguments import integer, number
+from fastreg._progress import check_verbose
 from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.monitor import improves, monitored, resolve_mode
+from fastreg.callbacks.monitor import check_monitor, improves, monitored, resolve_mode
 
 
 class ReduceLROnPlateau(Callback):
@@ -22,7 +24,7 @@ class ReduceLROnPlateau(Callback):
     monitor : str, default "val_loss"
     factor : float in (0, 1), default 0.1
     patience : int, default 10
-    verbose : {0, 1, 2}
+    verbose : {0, 1, 2} or bool
     mode : {"auto", "min", "max"}
         As for `EarlyStopping`.
     min_delta : float, default 1e-4
@@ -34,8 +36,8 @@ class ReduceLROnPlateau(Callback):
 
     Raises
     ------
-    ValueError
-        If `factor` is not in (0, 1), or another argument is out of range.
+    TypeError, ValueError
+        If `factor` is not in (0, 1), or another argument has the wrong type or is out of range.
 
     Examples
     --------
@@ -54,10 +56,10 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ) -> None:
-        self.monitor = monitor
+        self.monitor = check_monitor(monitor)
         self.factor = number(factor, "factor", low=0.0, high=1.0, open_low=True, open_high=True)
         self.patience = integer(patience, "patience", low=0)
-        self.verbose = integer(verbose, "verbose", low=0, high=2)
+        self.verbose = check_verbose(verbose)
         self.mode = resolve_mode(mode, monitor)
         self.min_delta = number(min_delta, "min_delta", low=0.0)
         self.cooldown = integer(cooldown, "cooldown", low=0)
@@ -101,7 +103,8 @@ class ReduceLROnPlateau(Callback):
 class LearningRateScheduler(Callback):
     """Sets the learning rate at the start of every epoch: `schedule(epoch)` or `schedule(epoch, learning_rate)`.
 
-    Raises TypeError if `schedule` is not a function or returns no number.
+    Raises TypeError if `schedule` is not a function, cannot be called so, does not tell its arguments (some built-in
+    functions do not: wrap them in a lambda) or returns no number.
 
     Examples
     --------
@@ -119,7 +122,7 @@ class LearningRateScheduler(Callback):
         if not callable(schedule):
             raise TypeError(f"schedule must be a function, not {type(schedule).__name__}")
         self.schedule = schedule
-        self.verbose = integer(verbose, "verbose", low=0, high=2)
+        self.verbose = check_verbose(verbose)
         self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -135,9 +138,15 @@ class LearningRateScheduler(Callback):
 
 
 def _takes_two(schedule: Callable[..., float]) -> bool:
-    """Whether `schedule` can be called with an epoch and a learning rate."""
+    """Whether `schedule` can be called with an epoch and a learning rate; False: with an epoch alone."""
     try:
-        inspect.signature(schedule).bind(0, 0.0)
-    except TypeError:
-        return False
-    return True
+        signature = inspect.signature(schedule)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"schedule {schedule!r} does not tell its arguments; wrap it: lambda epoch, learning_rate: ..."
+        ) from None
+    for arguments in ((0, 0.0), (0,)):
+        with contextlib.suppress(TypeError):
+            signature.bind(*arguments)
+            return len(arguments) == 2
+    raise TypeError(f"schedule must take an epoch, or an epoch and a learning rate, not {signature}")
