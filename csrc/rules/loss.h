@@ -53,7 +53,8 @@ struct BinaryCrossentropy {  // of a probability; no gradient where it is clippe
     template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>& s) {
         t = fma(t, s.keep_target, s.add_target);
         const V p = clip_probability(y), one = V::set(1);
-        return V::select(p == y, (p - t) / (p * (one - p)), V::set(0));
+        const V clipped = V::select(y == y, V::set(0), y);  // NaN stays NaN
+        return V::select(p == y, (p - t) / (p * (one - p)), clipped);
     }
 };
 

@@ -195,6 +195,8 @@ def test_a_missing_monitor_warns_with_what_there_is_and_never_stops() -> None:
         ("accuracy", "max"),
         ("val_binary_accuracy", "max"),
         ("val_auc", "max"),
+        ("val_auc_1", "max"),
+        ("mse_2", "min"),
         ("val_r2", "max"),
         ("val_r2_score", "max"),
         ("precision", "max"),

@@ -185,3 +185,12 @@ def test_predictions_and_targets_with_gaps(dtype: str) -> None:
         run(wide[:, 1:6], wide[:, 6:11], None, spec), run(y_true, y_pred, None, spec), strict=True
     ):
         assert_same_bits(got, wanted, "binary_crossentropy of views")
+
+
+def test_a_prediction_that_is_nan_has_a_gradient_that_is_nan() -> None:
+    y_true, y_pred = np.array([[1.0], [0.0]]), np.array([[np.nan], [0.5]])
+    per_row, gradient = np.empty(2), np.empty((2, 1))
+    _core.loss_forward(y_true, y_pred, None, {"kind": "binary_crossentropy"}, per_row, gradient)
+    assert np.isnan(per_row[0])
+    assert np.isnan(gradient[0, 0])
+    assert gradient[1, 0] == pytest.approx(1.0)

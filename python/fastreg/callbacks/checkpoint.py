@@ -58,7 +58,7 @@ class ModelCheckpoint(Callback):
 
     def __init__(
         self,
-        filepath: str | os.PathLike[str],
+        filepath: str | bytes | os.PathLike[str],
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
@@ -117,7 +117,7 @@ class ModelCheckpoint(Callback):
             self.model.save(path, overwrite=True)
 
 
-def _template(filepath: str | os.PathLike[str]) -> str:
+def _template(filepath: str | bytes | os.PathLike[str]) -> str:
     """The path as a string whose fields, if any, have names."""
     path = os.fsdecode(filepath)
     try:

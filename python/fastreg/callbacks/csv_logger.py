@@ -42,7 +42,9 @@ class CSVLogger(Callback):
     'epoch,data_loss,loss,penalty,sparsity'
     """
 
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+    def __init__(
+        self, filename: str | bytes | os.PathLike[str], separator: str = ",", append: bool = False
+    ) -> None:
         self.filename = os.fsdecode(filename)
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator must be one character, not {separator!r}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,8 @@ def resolve_mode(mode: Any, monitor: str) -> str:
         warnings.warn(f'mode must be "auto", "min" or "max", not {mode!r}; using "auto"', stacklevel=3)
         mode = "auto"
     if mode == "auto":
-        return "max" if monitor.endswith(_MAXIMISED) else "min"
+        name = re.sub(r"_\d+$", "", monitor)  # a second metric of one name is logged as auc_1
+        return "max" if name.endswith(_MAXIMISED) else "min"
     return str(mode)
 
 
