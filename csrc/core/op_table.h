@@ -99,7 +99,7 @@ struct MetricBatch {
     int64_t target_cols;
     const T* weight;  // B, or null
     T* scratch;       // B * (1 + O)
-    double* totals;   // added to; metric_size() numbers
+    double* totals;   // added to; what and how many: Metric in rules/spec.h
 };
 
 // One parameter in the one update of a step.

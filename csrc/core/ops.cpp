@@ -232,13 +232,9 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
     Status classes;
     with_table(y_pred.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
-        for (int64_t i = 0; loss.kind == Loss::sparse_categorical_crossentropy && i < B; ++i) {
-            const T c = data<T>(y_true)[i * y_true.row_stride];
-            if (c >= T(0) && c < T(O) && c == std::floor(c)) continue;
-            classes = invalid("y_true must hold class indices from 0 to " + std::to_string(O - 1) + ", got " +
-                              number(double(c)) + " in row " + std::to_string(i));
-            return;
-        }
+        if (loss.kind == Loss::sparse_categorical_crossentropy)
+            classes = check_classes("y_true", data<T>(y_true), B, y_true.row_stride, O);
+        if (!classes.ok()) return;
         std::vector<T> probability(loss.from_logits ? size_t(B) * size_t(O) : 0);
         const double sum = ops.loss({loss, B, O, data<T>(y_pred), y_pred.row_stride, data<T>(y_true), y_true.row_stride,
                                      data<T>(sample_weight), data<T>(per_row), data<T>(gradient),

@@ -1,6 +1,7 @@
 // validate: what a specification must fulfil, each rule once. Messages name the field, what is expected and what came.
 // It must not know arrays or how anything is computed.
 #pragma once
+#include <cmath>
 #include <string>
 
 #include "core/session.h"
@@ -23,5 +24,17 @@ Status check_metric_targets(const MetricSpec& m, int64_t y_cols, int64_t outputs
 bool takes_classes(const MetricSpec& m);
 
 std::string number(double value);
+
+// Class indices address memory: y[i * stride] for i < rows must be whole numbers from 0 to outputs - 1.
+template <class T>
+Status check_classes(const char* name, const T* y, int64_t rows, int64_t stride, int64_t outputs) {
+    for (int64_t i = 0; i < rows; ++i) {
+        const T c = y[i * stride];
+        if (c >= T(0) && c < T(outputs) && c == std::floor(c)) continue;
+        return invalid(std::string(name) + " must hold class indices from 0 to " + std::to_string(outputs - 1) +
+                       ", got " + number(double(c)) + " in row " + std::to_string(i));
+    }
+    return {};
+}
 
 }  // namespace fastreg

@@ -11,23 +11,10 @@ import numpy as np
 import pytest
 
 import fastreg
+from api_cases import X, Y, classifier, same_weights
 from fastreg import utils
-from fastreg.layers import Dense, Dropout
+from fastreg.layers import Dense
 from fastreg.models import Sequential
-
-X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-Y = (X[:, 0] > 0).astype(int)
-
-
-def classifier(**arguments: Any) -> Sequential:
-    net = [Dense(8, activation="relu"), Dropout(0.2), Dense(1, activation="sigmoid")]
-    model = Sequential(net, **{"seed": 1, **arguments})
-    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def same_weights(a: Sequential, b: Sequential) -> bool:
-    return all(np.array_equal(u, v) for u, v in zip(a.get_weights(), b.get_weights(), strict=True))
 
 
 # ---- compile ------------------------------------------------------------------------------------------------------

@@ -124,10 +124,11 @@ def test_steps_beyond_the_counter_are_refused() -> None:
 
 
 # ---- a signal handler is Python code that runs in the middle of a computation ----------------------------------------
-def native(inputs: int, units: int) -> _core.Session:
+def native(inputs: int, units: int, size: float = 0.01) -> _core.Session:
     session = _core.Session([{"kind": "dense", "units": units}], inputs, "float32", 0)
     session.compile({"kind": "mean_squared_error"}, {"kind": "sgd"}, [])
-    session.set_weights([np.full(shape, 0.01, np.float32) for _, shape, _ in session.parameter_info()])
+    draw = np.random.default_rng(7).normal
+    session.set_weights([draw(0, size, shape).astype(np.float32) for _, shape, _ in session.parameter_info()])
     return session
 
 
@@ -143,8 +144,9 @@ def alarms(handler: Callable[[], object], seconds: float) -> Iterator[None]:
 
 
 def test_a_handler_that_predicts_does_not_disturb_a_training() -> None:
-    x = np.random.default_rng(1).normal(size=(2048, 512)).astype(np.float32)
-    other, rows, out = native(600, 600), np.ones((256, 600), np.float32), np.empty((256, 600), np.float32)
+    x = np.random.default_rng(1).normal(size=(16384, 512)).astype(np.float32)
+    other = native(600, 600, size=1.0)  # numbers that a training would notice
+    rows, out = np.ones((256, 600), np.float32), np.empty((256, 600), np.float32)
     handled: list[None] = []
 
     def handler() -> None:
@@ -153,7 +155,7 @@ def test_a_handler_that_predicts_does_not_disturb_a_training() -> None:
 
     def train() -> list[np.ndarray]:
         session = native(512, 512)
-        for _ in range(20):
+        for _ in range(3):  # native calls of 8 steps, far longer than the 20 ms between two polls
             session.begin_epoch(x, x, None, 2048, False)
             session.run_steps()
         return session.get_weights()
