@@ -8,7 +8,7 @@ FR_LOOP double penalty_value(double l1, double sum_abs, double l2, double sum_sq
 
 // Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their
 // slots.
-template <class V, class O, bool Proximal>
+template <class V, class O, class Terms>
 double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& scalars, bool clip,
                     int64_t begin, int64_t end) {
     const rules::StepScalars<typename V::T> c = scalars;  // a copy no store can reach, so it may stay in registers
@@ -17,9 +17,9 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
         i += begin;
         V w = at.template load<V>(s.w + i), slot[3] = {V::set(0), V::set(0), V::set(0)};
         for (int k = 0; k < O::kSlots; ++k) slot[k] = at.template load<V>(s.slot[k] + i);
-        absolute.lanes[j] = absolute.lanes[j] + rules::abs(w);
-        square.lanes[j] = fma(w, w, square.lanes[j]);
-        w = rules::update_weight<O, Proximal>(w, at.template load<V>(s.g + i), slot[0], slot[1], slot[2], c, clip);
+        if (Terms::kL1 != rules::L1::none) absolute.lanes[j] = absolute.lanes[j] + rules::abs(w);
+        if (Terms::kL2) square.lanes[j] = fma(w, w, square.lanes[j]);
+        w = rules::update_weight<O, Terms>(w, at.template load<V>(s.g + i), slot[0], slot[1], slot[2], c, clip);
         for (int k = 0; k < O::kSlots; ++k) at.store(s.slot[k] + i, slot[k]);
         at.store(s.w + i, w);
     });
@@ -32,11 +32,9 @@ double update_segment(const UpdateSegment<typename V::T>& s, const UpdateBatch<t
     rules::StepScalars<typename V::T> c = step;
     rules::set_penalty(s.penalty, clip_scale, &c);
     const bool clip = clip_scale != 1.0 || u.spec.clipvalue > 0;
-    const bool proximal = s.penalty.proximal && s.penalty.l1 > 0;
-    return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
-        return proximal ? update_chunk<V, O, true>(s, c, clip, begin, end)
-                        : update_chunk<V, O, false>(s, c, clip, begin, end);
-    });
+    const auto chunk =
+        rules::with_terms(s.penalty, [](auto terms) FR_LAMBDA { return update_chunk<V, O, decltype(terms)>; });
+    return sum_chunks(s.n, [&](int64_t begin, int64_t end) { return chunk(s, c, clip, begin, end); });
 }
 
 template <class V>
@@ -68,14 +66,16 @@ template <class V>
 double gradient_norm2(const UpdateSegment<typename V::T>& s) {
     rules::StepScalars<typename V::T> c{};
     rules::set_penalty(s.penalty, 1.0, &c);
-    return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
-        Sum16<V> square;
-        sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
-            const V g =
-                rules::full_gradient(at.template load<V>(s.w + begin + i), at.template load<V>(s.g + begin + i), c);
-            square.lanes[j] = fma(g, g, square.lanes[j]);
+    return rules::with_terms(s.penalty, [&](auto terms) FR_LAMBDA {
+        return sum_chunks(s.n, [&](int64_t begin, int64_t end) {
+            Sum16<V> square;
+            sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
+                const V w = at.template load<V>(s.w + begin + i), g = at.template load<V>(s.g + begin + i);
+                const V full = rules::full_gradient<decltype(terms)>(w, g, c);
+                square.lanes[j] = fma(full, full, square.lanes[j]);
+            });
+            return double(square.total());
         });
-        return double(square.total());
     });
 }
 

@@ -40,6 +40,7 @@ struct VF {
     FR_VEC friend VF operator*(VF a, VF b) { return {_mm512_mul_ps(a.v, b.v)}; }
     FR_VEC friend VF operator/(VF a, VF b) { return {_mm512_div_ps(a.v, b.v)}; }
     FR_VEC friend VF fma(VF a, VF b, VF c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+    FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm512_sqrt_ps(a.v)}; }
 
     FR_VEC friend M operator<(VF a, VF b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
@@ -103,6 +104,7 @@ struct VD {
     FR_VEC friend VD operator*(VD a, VD b) { return {_mm512_mul_pd(a.v, b.v)}; }
     FR_VEC friend VD operator/(VD a, VD b) { return {_mm512_div_pd(a.v, b.v)}; }
     FR_VEC friend VD fma(VD a, VD b, VD c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+    FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm512_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm512_sqrt_pd(a.v)}; }
 
     FR_VEC friend M operator<(VD a, VD b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }

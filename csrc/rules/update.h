@@ -18,7 +18,7 @@ namespace fastreg::rules {
 // set_step() for what all parameters share, set_penalty() for the rest.
 template <class T>
 struct StepScalars {
-    T l1, l1_sub, two_l2;            // penalty: threshold factor; subgradient factor; 2 l2. One of l1, l1_sub is 0
+    T l1, two_l2;                    // penalty
     T clipvalue, clip_scale, decay;  // clip to [-clipvalue, clipvalue]; times clip_scale; 1 - lr * weight_decay
     T lr, momentum, prox_lr;         // prox_lr: the factor of the threshold
     T one_minus_beta_1, one_minus_beta_2, alpha, eps, v_hat_scale;  // alpha: adam's bias-corrected lr
@@ -52,8 +52,7 @@ FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
 
 template <class T>
 FR_RULE void set_penalty(const PenaltySpec& p, double clip_scale, StepScalars<T>* s) {
-    s->l1 = T(p.proximal ? p.l1 : 0.0);
-    s->l1_sub = T(p.proximal ? 0.0 : p.l1);
+    s->l1 = T(p.l1);
     s->two_l2 = T(2.0 * p.l2);
     s->clip_scale = T(clip_scale);
 }
@@ -80,7 +79,7 @@ struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1)
     template <bool kThreshold, class V>
     static FR_RULE V step(V w, V g, V& m, V& v, V& v_max, const StepScalars<typename V::T>& c, V* threshold) {
         m = fma(g - m, V::set(c.one_minus_beta_1), m);
-        v = fma(fma(g, g, V::set(0) - v), V::set(c.one_minus_beta_2), v);
+        v = fma(fms(g, g, v), V::set(c.one_minus_beta_2), v);
         if (AmsGrad) v_max = V::select(v_max < v, v, v_max);
         const V root = sqrt(AmsGrad ? v_max : v);
         if (kThreshold) *threshold = V::set(c.lr) / fma(root, V::set(c.v_hat_scale), V::set(c.eps));
@@ -121,23 +120,42 @@ struct Adagrad {  // Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + eps)
     }
 };
 
-// The gradient an optimizer sees, before clipping by norm: data + L2 + L1's subgradient (0 in proximal mode).
-template <class V>
-FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
-    return g + penalty_gradient(w, V::set(c.l1_sub), V::set(c.two_l2));
+// Which terms a parameter's penalty has, so that those it lacks cost nothing. L1 acts in the gradient or as a soft
+// threshold after the step.
+enum class L1 { none, subgradient, proximal };
+template <L1 l1, bool l2>
+struct Terms {
+    static constexpr L1 kL1 = l1;
+    static constexpr bool kL2 = l2;
+};
+
+// f(terms) with the terms of p.
+template <class F>
+FR_RULE auto with_terms(const PenaltySpec& p, F f) {
+    if (!(p.l1 > 0)) return p.l2 > 0 ? f(Terms<L1::none, true>{}) : f(Terms<L1::none, false>{});
+    if (p.proximal) return p.l2 > 0 ? f(Terms<L1::proximal, true>{}) : f(Terms<L1::proximal, false>{});
+    return p.l2 > 0 ? f(Terms<L1::subgradient, true>{}) : f(Terms<L1::subgradient, false>{});
 }
 
-template <class O, bool Proximal, class V>
+// The gradient an optimizer sees, before clipping by norm: data + L2 + L1's subgradient.
+template <class Terms, class V>
+FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
+    if (Terms::kL1 == L1::subgradient) return g + penalty_gradient(w, V::set(c.l1), V::set(c.two_l2));
+    return Terms::kL2 ? g + V::set(c.two_l2) * w : g;
+}
+
+template <class O, class Terms, class V>
 FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typename V::T>& c, bool clip) {
-    g = full_gradient(w, g, c);
+    constexpr bool kProximal = Terms::kL1 == L1::proximal;
+    g = full_gradient<Terms>(w, g, c);
     if (clip) {
         g = g * V::set(c.clip_scale);
         const V limit = V::set(c.clipvalue);
         if (c.clipvalue > 0) g = V::select(limit < abs(g), with_sign(limit, g), g);
     }
     V factor = V::set(0);
-    const V moved = O::template step<Proximal>(w * V::set(c.decay), g, s0, s1, s2, c, &factor);
-    return Proximal ? soft_threshold(moved, factor * V::set(c.l1)) : moved;
+    const V moved = O::template step<kProximal>(w * V::set(c.decay), g, s0, s1, s2, c, &factor);
+    return kProximal ? soft_threshold(moved, factor * V::set(c.l1)) : moved;
 }
 
 // The number of slots an optimizer keeps per weight.

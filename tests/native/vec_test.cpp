@@ -174,6 +174,8 @@ void test_arithmetic(Comparison<V>& compare) {
     compare("/", Nan::kAny, [](V a, V b, V) { return a / b; }, [](T a, T b, T) { return a / b; });
     compare(
         "fma", Nan::kAny, [](V a, V b, V c) { return fma(a, b, c); }, [](T a, T b, T c) { return std::fma(a, b, c); });
+    compare(
+        "fms", Nan::kAny, [](V a, V b, V c) { return fms(a, b, c); }, [](T a, T b, T c) { return std::fma(a, b, -c); });
     compare("sqrt", Nan::kAny, [](V a, V, V) { return sqrt(a); }, [](T a, T, T) { return std::sqrt(a); });
 }
 
