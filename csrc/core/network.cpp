@@ -3,6 +3,7 @@
 #include "core/network.h"
 
 #include "core/dropout_spec.h"
+#include "core/weighted_sum.h"
 
 namespace fastreg {
 
@@ -11,6 +12,8 @@ void Network<T>::set_loss(const LossSpec& loss) {
     loss_ = loss;
     fused_ = false;
     capacity_ = 0;
+    rows_apart_ = loss.kind != Loss::hinge;  // it looks at all targets of a batch
+    for (const Node& n : plan_->nodes) rows_apart_ &= !has_penalty(n.activity_penalty);
     const Node& last = plan_->nodes.back();
     if (loss.from_logits || last.has_dropout || has_penalty(last.activity_penalty)) return;
     const bool binary = loss.kind == Loss::binary_crossentropy && last.activation.kind == Activation::sigmoid;
@@ -37,9 +40,9 @@ void Network<T>::reserve(int64_t rows, bool training) {
                 training && n.kind == NodeKind::dense && activation_needs_z(n.activation.kind, n.has_dropout);
             buffers_[i].Z = nullptr;
             if (keeps_z) take(&buffers_[i].Z, rows * n.out);
+            buffers_[i].G = nullptr;
+            if (training && i >= size_t(plan_->first_dense)) take(&buffers_[i].G, rows * n.out);
         }
-        for (T*& g : gradient_)
-            if (training) take(&g, rows * plan_->widest);
         take(&probability_, rows * plan_->outputs);
         take(&scratch_, rows * (1 + plan_->outputs));
     };
@@ -52,27 +55,34 @@ void Network<T>::reserve(int64_t rows, bool training) {
 }
 
 template <class T>
-DropoutSpec Network<T>::dropout_of(const Node& n, bool training, uint64_t step) const {
+int64_t Network<T>::row_parts(const Backend& backend, int64_t rows) const {
+    return rows_apart_ ? backend.row_parts(rows, weights_) : 1;
+}
+
+template <class T>
+DropoutSpec Network<T>::dropout_of(const Node& n, bool training, uint64_t step, int64_t first_row) const {
     if (!training || !n.has_dropout) return {};
     DropoutSpec d = dropout_spec(n.dropout.rate, n.dropout.seed, n.dropout.stream, uint32_t(step));
     if (n.dropout.scale_at_inference) d.scale = 1.0;
+    d.first = first_row * n.out;
     return d;
 }
 
 template <class T>
-const T* Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B, bool training, uint64_t step,
-                             double* activity) {
+void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, bool training, uint64_t step,
+                         double* activity) {
     for (size_t i = 0; i < plan_->nodes.size(); ++i) {
         const Node& n = plan_->nodes[i];
-        const T* in = input_of(i, x);
-        T* out = buffers_[i].Y;
-        const DropoutSpec drop = dropout_of(n, training, step);
-        const Rows<T> rows{B, n.out, in, n.out, out, n.out};
+        const T* in = input_of(i, x) + rows.first * n.in;
+        const int64_t out_offset = rows.first * n.out;
+        T* out = buffers_[i].Y + out_offset;
+        const DropoutSpec drop = dropout_of(n, training, step, rows.first);
+        const Rows<T> map{rows.count, n.out, in, n.out, out, n.out};
         const bool last_fused = fused_ && i + 1 == plan_->nodes.size();
         if (n.kind == NodeKind::dense) {
             const ActivationSpec f = last_fused ? ActivationSpec{} : n.activation;
-            T* Z = training ? buffers_[i].Z : nullptr;
-            ops.dense_forward(cancel, {B,
+            T* Z = training && buffers_[i].Z ? buffers_[i].Z + out_offset : nullptr;
+            ops.dense_forward(cancel, {rows.count,
                                        n.in,
                                        n.out,
                                        {in, n.in, 1},
@@ -85,51 +95,48 @@ const T* Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, 
                                        Z,
                                        n.out});
         } else if (n.kind == NodeKind::activation) {
-            ops.activation_forward(rows, last_fused ? ActivationSpec{} : n.activation);
+            ops.activation_forward(map, last_fused ? ActivationSpec{} : n.activation);
         } else if (training) {
-            ops.dropout(rows, drop);
+            ops.dropout(map, drop);
         } else {
             const DropoutSpec trained = dropout_spec(n.dropout.rate, 0, 0, 0);
-            ops.scale(rows, n.dropout.scale_at_inference ? trained.keep / 65536.0 : 1.0);
+            ops.scale(map, n.dropout.scale_at_inference ? trained.keep / 65536.0 : 1.0);
         }
         if (has_penalty(n.activity_penalty))
-            *activity += ops.activity_penalty(out, nullptr, B, n.out, n.activity_penalty);
+            *activity += ops.activity_penalty(out, nullptr, rows.count, n.out, n.activity_penalty);
     }
-    return prediction_ = buffers_.back().Y;
 }
 
 template <class T>
-double Network<T>::loss(const OpTable<T>& ops, const Targets<T>& targets, int64_t B, bool training) {
-    const int64_t O = plan_->outputs;
-    const LossBatch<T> batch{loss_,
-                             B,
-                             O,
-                             buffers_.back().Y,
-                             O,
-                             targets.y,
-                             targets.y_cols,
-                             targets.weight,
-                             scratch_,
-                             training ? gradient_[0] : nullptr,
-                             loss_.from_logits ? probability_ : nullptr};
-    if (fused_) prediction_ = probability_;
-    return ops.loss(batch);
+void Network<T>::loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training) {
+    const int64_t O = plan_->outputs, first = rows.first;
+    T* gradient = training ? gradient_at(plan_->nodes.size() - 1, fused_) + first * O : nullptr;
+    ops.loss({loss_, rows.count, O, B, buffers_.back().Y + first * O, O, targets.y + first * targets.y_cols,
+              targets.y_cols, targets.weight ? targets.weight + first : nullptr, scratch_ + first, gradient,
+              loss_.from_logits ? probability_ + first * O : nullptr});
 }
 
 template <class T>
-void Network<T>::finish_prediction(const OpTable<T>& ops, int64_t B, T* out) const {
+double Network<T>::loss_sum(const Targets<T>& targets, int64_t B) const {
+    return weighted_sum(scratch_, targets.weight, B);
+}
+
+template <class T>
+void Network<T>::finish_prediction(const OpTable<T>& ops, RowRange rows, T* out) const {
     const int64_t O = plan_->outputs;
     ActivationSpec f;
     if (fused_) f.kind = fused_activation_;
-    ops.activation_forward({B, O, buffers_.back().Y, O, out, O}, f);
+    ops.activation_forward({rows.count, O, buffers_.back().Y + rows.first * O, O, out + rows.first * O, O}, f);
 }
 
 template <class T>
-LayerGradient<T> Network<T>::gradient_of(size_t i, const T* x, uint64_t step) const {
+LayerGradient<T> Network<T>::gradient_of(size_t i, const T* x, uint64_t step, int64_t first_row) const {
     const Node& n = plan_->nodes[i];
     const T* Z =
         n.kind == NodeKind::dense ? buffers_[i].Z : (n.kind == NodeKind::activation ? input_of(i, x) : nullptr);
-    return {n.activation, dropout_of(n, true, step), buffers_[i].Y, n.out, Z, n.out};
+    const int64_t offset = first_row * n.out;
+    return {n.activation, dropout_of(n, true, step, first_row), buffers_[i].Y + offset, n.out, Z ? Z + offset : nullptr,
+            n.out};
 }
 
 template <class T>
@@ -139,31 +146,50 @@ bool Network<T>::joins_epilogue(size_t i) const {
 }
 
 template <class T>
-void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B, uint64_t step) {
-    T *current = gradient_[0], *other = gradient_[1];
-    bool is_dz = fused_;  // `current` holds dL/dZ of node i rather than dL/dY
+void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, uint64_t step) {
+    const auto [first, count] = rows;
+    bool through = fused_;  // whether the gradient at hand has been taken through node i
     for (size_t i = plan_->nodes.size(); i-- > size_t(plan_->first_dense);) {
         const Node& n = plan_->nodes[i];
-        if (!is_dz) {
+        T* G = buffers_[i].G + first * n.out;
+        if (!through) {
             if (has_penalty(n.activity_penalty))
-                ops.activity_penalty(buffers_[i].Y, current, B, n.out, n.activity_penalty);
-            ops.layer_backward({B, n.out, current, n.out, current, n.out}, gradient_of(i, x, step));
+                ops.activity_penalty(buffers_[i].Y, G, count, n.out, n.activity_penalty);
+            ops.layer_backward({count, n.out, G, n.out, gradient_at(i, true) + first * n.out, n.out},
+                               gradient_of(i, x, step, first));
         }
-        is_dz = false;
-        if (n.kind != NodeKind::dense) continue;
-        const Strided<const T> dZ{current, n.out, 1}, X{input_of(i, x), n.in, 1};
-        ops.dense_backward_w(
-            cancel, {B, n.in, n.out, X, dZ, parameters_->gradient(n.kernel), n.out, parameters_->gradient(n.bias)});
         if (i == size_t(plan_->first_dense)) return;
-        const LayerGradient<T> producer = gradient_of(i - 1, x, step);
-        is_dz = joins_epilogue(i - 1);
-        ops.dense_backward_x(
-            cancel,
-            {B, n.in, n.out, dZ, {parameters_->weight(n.kernel), n.out, 1}, other, n.in, is_dz ? &producer : nullptr});
-        T* swap = current;
-        current = other;
-        other = swap;
+        through = false;
+        if (n.kind != NodeKind::dense) continue;
+        const LayerGradient<T> producer = gradient_of(i - 1, x, step, first);
+        through = joins_epilogue(i - 1);
+        ops.dense_backward_x(cancel, {count,
+                                      n.in,
+                                      n.out,
+                                      {G, n.out, 1},
+                                      {parameters_->weight(n.kernel), n.out, 1},
+                                      gradient_at(i - 1, through) + first * n.in,
+                                      n.in,
+                                      through ? &producer : nullptr});
     }
+}
+
+template <class T>
+void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B) {
+    weight_gradients_.clear();
+    for (size_t i = size_t(plan_->first_dense); i < plan_->nodes.size(); ++i) {
+        const Node& n = plan_->nodes[i];
+        if (n.kind != NodeKind::dense) continue;
+        weight_gradients_.push_back({B,
+                                     n.in,
+                                     n.out,
+                                     {input_of(i, x), n.in, 1},
+                                     {buffers_[i].G, n.out, 1},
+                                     parameters_->gradient(n.kernel),
+                                     n.out,
+                                     parameters_->gradient(n.bias)});
+    }
+    ops.dense_backward_w(cancel, weight_gradients_.data(), int64_t(weight_gradients_.size()));
 }
 
 template class Network<float>;

@@ -18,6 +18,11 @@ struct Targets {
     const T* weight;  // B, or null
 };
 
+// Rows [first, first + count) of a batch.
+struct RowRange {
+    int64_t first, count;
+};
+
 template <class T>
 class Network {
 public:
@@ -25,6 +30,8 @@ public:
         plan_ = &plan;
         parameters_ = parameters;
         buffers_.assign(plan.nodes.size(), {});
+        for (const Node& n : plan.nodes)
+            if (n.kind == NodeKind::dense) weights_ += n.in * n.out;
     }
 
     // Decides whether the last activation and the loss are one: sigmoid or softmax with its cross-entropy, from the
@@ -34,30 +41,44 @@ public:
     // Room for batches of `rows`; training needs gradients and kept pre-activations too.
     void reserve(int64_t rows, bool training);
 
-    // Outputs of the last node for B rows of x (logits where fused). The penalty of activities, summed over nodes, is
-    // added to *activity. `step` addresses dropout when training.
-    const T* forward(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B, bool training, uint64_t step,
-                     double* activity);
-    // After forward: per-row losses, probabilities where fused, and, when training, the first gradient. Sum of w_i
-    // loss_i.
-    double loss(const OpTable<T>& ops, const Targets<T>& targets, int64_t B, bool training);
-    // After loss: gradients of all parameters.
-    void backward(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B, uint64_t step);
+    // How many parts of a batch of `rows` are worth computing side by side.
+    int64_t row_parts(const Backend& backend, int64_t rows) const;
 
-    // Outputs as the user knows them (probabilities where fused): valid after loss(), or after forward() + finish().
-    const T* prediction() const { return prediction_; }
-    void finish_prediction(const OpTable<T>& ops, int64_t B, T* out) const;
+    // The next three compute some rows of a batch, x and targets being those of the whole batch of B rows; parts may
+    // run side by side.
+    // Outputs of the last node (logits where fused). The penalty of activities, summed over nodes, is added to
+    // *activity. `step` addresses dropout when training.
+    void forward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, bool training, uint64_t step,
+                 double* activity);
+    // After forward: per-row losses, probabilities where fused, and, when training, the first gradient.
+    void loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training);
+    // After loss: the gradient of every node's output.
+    void backward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, uint64_t step);
+
+    // After these for all rows: the sum of w_i loss_i, and the gradients of all parameters.
+    double loss_sum(const Targets<T>& targets, int64_t B) const;
+    void parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B);
+
+    // Outputs as the user knows them (probabilities where fused): after loss(), or, into out, after forward().
+    const T* prediction() const { return fused_ ? probability_ : buffers_.back().Y; }
+    void finish_prediction(const OpTable<T>& ops, RowRange rows, T* out) const;
     T* scratch() const { return scratch_; }  // capacity * (1 + outputs), for metrics
 
 private:
     struct Buffers {
         T* Y = nullptr;
         T* Z = nullptr;  // where f' needs it
+        T* G = nullptr;  // the gradient of the loss: with respect to Y, then, for a dense node, to Z
     };
 
-    DropoutSpec dropout_of(const Node& n, bool training, uint64_t step) const;
+    DropoutSpec dropout_of(const Node& n, bool training, uint64_t step, int64_t first_row) const;
     // How gradients pass node i: activation and dropout.
-    LayerGradient<T> gradient_of(size_t i, const T* x, uint64_t step) const;
+    LayerGradient<T> gradient_of(size_t i, const T* x, uint64_t step, int64_t first_row) const;
+    // Where dL/dY of node i goes; if it has been taken through the node, dL/dZ: the gradient of what came in, where
+    // the node is not dense.
+    T* gradient_at(size_t i, bool through) const {
+        return through && plan_->nodes[i].kind != NodeKind::dense ? buffers_[i - 1].G : buffers_[i].G;
+    }
     // Whether gradient_of(i) can run in the epilogue of the GEMM that makes dL/dY of node i.
     bool joins_epilogue(size_t i) const;
     const T* input_of(size_t i, const T* x) const { return i == 0 ? x : buffers_[i - 1].Y; }
@@ -71,10 +92,11 @@ private:
     int64_t capacity_ = 0;
     bool training_room_ = false;
     std::vector<Buffers> buffers_;
-    T* gradient_[2] = {nullptr, nullptr};
     T* probability_ = nullptr;
     T* scratch_ = nullptr;
-    const T* prediction_ = nullptr;
+    int64_t weights_ = 0;     // of all dense nodes
+    bool rows_apart_ = true;  // nothing a step computes for a row depends on the others
+    std::vector<DenseBackwardW<T>> weight_gradients_;
 };
 
 }  // namespace fastreg

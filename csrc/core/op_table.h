@@ -75,18 +75,20 @@ struct Rows {
     int64_t y_rs;
 };
 
-// Losses of a batch. prediction: logits when spec.from_logits (they come from a fused sigmoid or softmax), else f(Z).
+// Losses of B rows of a batch. prediction: logits when spec.from_logits (they come from a fused sigmoid or softmax),
+// else f(Z).
 template <class T>
 struct LossBatch {
     LossSpec spec;
     int64_t B, O;
+    int64_t batch;  // rows of the whole batch, over which the loss is a mean
     const T* prediction;
     int64_t prediction_rs;
     const T* target;  // (B, O); (B, 1) class indices for sparse_categorical_crossentropy
     int64_t target_rs;
     const T* weight;  // B, or null
     T* per_row;       // B: unweighted losses
-    T* gradient;      // (B, O), row stride O: of sum_i w_i loss_i / B; or null
+    T* gradient;      // (B, O), row stride O: of sum_i w_i loss_i / batch; or null
     T* probability;   // (B, O), row stride O: sigmoid or softmax of the logits; or null
 };
 
@@ -124,24 +126,36 @@ struct UpdateBatch {
     double* penalties;  // n_segments: penalty values of w before the step
 };
 
+// out = the rows index[0:n] of a contiguous (., cols) x. next: n_next rows that will be asked for soon, or null.
+template <class T>
+struct Gather {
+    const T* x;
+    int64_t cols;
+    const uint32_t* index;
+    int64_t n;
+    T* out;
+    const uint32_t* next;
+    int64_t n_next;
+};
+
 template <class T>
 struct OpTable {
     void (*dense_forward)(Cancel&, const DenseForward<T>&);
     void (*dense_backward_x)(Cancel&, const DenseBackwardX<T>&);
-    void (*dense_backward_w)(Cancel&, const DenseBackwardW<T>&);
+    void (*dense_backward_w)(Cancel&, const DenseBackwardW<T>* layers, int64_t n_layers);
     void (*activation_forward)(const Rows<T>&, const ActivationSpec&);         // softmax too
     void (*layer_backward)(const Rows<T>& dy_to_dz, const LayerGradient<T>&);  // softmax too (Y needed, no dropout)
     void (*dropout)(const Rows<T>&, const DropoutSpec&);
     void (*scale)(const Rows<T>&, double factor);
     // dy += (l1 sign(y) + 2 l2 y) / B and returns (l1 sum|y| + l2 sum y^2) / B; dy may be null. contiguous (B, O)
     double (*activity_penalty)(const T* y, T* dy, int64_t B, int64_t O, const PenaltySpec&);
-    double (*loss)(const LossBatch<T>&);  // sum of w_i loss_i
+    void (*loss)(const LossBatch<T>&);
     void (*metric)(const MetricBatch<T>&);
     double (*penalty)(const T* w, int64_t n, double l1, double l2);  // contiguous
     void (*penalty_gradient)(const Rows<T>&, double l1, double l2);
     void (*prox)(const Rows<T>&, double l1, double l2, double step);
     void (*update)(const UpdateBatch<T>&);
-    void (*gather)(const T* x, int64_t cols, const uint32_t* index, int64_t n, T* out);  // rows of a contiguous x
+    void (*gather)(const Gather<T>&);
     int64_t (*count_zeros)(const T* w, int64_t n);
     bool (*all_finite)(const T* x, int64_t n);
     void (*initialize)(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n);
@@ -157,6 +171,12 @@ struct Backend {
                    uint32_t* out);
     // order: n row numbers sorted by their Philox keys; scratch: 3 n words.
     void (*permutation)(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
+
+    // Operations that take rows may be called side by side for parts of a batch. row_parts: how many parts a batch of
+    // `rows` is worth in a network of so many weights (1: leave it to each operation); run_parts: task(context, i) for
+    // i < n, side by side.
+    int64_t (*row_parts)(int64_t rows, int64_t weights);
+    void (*run_parts)(int64_t n, void (*task)(void* context, int64_t i), void* context);
 
     template <class T>
     const OpTable<T>& table() const;

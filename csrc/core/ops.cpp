@@ -11,6 +11,7 @@
 #include "core/op_table.h"
 #include "core/runtime.h"
 #include "core/validate.h"
+#include "core/weighted_sum.h"
 #include "rules/update.h"
 
 namespace fastreg {
@@ -168,8 +169,9 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
         std::vector<T> dZ(size_t(B) * size_t(O));
         const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
         ops.layer_backward({B, O, data<T>(dy), dy.row_stride, dZ.data(), O}, layer);
-        ops.dense_backward_w(cancel,
-                             {B, I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride, data<T>(db)});
+        const DenseBackwardW<T> gradient{B,          I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride,
+                                         data<T>(db)};
+        ops.dense_backward_w(cancel, &gradient, 1);
         if (dx)
             ops.dense_backward_x(cancel,
                                  {B, I, O, {dZ.data(), O, 1}, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
@@ -236,10 +238,10 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
             classes = check_classes("y_true", data<T>(y_true), B, y_true.row_stride, O);
         if (!classes.ok()) return;
         std::vector<T> probability(loss.from_logits ? size_t(B) * size_t(O) : 0);
-        const double sum = ops.loss({loss, B, O, data<T>(y_pred), y_pred.row_stride, data<T>(y_true), y_true.row_stride,
-                                     data<T>(sample_weight), data<T>(per_row), data<T>(gradient),
-                                     loss.from_logits ? probability.data() : nullptr});
-        *mean = B ? sum / double(B) : 0.0;
+        ops.loss({loss, B, O, B, data<T>(y_pred), y_pred.row_stride, data<T>(y_true), y_true.row_stride,
+                  data<T>(sample_weight), data<T>(per_row), data<T>(gradient),
+                  loss.from_logits ? probability.data() : nullptr});
+        *mean = B ? weighted_sum(data<T>(per_row), data<T>(sample_weight), B) / double(B) : 0.0;
     });
     return classes;
 }

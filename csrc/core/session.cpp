@@ -122,9 +122,12 @@ public:
             const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
             const Batch b = typed(data, row, B);
             double activity = 0.0;
-            network_.forward(ops(), cancel, b.x, B, false, step_, &activity);
+            for_row_parts(B, [&](RowRange rows) {
+                network_.forward(ops(), cancel, b.x, rows, false, step_, &activity);
+                network_.loss(ops(), b.targets, rows, B, false);
+            });
             if (cancel.stopped()) return {Code::cancelled, "evaluate was interrupted"};
-            const double data_loss = network_.loss(ops(), b.targets, B, false) / double(B);
+            const double data_loss = network_.loss_sum(b.targets, B) / double(B);
             add(b, data_loss, activity + penalty, totals);
         }
         totals->finished = true;
@@ -142,10 +145,12 @@ public:
         for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
             const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
             double activity = 0.0;
-            network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, B, false, step_,
-                             &activity);
+            for_row_parts(B, [&](RowRange rows) {
+                network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, rows, false, step_,
+                                 &activity);
+                network_.finish_prediction(ops(), rows, static_cast<T*>(out) + row * plan_.outputs);
+            });
             if (cancel.stopped()) return {Code::cancelled, "predict was interrupted"};
-            network_.finish_prediction(ops(), B, static_cast<T*>(out) + row * plan_.outputs);
         }
         return {};
     }
@@ -214,7 +219,24 @@ private:
         const T* x;
         Targets<T> targets;
         int64_t rows;
+        const uint32_t* index;  // the rows of the data that x is to be gathered from, or null: x is theirs
+        int64_t next_rows;      // of the batch after it, at index + rows
     };
+
+    // f(rows) for all rows of a batch, in parts that may run side by side.
+    template <class F>
+    void for_row_parts(int64_t B, F f) const {
+        const int64_t parts = network_.row_parts(backend(), B);
+        if (parts == 1) return f(RowRange{0, B});
+        auto part = [&](int64_t i) {
+            constexpr int64_t kUnit = 4;
+            const int64_t units = (B + kUnit - 1) / kUnit, begin = units * i / parts * kUnit,
+                          end = units * (i + 1) / parts * kUnit;
+            f(RowRange{begin, (end < B ? end : B) - begin});
+        };
+        using Part = decltype(part);
+        backend().run_parts(parts, [](void* context, int64_t i) { (*static_cast<Part*>(context))(i); }, &part);
+    }
 
     static const OpTable<T>& ops() { return backend().table<T>(); }
 
@@ -285,27 +307,43 @@ private:
         const T* weight = static_cast<const T*>(d.sample_weight);
         return {static_cast<const T*>(d.x) + row * d.x_cols,
                 {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr},
-                B};
+                B,
+                nullptr,
+                0};
     }
 
     Batch batch_at(int64_t row, int64_t B) {
         if (!shuffle_) return typed(data_, row, B);
         T *x = gathered_.data(), *y = x + batch_size_ * data_.x_cols, *weight = y + batch_size_ * data_.y_cols;
         const uint32_t* index = order_.data() + row;
-        ops().gather(static_cast<const T*>(data_.x), data_.x_cols, index, B, x);
-        ops().gather(static_cast<const T*>(data_.y), data_.y_cols, index, B, y);
-        if (data_.sample_weight) ops().gather(static_cast<const T*>(data_.sample_weight), 1, index, B, weight);
-        return {x, {y, data_.y_cols, data_.sample_weight ? weight : nullptr}, B};
+        const int64_t left = data_.rows - row - B, next = left < B ? left : B;
+        ops().gather({static_cast<const T*>(data_.y), data_.y_cols, index, B, y, index + B, next});
+        if (data_.sample_weight)
+            ops().gather({static_cast<const T*>(data_.sample_weight), 1, index, B, weight, index + B, next});
+        return {x, {y, data_.y_cols, data_.sample_weight ? weight : nullptr}, B, index, next};
+    }
+
+    // Rows of b.x, each part fetching what its successor in the next batch will read.
+    void gather(const Batch& b, RowRange rows) {
+        const int64_t left = b.next_rows - rows.first, next = left < 0 ? 0 : left < rows.count ? left : rows.count;
+        ops().gather({static_cast<const T*>(data_.x), data_.x_cols, b.index + rows.first, rows.count,
+                      gathered_.data() + rows.first * data_.x_cols, b.index + b.rows + rows.first, next});
     }
 
     // One step. Interrupted before the update, it leaves everything as it was.
     Status train(Cancel& cancel, const Batch& b, Totals* totals) {
         FR_RETURN_IF_ERROR(check_classes_of(b.targets.y, b.rows));
         double activity = 0.0;
-        network_.forward(ops(), cancel, b.x, b.rows, true, step_, &activity);
+        for_row_parts(b.rows, [&](RowRange rows) {
+            if (b.index) gather(b, rows);
+            network_.forward(ops(), cancel, b.x, rows, true, step_, &activity);
+            if (cancel.stopped()) return;
+            network_.loss(ops(), b.targets, rows, b.rows, true);
+            network_.backward(ops(), cancel, b.x, rows, step_);
+        });
         if (cancel.stopped()) return {Code::cancelled, "training was interrupted"};
-        const double data_loss = network_.loss(ops(), b.targets, b.rows, true) / double(b.rows);
-        network_.backward(ops(), cancel, b.x, b.rows, step_);
+        const double data_loss = network_.loss_sum(b.targets, b.rows) / double(b.rows);
+        network_.parameter_gradients(ops(), cancel, b.x, b.rows);
         if (cancel.check()) return {Code::cancelled, "training was interrupted"};
         const double penalty = parameters_.update(ops(), optimizer_, int64_t(step_) + 1);
         ++step_;

@@ -48,8 +48,9 @@ FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t 
     const bool whole_rows = j0 == 0 && j1 == width;
     for (int64_t i = i0; i < i1; ++i)
         for (int64_t j = j0; j < j1; j += Draws::kWindow) {
-            const int64_t n = j1 - j < Draws::kWindow ? j1 - j : Draws::kWindow, flat = i * width + j;
-            const uint16_t* u = Drop ? draws.at(flat, n, whole_rows ? i1 * width : i * width + j1) : nullptr;
+            const int64_t n = j1 - j < Draws::kWindow ? j1 - j : Draws::kWindow, flat = d.first + i * width + j;
+            const uint16_t* u =
+                Drop ? draws.at(flat, n, d.first + (whole_rows ? i1 * width : i * width + j1)) : nullptr;
             body(i, j, n, u);
         }
 }
@@ -139,13 +140,46 @@ void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename 
     cpu::run(parts, part);
 }
 
+// Rows [i0, i1) of dW, and db with the first of them.
 template <class V>
-void dense_backward_w(Cancel& cancel, const DenseBackwardW<typename V::T>& a) {
+void weight_gradient(Cancel& cancel, const DenseBackwardW<typename V::T>& a, int64_t i0, int64_t i1) {
     const auto nothing = [](int64_t, int64_t, int64_t, int64_t) {};
-    const Strided<const typename V::T> Xt{a.X.p, a.X.cs, a.X.rs}, dZt{a.dZ.p, a.dZ.cs, a.dZ.rs};
+    const Strided<const typename V::T> X{a.X.p + i0 * a.X.cs, a.X.rs, a.X.cs}, Xt{X.p, X.cs, X.rs};
+    const int64_t I = i1 - i0;
+    typename V::T* dW = a.dW + i0 * a.dw_rs;
     if (a.O == 1 && a.dw_rs == 1)  // one column: its transpose is a row, which vectors run along
-        gemm<V>(cancel, 1, a.I, a.B, dZt, a.X, a.dW, a.I, nothing);
+        gemm<V>(cancel, 1, I, a.B, {a.dZ.p, a.dZ.cs, a.dZ.rs}, X, dW, I, nothing);
     else
-        gemm<V>(cancel, a.I, a.O, a.B, Xt, a.dZ, a.dW, a.dw_rs, nothing);
-    if (a.db) column_sums<V>(a.dZ, a.B, a.O, a.db);
+        gemm<V>(cancel, I, a.O, a.B, Xt, a.dZ, dW, a.dw_rs, nothing);
+    if (a.db && i0 == 0) column_sums<V>(a.dZ, a.B, a.O, a.db);
+}
+
+// Large layers one after the other, each with all threads; small ones together, their rows shared out by cost.
+template <class V>
+void dense_backward_w(Cancel& cancel, const DenseBackwardW<typename V::T>* layers, int64_t n_layers) {
+    int64_t most = 0, total = 0;
+    for (int64_t l = 0; l < n_layers; ++l) {
+        const int64_t weights = layers[l].I * layers[l].O;
+        total += weights;
+        if (weights > most) most = weights;
+    }
+    const int64_t B = n_layers ? layers[0].B : 0, parts = cpu::threads_for(B * total, cpu::kSharedGrain);
+    if (parts == 1 || B * most >= 2 * kGemmGrain) {
+        for (int64_t l = 0; l < n_layers; ++l) weight_gradient<V>(cancel, layers[l], 0, layers[l].I);
+        return;
+    }
+    auto part = [&](int64_t p) {
+        int64_t start = 0;  // cost of the layers before
+        for (int64_t l = 0; l < n_layers; ++l) {
+            const int64_t I = layers[l].I, O = layers[l].O;
+            const auto row_at = [&](int64_t cost) {
+                const int64_t row = (cost - start) / O / kMR * kMR;
+                return cost >= start + I * O ? I : cost <= start ? 0 : row;
+            };
+            const int64_t i0 = row_at(total * p / parts), i1 = row_at(total * (p + 1) / parts);
+            if (i0 < i1) weight_gradient<V>(cancel, layers[l], i0, i1);
+            start += I * O;
+        }
+    };
+    cpu::run(parts, part);
 }

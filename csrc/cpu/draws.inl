@@ -73,7 +73,7 @@ void dropout_mask(int64_t n, const DropoutSpec& d, bool packed, uint8_t* mask) {
         Draws draws(d);
         for (int64_t i = begin; i < end; i += 8) {
             const int count = end - i < 8 ? int(end - i) : 8;
-            const uint16_t* u = draws.at(i, count, end);
+            const uint16_t* u = draws.at(d.first + i, count, d.first + end);
             uint8_t byte = 0;
             for (int j = 0; j < count; ++j) {
                 const uint8_t kept = u[j] < d.keep;

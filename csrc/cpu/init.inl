@@ -75,13 +75,21 @@ void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint
 }
 
 template <class V>
-void gather(const typename V::T* x, int64_t cols, const uint32_t* index, int64_t n, typename V::T* out) {
-    for_rows(n, cols, [&](int64_t r) {
-        const typename V::T* row = x + int64_t(index[r]) * cols;
-        if (cols == 1)
-            out[r] = *row;
+void gather(const Gather<typename V::T>& a) {
+    using T = typename V::T;
+    for_rows(a.n, a.cols, [&](int64_t r) {
+        const T* row = a.x + int64_t(a.index[r]) * a.cols;
+        T* out = a.out + r * a.cols;
+        if (a.cols == 1)
+            *out = *row;
         else
-            sweep<V>(cols,
-                     [&](int64_t i, auto at) FR_LAMBDA { at.store(out + r * cols + i, at.template load<V>(row + i)); });
+            sweep<V>(a.cols, [&](int64_t i, auto at) FR_LAMBDA { at.store(out + i, at.template load<V>(row + i)); });
     });
+    constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kMostFetched = 65536 / int64_t(sizeof(T));
+    if (a.n_next * a.cols > kMostFetched) return;  // it would drive out what the step works on
+    for (int64_t r = 0; r < a.n_next; ++r) {
+        const T* row = a.x + int64_t(a.next[r]) * a.cols;
+        for (int64_t i = 0; i < a.cols; i += kLine) __builtin_prefetch(row + i);
+        __builtin_prefetch(row + a.cols - 1);
+    }
 }

@@ -1,4 +1,4 @@
-// Losses of a batch: per-row values, their weighted sum, and the gradient of sum_i w_i loss_i / B. It must not know
+// Losses of a batch: per-row values, and the gradient of sum_i w_i loss_i / batch. It must not know
 // layers. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 template <class V>
@@ -29,7 +29,7 @@ template <class V, class Rule, bool Logits>
 void elementwise_loss(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
     const rules::LossScalars<V> s = loss_scalars<V>(a);
-    const T share = T(1.0 / (double(a.B) * double(a.O)));
+    const T share = T(1.0 / (double(a.batch) * double(a.O)));
     if (a.O == 1 && a.prediction_rs == 1 && a.target_rs == 1) {
         sweep<V>(a.B, [&](int64_t i, auto at) FR_LAMBDA {
             const V y = at.template load<V>(a.prediction + i), t = at.template load<V>(a.target + i);
@@ -66,7 +66,7 @@ FR_LOOP typename V::T log_of(typename V::T x) {
 template <class V, bool Sparse>
 void categorical_from_logits(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
-    const T share = T(1.0 / double(a.B));
+    const T share = T(1.0 / double(a.batch));
     const V keep = V::set(T(1.0 - a.spec.label_smoothing)), add = V::set(T(a.spec.label_smoothing / double(a.O)));
     for_rows(a.B, a.O, [&](int64_t r) {
         const T *z = a.prediction + r * a.prediction_rs, *t = a.target + r * a.target_rs;
@@ -104,7 +104,7 @@ void categorical_from_logits(const LossBatch<typename V::T>& a) {
 template <class V>
 void categorical_from_probabilities(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
-    const T share = T(1.0 / double(a.B));
+    const T share = T(1.0 / double(a.batch));
     const V keep = V::set(T(1.0 - a.spec.label_smoothing)), add = V::set(T(a.spec.label_smoothing / double(a.O)));
     for_rows(a.B, a.O, [&](int64_t r) {
         const T *y = a.prediction + r * a.prediction_rs, *t = a.target + r * a.target_rs;
@@ -134,7 +134,7 @@ void categorical_from_probabilities(const LossBatch<typename V::T>& a) {
 template <class V>
 void sparse_from_probabilities(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
-    const T share = T(1.0 / double(a.B));
+    const T share = T(1.0 / double(a.batch));
     for_rows(a.B, a.O, [&](int64_t r) {
         const T* y = a.prediction + r * a.prediction_rs;
         const int64_t c = int64_t(a.target[r * a.target_rs]);
@@ -158,7 +158,7 @@ void sparse_from_probabilities(const LossBatch<typename V::T>& a) {
 }
 
 template <class V>
-double loss(const LossBatch<typename V::T>& a) {
+void loss(const LossBatch<typename V::T>& a) {
     const bool logits = a.spec.from_logits;
     switch (a.spec.kind) {
         case Loss::mean_squared_error: elementwise_loss<V, rules::SquaredError, false>(a); break;
@@ -177,7 +177,4 @@ double loss(const LossBatch<typename V::T>& a) {
             logits ? categorical_from_logits<V, true>(a) : sparse_from_probabilities<V>(a);
             break;
     }
-    double sum = 0.0;
-    for (int64_t r = 0; r < a.B; ++r) sum += double(a.per_row[r]) * (a.weight ? double(a.weight[r]) : 1.0);
-    return sum;
 }

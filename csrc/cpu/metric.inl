@@ -58,8 +58,8 @@ template <class V>
 void metric(const MetricBatch<typename V::T>& a) {
     using T = typename V::T;
     if (a.spec.kind == Metric::loss) {
-        const LossBatch<T> batch{a.spec.loss, a.B,       a.O,     a.prediction,   a.O, a.target, a.target_cols,
-                                 nullptr,     a.scratch, nullptr, a.scratch + a.B};
+        const LossBatch<T> batch{a.spec.loss, a.B,           a.O,     a.B,       a.prediction, a.O,
+                                 a.target,    a.target_cols, nullptr, a.scratch, nullptr,      a.scratch + a.B};
         loss<V>(batch);
     }
     for (int64_t r = 0; r < a.B; ++r) {

@@ -35,7 +35,9 @@ void relax() {
 thread_local bool t_is_worker = false;
 thread_local bool t_in_task = false;  // a task that asks for threads gets none
 
-// A job is published by storing its number; each worker takes part in every job and reports when it has no more to do.
+// A job is published by setting the range of its tasks that are left to claim. The owner claims from the front, workers
+// from the back, so that in a run of like jobs each finds in its cache what it worked on before. The owner waits for
+// claimed tasks only, so a worker that the system does not run holds up nobody.
 class Pool {
 public:
     explicit Pool(int threads) { start(threads); }
@@ -51,69 +53,77 @@ public:
 
     void run(int64_t n, Task task, void* context) {
         std::unique_lock<std::mutex> owner(run_mutex_, std::try_to_lock);
-        if (!owner.owns_lock() || workers_.empty() || n == 1) {  // a pool at work serves its owner; others go alone
+        if (!owner.owns_lock() || workers_.empty() || n == 1 ||
+            n > INT32_MAX) {  // a pool at work serves its owner; others go alone
             for (int64_t i = 0; i < n; ++i) task(context, i);
             return;
         }
         task_ = task;
         context_ = context;
-        n_ = n;
-        next_.store(0, std::memory_order_relaxed);
         failed_.store(false, std::memory_order_relaxed);
-        pending_.store(int(workers_.size()), std::memory_order_relaxed);
-        job_.fetch_add(1, std::memory_order_seq_cst);
+        done_.store(0, std::memory_order_relaxed);
+        left_.store(range(0, uint64_t(n)), std::memory_order_seq_cst);
         if (sleepers_.load(std::memory_order_seq_cst) > 0) {
             std::lock_guard<std::mutex> lock(sleep_mutex_);
             wake_.notify_all();
         }
-        work();
-        for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins)
+        take_tasks(true);
+        for (int spins = 0; done_.load(std::memory_order_acquire) < n; ++spins)
             spins < kSpins ? relax() : std::this_thread::yield();
         if (failed_.load(std::memory_order_relaxed)) throw std::bad_alloc();
     }
 
 private:
-    void work() {
+    static uint64_t range(uint64_t begin, uint64_t end) { return begin << 32 | end; }
+    static uint64_t begin_of(uint64_t range) { return range >> 32; }
+    static uint64_t end_of(uint64_t range) { return range & UINT32_MAX; }
+    static bool empty(uint64_t range) { return begin_of(range) >= end_of(range); }
+
+    // Claims a task of the job at hand. Until it is done the job cannot end, so task_ and context_ stay.
+    bool claim(bool front, int64_t* i) {
+        uint64_t left = left_.load(std::memory_order_acquire);
+        while (!empty(left)) {
+            const uint64_t begin = begin_of(left), end = end_of(left);
+            const uint64_t rest = front ? range(begin + 1, end) : range(begin, end - 1);
+            *i = int64_t(front ? begin : end - 1);
+            if (left_.compare_exchange_weak(left, rest, std::memory_order_acq_rel, std::memory_order_acquire))
+                return true;
+        }
+        return false;
+    }
+
+    void take_tasks(bool front) {
         t_in_task = true;
-        take_tasks();
+        for (int64_t i; claim(front, &i); done_.fetch_add(1, std::memory_order_release)) {
+            try {
+                task_(context_, i);
+            } catch (const std::bad_alloc&) {  // the only exception a task can raise: Scratch
+                failed_.store(true, std::memory_order_relaxed);
+            }
+        }
         t_in_task = false;
     }
 
-    void take_tasks() {
-        try {
-            for (;;) {
-                const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-                if (i >= n_) return;
-                task_(context_, i);
-            }
-        } catch (const std::bad_alloc&) {  // the only exception a task can raise: Scratch
-            failed_.store(true, std::memory_order_relaxed);
-        }
-    }
-
-    void worker(uint64_t seen) {
+    void worker() {
         t_is_worker = true;
-        for (;;) {
-            for (int spins = 0; job_.load(std::memory_order_acquire) == seen && spins < kSpins; ++spins) relax();
-            if (job_.load(std::memory_order_acquire) == seen) {
+        const auto called = [&] { return !empty(left_.load(std::memory_order_seq_cst)) || stopping_.load(); };
+        while (!stopping_.load(std::memory_order_relaxed)) {
+            for (int spins = 0; empty(left_.load(std::memory_order_relaxed)) && spins < kSpins; ++spins) relax();
+            if (!called()) {
                 std::unique_lock<std::mutex> lock(sleep_mutex_);
                 sleepers_.fetch_add(1, std::memory_order_seq_cst);
-                wake_.wait(lock, [&] { return job_.load(std::memory_order_seq_cst) != seen; });
+                wake_.wait(lock, called);
                 sleepers_.fetch_sub(1, std::memory_order_relaxed);
             }
-            ++seen;
-            if (stopping_) return;
-            work();
-            pending_.fetch_sub(1, std::memory_order_release);
+            take_tasks(false);
         }
     }
 
     void start(int threads) {
         stopping_ = false;
-        const uint64_t now = job_.load();
         workers_.reserve(size_t(threads));
         try {
-            for (int i = 1; i < threads; ++i) workers_.emplace_back([this, now] { worker(now); });
+            for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { worker(); });
         } catch (const std::system_error&) {
             // The system gives no more threads: those there are do the work, with the same results.
         }
@@ -124,7 +134,6 @@ private:
         {
             std::lock_guard<std::mutex> lock(sleep_mutex_);
             stopping_ = true;
-            job_.fetch_add(1);
         }
         wake_.notify_all();
         threads_.store(1, std::memory_order_relaxed);
@@ -137,14 +146,11 @@ private:
     std::vector<std::thread> workers_;
     Task task_ = nullptr;
     void* context_ = nullptr;
-    int64_t n_ = 0;
-    bool stopping_ = false;
-    alignas(64) std::atomic<uint64_t> job_{0};
-    alignas(64) std::atomic<int64_t> next_{0};
-    alignas(64) std::atomic<int> pending_{0};
+    alignas(64) std::atomic<uint64_t> left_{0};  // range() of the tasks nobody has claimed
+    alignas(64) std::atomic<int64_t> done_{0};
     std::atomic<int> sleepers_{0};
     std::atomic<int> threads_{1};
-    std::atomic<bool> failed_{false};
+    std::atomic<bool> failed_{false}, stopping_{false};
 };
 
 std::mutex g_mutex;
@@ -189,6 +195,13 @@ int64_t threads_for(int64_t work, int64_t grain) {
     if (wanted <= 1 || t_in_task) return 1;
     const int64_t have = pool().threads();
     return wanted < have ? wanted : have;
+}
+
+int64_t row_parts(int64_t rows, int64_t weights) {
+    constexpr int64_t kMostWeights = 65536, kFewestRows = 8;
+    if (weights > kMostWeights) return 1;
+    const int64_t wanted = threads_for(rows * weights, kSharedGrain), most = rows / kFewestRows;
+    return wanted < most ? wanted : most > 1 ? most : 1;
 }
 
 bool poll(Cancel& cancel) { return t_is_worker ? cancel.stopped() : cancel.check(); }

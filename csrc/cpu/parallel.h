@@ -19,6 +19,12 @@ void run_tasks(int64_t n, Task task, void* context);
 // How many threads a loop over `work` units should use, `grain` units being worth a thread.
 int64_t threads_for(int64_t work, int64_t grain);
 
+// Multiply-adds of small layers worth a thread: about 1.5 us.
+constexpr int64_t kSharedGrain = 75000;
+
+// Backend::row_parts: networks that fit the inner caches; larger ones are shared out within each operation.
+int64_t row_parts(int64_t rows, int64_t weights);
+
 // True when the computation should stop. Any thread may ask; only the one that owns the computation asks the owner.
 bool poll(Cancel& cancel);
 

@@ -77,15 +77,15 @@ FR_LOOP void sweep16(int64_t n, F f) {
 
 // Adds what f(chunk, begin, end) returns over the fixed chunks of [0, n), in order, in double. Chunks may run in
 // parallel.
-constexpr int64_t kChunk = 4096;
-constexpr int64_t kChunksAtOnce = 512;
+constexpr int64_t kChunk = 1024;
+constexpr int64_t kChunksAtOnce = 2048;
 template <class F>
 double sum_chunks(int64_t n, F f) {
     double sums[kChunksAtOnce], total = 0.0;
     const int64_t chunks = (n + kChunk - 1) / kChunk;
     for (int64_t first = 0; first < chunks; first += kChunksAtOnce) {
         const int64_t count = chunks - first < kChunksAtOnce ? chunks - first : kChunksAtOnce;
-        const int64_t parts = cpu::threads_for(count, 8);
+        const int64_t parts = cpu::threads_for(count, 32);
         auto part = [&](int64_t p) {
             for (int64_t c = count * p / parts; c < count * (p + 1) / parts; ++c) {
                 const int64_t begin = (first + c) * kChunk, end = begin + kChunk < n ? begin + kChunk : n;

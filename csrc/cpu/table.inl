@@ -58,7 +58,13 @@ constexpr OpTable<typename V::T> make_table() {
 #define FR_STRING2(x) #x
 #define FR_STRING(x) FR_STRING2(x)
 extern const Backend kBackend;
-const Backend kBackend{
-    FR_STRING(FASTREG_ISA_NAMESPACE), make_table<VF>(), make_table<VD>(), dropout_mask, philox, permutation};
+const Backend kBackend{FR_STRING(FASTREG_ISA_NAMESPACE),
+                       make_table<VF>(),
+                       make_table<VD>(),
+                       dropout_mask,
+                       philox,
+                       permutation,
+                       cpu::row_parts,
+                       cpu::run_tasks};
 
 }  // namespace fastreg::FASTREG_ISA_NAMESPACE

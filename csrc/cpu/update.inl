@@ -2,6 +2,8 @@
 // It must not know layers. The formulas are in rules/update.h. Included inside namespace
 // fastreg::FASTREG_ISA_NAMESPACE.
 
+constexpr int64_t kUpdateGrain = 2;  // chunks worth a thread: about 1 us
+
 FR_LOOP double penalty_value(double l1, double sum_abs, double l2, double sum_square) {
     return (l1 > 0 ? l1 * sum_abs : 0.0) + (l2 > 0 ? l2 * sum_square : 0.0);
 }
@@ -26,39 +28,68 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
     return penalty_value(s.penalty.l1, double(absolute.total()), s.penalty.l2, double(square.total()));
 }
 
+template <class V>
+using ChunkStep = double (*)(const UpdateSegment<typename V::T>&, const rules::StepScalars<typename V::T>&, bool clip,
+                             int64_t begin, int64_t end);
+
 template <class V, class O>
-double update_segment(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u,
-                      const rules::StepScalars<typename V::T>& step, double clip_scale) {
-    rules::StepScalars<typename V::T> c = step;
-    rules::set_penalty(s.penalty, clip_scale, &c);
-    const bool clip = clip_scale != 1.0 || u.spec.clipvalue > 0;
-    const auto chunk =
-        rules::with_terms(s.penalty, [](auto terms) FR_LAMBDA { return update_chunk<V, O, decltype(terms)>; });
-    return sum_chunks(s.n, [&](int64_t begin, int64_t end) { return chunk(s, c, clip, begin, end); });
+ChunkStep<V> chunk_step_of(const PenaltySpec& p) {
+    return rules::with_terms(p,
+                             [](auto terms) FR_LAMBDA -> ChunkStep<V> { return update_chunk<V, O, decltype(terms)>; });
 }
 
 template <class V>
-double update_segment_with(const UpdateSegment<typename V::T>& s, const UpdateBatch<typename V::T>& u,
-                           const rules::StepScalars<typename V::T>& step, double clip_scale) {
-    const OptimizerSpec& o = u.spec;
+ChunkStep<V> chunk_step(const OptimizerSpec& o, const PenaltySpec& p) {
     const bool momentum = o.momentum > 0;
     switch (o.kind) {
         case Optimizer::sgd:
-            if (!momentum) return update_segment<V, rules::Sgd<false, false>>(s, u, step, clip_scale);
-            return o.nesterov ? update_segment<V, rules::Sgd<true, true>>(s, u, step, clip_scale)
-                              : update_segment<V, rules::Sgd<true, false>>(s, u, step, clip_scale);
+            if (!momentum) return chunk_step_of<V, rules::Sgd<false, false>>(p);
+            return o.nesterov ? chunk_step_of<V, rules::Sgd<true, true>>(p)
+                              : chunk_step_of<V, rules::Sgd<true, false>>(p);
         case Optimizer::adam:
-            return o.amsgrad ? update_segment<V, rules::Adam<true>>(s, u, step, clip_scale)
-                             : update_segment<V, rules::Adam<false>>(s, u, step, clip_scale);
+            return o.amsgrad ? chunk_step_of<V, rules::Adam<true>>(p) : chunk_step_of<V, rules::Adam<false>>(p);
         case Optimizer::rmsprop:
             if (momentum)
-                return o.centered ? update_segment<V, rules::RmsProp<true, true>>(s, u, step, clip_scale)
-                                  : update_segment<V, rules::RmsProp<true, false>>(s, u, step, clip_scale);
-            return o.centered ? update_segment<V, rules::RmsProp<false, true>>(s, u, step, clip_scale)
-                              : update_segment<V, rules::RmsProp<false, false>>(s, u, step, clip_scale);
-        case Optimizer::adagrad: return update_segment<V, rules::Adagrad>(s, u, step, clip_scale);
+                return o.centered ? chunk_step_of<V, rules::RmsProp<true, true>>(p)
+                                  : chunk_step_of<V, rules::RmsProp<true, false>>(p);
+            return o.centered ? chunk_step_of<V, rules::RmsProp<false, true>>(p)
+                              : chunk_step_of<V, rules::RmsProp<false, false>>(p);
+        case Optimizer::adagrad: break;
     }
-    return 0.0;
+    return chunk_step_of<V, rules::Adagrad>(p);
+}
+
+// Steps segments [first, last), all gradients scaled by `by` where it is not 1: one round of threads for all of them.
+template <class V>
+void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScalars<typename V::T>& step, double by,
+                     int64_t first, int64_t last) {
+    const auto chunks_of = [&](int64_t s) { return (u.segments[s].n + kChunk - 1) / kChunk; };
+    const bool clip = by != 1.0 || u.spec.clipvalue > 0;
+    int64_t n = 0;
+    for (int64_t s = first; s < last; ++s) n += chunks_of(s);
+    const cpu::Scratch scratch(size_t(n) * sizeof(double));
+    double* values = static_cast<double*>(scratch.memory());  // the penalty of each chunk
+    const int64_t parts = cpu::threads_for(n, kUpdateGrain);
+    auto part = [&](int64_t p) {
+        int64_t before = 0;  // chunks of the segments before
+        for (int64_t s = first; s < last; before += chunks_of(s), ++s) {
+            const UpdateSegment<typename V::T>& segment = u.segments[s];
+            const int64_t begin = n * p / parts - before, end = n * (p + 1) / parts - before, count = chunks_of(s);
+            if (begin >= count || end <= 0) continue;
+            rules::StepScalars<typename V::T> scalars = step;
+            rules::set_penalty(segment.penalty, by, &scalars);
+            const ChunkStep<V> run = chunk_step<V>(u.spec, segment.penalty);
+            for (int64_t c = begin > 0 ? begin : 0; c < end && c < count; ++c) {
+                const int64_t stop = (c + 1) * kChunk < segment.n ? (c + 1) * kChunk : segment.n;
+                values[before + c] = run(segment, scalars, clip, c * kChunk, stop);
+            }
+        }
+    };
+    cpu::run(parts, part);
+    for (int64_t s = first; s < last; ++s) {
+        u.penalties[s] = 0.0;
+        for (int64_t c = 0; c < chunks_of(s); ++c) u.penalties[s] += *values++;
+    }
 }
 
 // The squared norm of the gradient that clipping sees.
@@ -121,15 +152,14 @@ template <class V>
 void update(const UpdateBatch<typename V::T>& u) {
     rules::StepScalars<typename V::T> step{};
     rules::set_step(u.spec, u.step, &step);
-    double global_norm2 = 0.0;
-    if (u.spec.global_clipnorm > 0)
-        for (int64_t i = 0; i < u.n_segments; ++i) global_norm2 += gradient_norm2<V>(u.segments[i]);
-    for (int64_t i = 0; i < u.n_segments; ++i) {
-        const UpdateSegment<typename V::T>& s = u.segments[i];
-        double by = 1.0;
-        if (u.spec.clipnorm > 0) by = clip_scale(gradient_norm2<V>(s), u.spec.clipnorm);
-        if (u.spec.global_clipnorm > 0) by = clip_scale(global_norm2, u.spec.global_clipnorm);
-        u.penalties[i] = update_segment_with<V>(s, u, step, by);
-        constrain<V>(s);
+    if (u.spec.clipnorm > 0) {
+        for (int64_t i = 0; i < u.n_segments; ++i)
+            update_segments<V>(u, step, clip_scale(gradient_norm2<V>(u.segments[i]), u.spec.clipnorm), i, i + 1);
+    } else {
+        double norm2 = 0.0;
+        if (u.spec.global_clipnorm > 0)
+            for (int64_t i = 0; i < u.n_segments; ++i) norm2 += gradient_norm2<V>(u.segments[i]);
+        update_segments<V>(u, step, clip_scale(norm2, u.spec.global_clipnorm), 0, u.n_segments);
     }
+    for (int64_t i = 0; i < u.n_segments; ++i) constrain<V>(u.segments[i]);
 }

@@ -34,6 +34,7 @@ struct DropoutSpec {
     uint64_t seed = 0;
     uint32_t stream = 0;
     uint32_t step = 0;
+    int64_t first = 0;  // the flat index of the first element that an operation is given
 };
 
 // l1 * sum|w| + l2 * sum(w^2). proximal: l1 acts as a soft threshold after the step, else as a subgradient.

@@ -114,3 +114,18 @@ def test_centered_rmsprop_survives_a_constant_gradient(dtype: str) -> None:
         assert np.isfinite(w).all(), (
             f"{np.isnan(w).sum()} of 67 weights are NaN under constant gradients of {size}"
         )
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "amsgrad", "rmsprop"])
+def test_slots_do_not_stay_subnormal(name: str, dtype: str) -> None:
+    """Without a gradient a slot decays to the smallest numbers, where some CPUs are slow: it must go on to 0."""
+    spec = OPTIMIZERS[name]
+    tiny = np.finfo(dtype).tiny
+    w, g = np.full(67, 0.5, dtype), np.zeros(67, dtype)
+    slots = [np.full(67, 40 * tiny, dtype) for _ in rule.initial_slots(spec, w)]
+    decays = {"velocity": 80, "m": 80, "v": 5000} if name != "rmsprop" else {"v": 80}
+    for t in range(1, 1 + 16 * -(-max(decays.values()) // 16)):
+        _core.update(spec, w, g, slots, t, 0.0, 0.0, True)
+    for label, slot in zip(rule.slot_names(spec), slots, strict=True):
+        if label in decays:
+            assert (slot == 0).all(), f"{name}: slot {label} rests at {slot[:3]}"
