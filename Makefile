@@ -10,15 +10,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # What a change of which needs a new install. Tests run against that install, never against python/fastreg.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -name '*.so*' -not -path '*/__pycache__/*')
-CXX_FILES := $(shell find csrc tests -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' \))
+CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' \))
 ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
 
-.PHONY: help demo test lint format bench bench-quick test-asan test-native test-neon clean
+.PHONY: help demo test lint format bench bench-quick bench-kernels test-asan test-native test-neon clean
 help:
 	@echo "make demo         train on handwritten digits under each technique; table, and figures in demo-output/"
 	@echo "make test         all tests"
 	@echo "make lint         ruff, mypy, clang-format; 'make format' applies what can be applied"
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
+	@echo "make bench-kernels  each kernel's speed, share of the machine's peak, and error; KERNELS_ARGS='--quick'"
 	@echo "make test-asan    tests of the kernels and of training under AddressSanitizer and UBSan (g++)"
 	@echo "make test-native  native test programs, without Python"
 	@echo "make test-native  the C++ test programs"
@@ -79,6 +80,14 @@ test-asan: $(ASAN)/package.stamp
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(ASAN)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
+
+# The kernel benchmark, without Python; its arguments in KERNELS_ARGS.
+bench-kernels: $(BIN)/python
+	$(BIN)/python -m pip install --quiet cmake ninja
+	$(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+	    -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF -DFASTREG_BENCHMARKS=ON
+	$(BIN)/cmake --build build/kernels
+	build/kernels/benchmarks/kernels/kernels $(KERNELS_ARGS)
 
 # The native test programs, for this machine and for 64-bit ARM under qemu; a training must give both the same digest.
 NATIVE := -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF \

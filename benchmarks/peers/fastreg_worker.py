@@ -1,70 +1,163 @@
-"""fastreg as its users call it: one whole `fit(epochs=1)`, its Python included.
+"""fastreg as its users call it: `fit`, `predict` and `fastreg.ops`, their Python included.
 It must not know the other contestants."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
 import fastreg
-from fastreg import L1L2, Adam, Dense, Dropout, Sequential, _core
-from peers import protocol
-from workloads import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Workload, arrays, initial_weights
+from fastreg import L1L2, Adam, AdamW, Dense, Sequential, _core, ops
+from peers.protocol import Peer, Task
+from peers.startup import imports
+from workloads import Array, Outputs, operations
+from workloads.networks import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    LEARNING_RATE,
+    Network,
+    Prediction,
+    Training,
+    data,
+    initial_weights,
+)
+
+LAST = {"binary": "sigmoid", "classes": "softmax", "squares": "linear"}
+LOSS = {
+    "binary": "binary_crossentropy",
+    "classes": "sparse_categorical_crossentropy",
+    "squares": "mean_squared_error",
+}
 
 
-def build(workload: Workload, dropout: bool, method: str) -> Sequential:
+def build(network: Network, method: str = "proximal") -> Sequential:
     """The compiled model with the shared initial weights."""
     model = Sequential(seed=1)
-    for i, layer in enumerate(workload.layers):
-        last = "sigmoid" if workload.binary else "softmax"
-        activation = "relu" if i < len(workload.layers) - 1 else last
+    for layer in network.layers:
+        activation = LAST[network.loss] if layer is network.layers[-1] else "relu"
         regularizer = L1L2(layer.l1, layer.l2, method=method) if layer.l1 or layer.l2 else None
         model.add(Dense(layer.units, activation=activation, kernel_regularizer=regularizer))
-        if layer.rate and dropout:
-            model.add(Dropout(layer.rate))
+        if layer.rate:
+            model.add(fastreg.Dropout(layer.rate))
+    adam = {"learning_rate": LEARNING_RATE, "beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON}
+    decay = network.weight_decay
     model.compile(
-        optimizer=Adam(learning_rate=LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON),
-        loss="binary_crossentropy" if workload.binary else "sparse_categorical_crossentropy",
+        optimizer=AdamW(weight_decay=decay, **adam) if decay else Adam(**adam), loss=LOSS[network.loss]
     )
-    model.build((None, workload.features))
-    model.set_weights(list(chain.from_iterable(initial_weights(workload))))
+    model.build((None, network.features))
+    model.set_weights(list(chain.from_iterable(initial_weights(network))))
     return model
 
 
-def data(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """x, and y as float32 for the binary loss."""
-    x, y = arrays(workload)
-    return x, y.astype(np.float32) if workload.binary else y
+def losses(workload: Training, network: Network) -> Array:
+    """The loss of each of the first steps, with the L1 subgradient; a fit on one batch is one step."""
+    model, (x, y) = build(network, method="subgradient"), data(network, workload.rows)
+    size = network.batch_size
+    fits = (
+        model.fit(x[rows], y[rows], batch_size=size, shuffle=False, verbose=0) for rows in workload.batches()
+    )
+    return np.array([fit.history["loss"][0] for fit in fits])
 
 
-class FastregWorker:
-    def describe(self) -> dict[str, Any]:
-        info = _core.build_info()
+def training(workload: Training) -> Task:
+    network = workload.network
+    model, (x, y) = build(network), data(network, workload.rows)
+
+    def check() -> Outputs:
         return {
-            "title": f"fastreg ({info['isa']})",
-            "versions": {"fastreg": fastreg.__version__, "numpy": np.__version__},
-            "threads": info["num_threads"],
+            "losses": losses(workload, network.without_dropout()),
+            "losses without regularizers": losses(workload, network.plain()),
         }
 
-    def check(self, workload: Workload, steps: int) -> list[float]:
-        model = build(workload, dropout=False, method="subgradient")
-        x, y = data(workload)
-        size = workload.batch_size
-        losses = []
-        for first in range(0, steps * size, size):
-            rows = slice(first, first + size)  # one batch, so the epoch's loss is this step's
-            history = model.fit(x[rows], y[rows], batch_size=size, shuffle=False, verbose=0)
-            losses.append(history.history["loss"][0])
-        return losses
+    def run() -> float:
+        return model.fit(x, y, batch_size=network.batch_size, epochs=1, verbose=0).history["loss"][0]
 
-    def prepare(self, workload: Workload) -> Callable[[], float]:
-        model = build(workload, dropout=True, method="proximal")
-        x, y = data(workload)
-        return lambda: model.fit(x, y, batch_size=workload.batch_size, epochs=1, verbose=0).history["loss"][0]
+    return Task(check, run, finish=lambda loss: loss)
 
 
-if __name__ == "__main__":
-    protocol.serve(FastregWorker())
+def prediction(workload: Prediction) -> Task:
+    model, (x, _) = build(workload.network), data(workload.network, workload.rows)
+    return Task(
+        check=lambda: {"outputs": model.predict(x, verbose=0)}, run=lambda: model.predict(x, verbose=0)
+    )
+
+
+def dense(workload: operations.Dense) -> Task:
+    x, w, b, dy = workload.arrays()
+    y, dx, dw, db = np.empty_like(dy), np.empty_like(x), np.empty_like(w), np.empty_like(b)
+
+    def forward() -> None:
+        ops.dense_forward(x, w, b, out=y)
+
+    def both() -> None:
+        ops.dense_forward(x, w, b, out=y)
+        ops.dense_backward(dy, x, w, y, dx=dx, dw=dw, db=db)
+
+    run = both if workload.backward else forward
+
+    def check() -> Outputs:
+        run()
+        return {"y": y} | ({"dx": dx, "dw": dw, "db": db} if workload.backward else {})
+
+    return Task(check, run)
+
+
+def dropout(workload: operations.Dropout) -> Task:
+    x = workload.array()
+    y, step = np.empty_like(x), 0
+
+    def run() -> Array:
+        nonlocal step
+        step += 1
+        return ops.dropout(x, operations.RATE, seed=1, step=step, out=y)
+
+    return Task(check=lambda: {"first": run().copy(), "second": run().copy()}, run=run)
+
+
+def update(workload: operations.Update) -> Task:
+    w, g, m, v = workload.arrays()
+    step = 0
+
+    def steps(penalized: bool, method: str = "subgradient") -> tuple[Array, list[float]]:
+        """The weights after the steps that are checked, and the penalties before each."""
+        w, g, m, v = workload.arrays()
+        factors = {"l1": operations.L1, "l2": operations.L2} if penalized else {}
+        decay = operations.WEIGHT_DECAY
+        numbers = range(1, operations.UPDATE_CHECK_STEPS + 1)
+        return w, [
+            ops.adam_update(w, g, m, v, t, weight_decay=decay, method=method, **factors) for t in numbers
+        ]
+
+    def check() -> Outputs:
+        after, penalties = steps(penalized=True)
+        return {
+            "w": after,
+            "penalty": np.array(penalties),
+            "w without penalty": steps(penalized=False)[0],
+        }
+
+    def run() -> None:
+        nonlocal step
+        step += 1
+        ops.adam_update(
+            w, g, m, v, step, weight_decay=operations.WEIGHT_DECAY, l1=operations.L1, l2=operations.L2
+        )
+
+    return Task(check, run)
+
+
+PEER = Peer(
+    title=f"fastreg ({_core.build_info()['isa']})",
+    modules=("fastreg",),
+    threads=lambda: _core.build_info()["num_threads"],
+    makers={
+        Training: training,
+        Prediction: prediction,
+        operations.Dense: dense,
+        operations.Dropout: dropout,
+        operations.Update: update,
+    }
+    | imports("fastreg"),
+)

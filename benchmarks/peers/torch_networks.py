@@ -1,0 +1,126 @@
+"""Training and prediction in PyTorch: autograd, penalties in the loss, fused Adam, rows gathered by index_select, no
+DataLoader. It must not know whether the step is compiled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from peers.protocol import Task
+from workloads import Array, Outputs
+from workloads.networks import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    LEARNING_RATE,
+    Network,
+    Prediction,
+    Training,
+    data,
+    initial_weights,
+)
+
+PREDICT_ROWS = 4000  # rows at a time, so that the hidden layers stay in cache
+
+Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]  # torch.compile, or nothing
+
+
+def epsilon(step: int) -> float:
+    """What makes PyTorch's Adam that of Keras: Keras adds its epsilon to the root of the uncorrected second moment."""
+    return EPSILON / math.sqrt(1 - BETA_2**step)
+
+
+def build(network: Network) -> nn.Sequential:
+    """The layers with the shared initial weights; the last gives logits, or the prediction of "squares"."""
+    modules: list[nn.Module] = []
+    for layer, (kernel, bias) in zip(network.layers, initial_weights(network)):
+        linear = nn.Linear(*kernel.shape)
+        linear.weight.data = torch.from_numpy(kernel.T.copy())
+        linear.bias.data = torch.from_numpy(bias)
+        modules += [linear, nn.ReLU(), nn.Dropout(layer.rate)] if layer.rate else [linear, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+class Trainer:
+    """One network, its data, its optimizer and its training step."""
+
+    def __init__(self, network: Network, rows: int, compile: Compile) -> None:
+        self.network = network
+        x, y = data(network, rows)
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.model = build(network).train()
+        linears = (module for module in self.model if isinstance(module, nn.Linear))
+        self.penalized = [(layer, module.weight) for layer, module in zip(network.layers, linears)]
+        options = {"lr": LEARNING_RATE, "betas": (BETA_1, BETA_2), "eps": EPSILON, "fused": True}
+        parameters = self.model.parameters()
+        self.optimizer = (
+            torch.optim.AdamW(parameters, weight_decay=network.weight_decay, **options)
+            if network.weight_decay
+            else torch.optim.Adam(parameters, **options)
+        )
+        self.objective = compile(self.loss_and_penalty)
+
+    def loss_and_penalty(self, x: Tensor, y: Tensor) -> Tensor:
+        outputs = self.model(x)
+        if self.network.loss == "binary":
+            loss = functional.binary_cross_entropy_with_logits(outputs.squeeze(1), y)
+        elif self.network.loss == "classes":
+            loss = functional.cross_entropy(outputs, y)
+        else:
+            loss = functional.mse_loss(outputs.squeeze(1), y)
+        for layer, kernel in self.penalized:
+            if layer.l1:
+                loss = loss + layer.l1 * kernel.abs().sum()
+            if layer.l2:
+                loss = loss + layer.l2 * kernel.square().sum()
+        return loss
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """One update on a batch; returns data loss + penalty before it."""
+        loss = self.objective(x, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def epoch(self) -> Tensor:
+        """The mean loss of a shuffled epoch."""
+        total, size = torch.zeros(()), self.network.batch_size
+        for rows in torch.randperm(len(self.x)).split(size):
+            total += self.step(self.x.index_select(0, rows), self.y.index_select(0, rows))
+        return total * size / len(self.x)
+
+
+def losses(workload: Training, network: Network, compile: Compile) -> Array:
+    """The loss of each of the first steps."""
+    trainer = Trainer(network, workload.rows, compile)
+    result = []
+    for step, rows in enumerate(workload.batches(), start=1):
+        trainer.optimizer.param_groups[0]["eps"] = epsilon(step)
+        result.append(trainer.step(trainer.x[rows], trainer.y[rows]).item())
+    return np.array(result)
+
+
+def training(workload: Training, compile: Compile) -> Task:
+    def check() -> Outputs:
+        return {"losses": losses(workload, workload.network.without_dropout(), compile)}
+
+    return Task(check, Trainer(workload.network, workload.rows, compile).epoch, finish=Tensor.item)
+
+
+def prediction(workload: Prediction, compile: Compile) -> Task:
+    network = workload.network
+    x = torch.from_numpy(data(network, workload.rows)[0])
+    last = {"binary": nn.Sigmoid(), "classes": nn.Softmax(dim=1), "squares": nn.Identity()}[network.loss]
+    forward = compile(nn.Sequential(build(network.without_dropout()), last).eval())
+
+    @torch.inference_mode()
+    def run() -> Tensor:
+        return torch.cat([forward(part) for part in x.split(PREDICT_ROWS)])
+
+    return Task(check=lambda: {"outputs": run().numpy()}, run=run)
