@@ -106,7 +106,7 @@ Prepared prepare(const OpTable<T>& ops, const Variant& v, int64_t B, int64_t O) 
         {n, 1, v.low * v.by, v.by}, {targets, 2, 0, sparse ? double(O) : 1}, Buffer<T>(B), Buffer<T>(n), Buffer<T>(n)};
     for (int64_t i = 0; sparse && i < B; ++i) a.t[i] = std::floor(a.t[i]);
     const auto run = [=, &ops] {
-        ops.loss({v.spec, B, O, a.y.get(), O, a.t.get(), targets / B, nullptr, a.per_row.get(), a.gradient.get(),
+        ops.loss({v.spec, B, O, B, a.y.get(), O, a.t.get(), targets / B, nullptr, a.per_row.get(), a.gradient.get(),
                   v.spec.from_logits ? a.probability.get() : nullptr});
     };
     const auto check = [=] {
