@@ -1,14 +1,13 @@
 // Dense layers: three GEMMs, and what is done to their finished blocks: bias, activation, dropout; gradient of the
 // producer. It must not know sessions or losses. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
-// y[0:n] = dropout(f(y + bias)), z = y + bias if z is given; draws belong to y[0].
+// y[0:n] = dropout(f(y)), z = y if z is given; draws belong to y[0].
 template <class V, class Act, bool Drop>
-FR_LOOP void finish_forward(int64_t n, typename V::T* y, typename V::T* z, const typename V::T* bias, V alpha,
-                            const uint16_t* draws, const DropoutSpec& d) {
+FR_LOOP void finish_forward(int64_t n, typename V::T* y, typename V::T* z, V alpha, const uint16_t* draws,
+                            const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
     sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
         V v = at.template load<V>(y + i);
-        if (bias) v = v + at.template load<V>(bias + i);
         if (z) at.store(z + i, v);
         v = Act::forward(v, alpha);
         if (Drop) v = rules::drop(v, scale, draws + i, d.keep);
@@ -58,11 +57,12 @@ FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t 
 template <class V, class Act, bool Drop>
 void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
     const V alpha = V::set(typename V::T(a.activation.alpha));
-    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.Y, a.y_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+        if (__is_same(Act, rules::Linear) && !Drop && !a.Z) return;
         for_pieces<Drop>(i0, i1, j0, j1, a.O, a.dropout,
                          [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
                              finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
-                                                          a.b ? a.b + j : nullptr, alpha, u, a.dropout);
+                                                          alpha, u, a.dropout);
                          });
     });
 }
@@ -102,14 +102,17 @@ void layer_backward_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_
 template <class V>
 void dense_backward_x(Cancel& cancel, const DenseBackwardX<typename V::T>& a) {
     const Strided<const typename V::T> Wt{a.W.p, a.W.cs, a.W.rs};
-    gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, a.dX, a.dx_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-        if (a.producer) layer_backward_block<V>(i0, i1, j0, j1, a.I, a.dX, a.dx_rs, a.dX, a.dx_rs, *a.producer);
-    });
+    gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs,
+            [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+                if (a.producer) layer_backward_block<V>(i0, i1, j0, j1, a.I, a.dX, a.dx_rs, a.dX, a.dx_rs, *a.producer);
+            });
 }
 
-// out[j] = sum over rows of a (B, O) matrix: blocks of kKC rows, chains over increasing rows within, as in gemm().
+// out[j] = sum over rows of a (B, O) matrix: blocks of k_block(B) rows, chains over increasing rows within, as in
+// gemm().
 template <class V>
 void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename V::T* out) {
+    const int64_t step = k_block(B);
     const int64_t parts = cpu::threads_for(B * O, 200000);
     auto part = [&](int64_t p) {
         int64_t j0, j1;
@@ -117,9 +120,9 @@ void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename 
         if (x.cs != 1) {
             for (int64_t j = j0; j < j1; ++j) {
                 typename V::T total = 0;
-                for (int64_t b0 = 0; b0 < B; b0 += kKC) {
+                for (int64_t b0 = 0; b0 < B; b0 += step) {
                     typename V::T sum = 0;
-                    for (int64_t b = b0; b < B && b < b0 + kKC; ++b) sum += x.p[b * x.rs + j * x.cs];
+                    for (int64_t b = b0; b < B && b < b0 + step; ++b) sum += x.p[b * x.rs + j * x.cs];
                     total += sum;
                 }
                 out[j] = total;
@@ -128,9 +131,9 @@ void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename 
         }
         sweep<V>(j1 - j0, [&](int64_t j, auto at) FR_LAMBDA {
             V total = V::set(0);
-            for (int64_t b0 = 0; b0 < B; b0 += kKC) {
+            for (int64_t b0 = 0; b0 < B; b0 += step) {
                 V sum = V::set(0);
-                for (int64_t b = b0; b < B && b < b0 + kKC; ++b)
+                for (int64_t b = b0; b < B && b < b0 + step; ++b)
                     sum = sum + at.template load<V>(x.p + b * x.rs + j0 + j);
                 total = total + sum;
             }
@@ -144,13 +147,10 @@ void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename 
 template <class V>
 void weight_gradient(Cancel& cancel, const DenseBackwardW<typename V::T>& a, int64_t i0, int64_t i1) {
     const auto nothing = [](int64_t, int64_t, int64_t, int64_t) {};
-    const Strided<const typename V::T> X{a.X.p + i0 * a.X.cs, a.X.rs, a.X.cs}, Xt{X.p, X.cs, X.rs};
+    const Strided<const typename V::T> Xt{a.X.p + i0 * a.X.cs, a.X.cs, a.X.rs};
     const int64_t I = i1 - i0;
     typename V::T* dW = a.dW + i0 * a.dw_rs;
-    if (a.O == 1 && a.dw_rs == 1)  // one column: its transpose is a row, which vectors run along
-        gemm<V>(cancel, 1, I, a.B, {a.dZ.p, a.dZ.cs, a.dZ.rs}, X, dW, I, nothing);
-    else
-        gemm<V>(cancel, I, a.O, a.B, Xt, a.dZ, dW, a.dw_rs, nothing);
+    gemm<V>(cancel, I, a.O, a.B, Xt, a.dZ, nullptr, dW, a.dw_rs, nothing);
     if (a.db && i0 == 0) column_sums<V>(a.dZ, a.B, a.O, a.db);
 }
 

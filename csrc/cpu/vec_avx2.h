@@ -26,9 +26,20 @@ struct VF {
     FR_VEC static VF set(T x) { return {_mm256_set1_ps(x)}; }
     FR_VEC static VF set_bits(Bits b) { return real(_mm256_set1_epi32(int(b))); }
     FR_VEC void store(T* p) const { _mm256_storeu_ps(p, v); }
-    FR_VEC void store(T* p, int n) const {
-        if (n >= L) return store(p);  // a masked store is microcoded on some cores
-        _mm256_maskstore_ps(p, first(n), v);
+    FR_VEC void store(T* p, int n) const {  // by halves: a masked store is microcoded on some cores
+        if (n >= L) return store(p);
+        __m128 rest = _mm256_castps256_ps128(v);
+        if (n & 4) {
+            _mm_storeu_ps(p, rest);
+            rest = _mm256_extractf128_ps(v, 1);
+            p += 4;
+        }
+        if (n & 2) {
+            _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+            rest = _mm_movehl_ps(rest, rest);
+            p += 2;
+        }
+        if (n & 1) _mm_store_ss(p, rest);
     }
 
     FR_VEC friend VF operator+(VF a, VF b) { return {_mm256_add_ps(a.v, b.v)}; }
@@ -94,9 +105,15 @@ struct VD {
     FR_VEC static VD set(T x) { return {_mm256_set1_pd(x)}; }
     FR_VEC static VD set_bits(Bits b) { return real(_mm256_set1_epi64x(int64_t(b))); }
     FR_VEC void store(T* p) const { _mm256_storeu_pd(p, v); }
-    FR_VEC void store(T* p, int n) const {
-        if (n >= L) return store(p);  // as in VF
-        _mm256_maskstore_pd(p, first(n), v);
+    FR_VEC void store(T* p, int n) const {  // as in VF
+        if (n >= L) return store(p);
+        __m128d rest = _mm256_castpd256_pd128(v);
+        if (n & 2) {
+            _mm_storeu_pd(p, rest);
+            rest = _mm256_extractf128_pd(v, 1);
+            p += 2;
+        }
+        if (n & 1) _mm_store_sd(p, rest);
     }
 
     FR_VEC friend VD operator+(VD a, VD b) { return {_mm256_add_pd(a.v, b.v)}; }

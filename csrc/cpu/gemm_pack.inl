@@ -1,0 +1,76 @@
+// Packing: blocks of A and B copied into panels that a tile of C reads from front to back.
+// It must not know tiles' arithmetic. Included by gemm.inl.
+
+// dst[k * width + j] = src[j * rs + k * cs] for j < n, k < K: n vectors of length K side by side, for A (width kMR) and
+// B (kNR). `there` >= n vectors may be read. Columns from n on hold anything; up to kTile - 1 numbers behind the panel
+// are overwritten.
+template <class V, int width>
+void pack_panel(const typename V::T* src, int64_t rs, int64_t cs, int64_t n, int64_t there, int64_t K,
+                typename V::T* dst) {
+    using T = typename V::T;
+    if (rs == 1 && n == width) {
+        for (int64_t k = 0; k < K; ++k) __builtin_memcpy(dst + k * width, src + k * cs, size_t(width) * sizeof(T));
+        return;
+    }
+    constexpr int64_t kTile = V::kTransposeTile;
+    const int64_t tiles = cs == 1 ? (there < width ? there / kTile : (width + kTile - 1) / kTile) : 0;
+    const int64_t by_tile = tiles * kTile <= there ? tiles : there / kTile, first_left = by_tile * kTile;
+    int64_t k = 0;
+    for (; by_tile > 0 && k + kTile <= K; k += kTile) {
+        // What a tile writes beyond the width falls on steps that a later tile, to its left or below, writes again.
+        for (int64_t t = first_left; t < n; ++t)
+            for (int64_t s = k; s < k + kTile; ++s) dst[s * width + t] = src[t * rs + s];
+        for (int64_t j = first_left - kTile; j >= 0; j -= kTile)
+            V::transpose(src + j * rs + k, rs, dst + k * width + j, width);
+    }
+    for (; k < K; ++k)
+        for (int64_t t = 0; t < n; ++t) dst[k * width + t] = src[t * rs + k * cs];
+}
+
+// Rows [i0, i1) of A in the tiles of gemm_block: tile t at dst + t * kMR * K.
+template <class V>
+void pack_a(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t k0, int64_t k1, typename V::T* dst) {
+    const int64_t tiles = tiles_of(i1 - i0);
+    for (int64_t t = 0; t < tiles; ++t, dst += kMR * (k1 - k0)) {
+        const int64_t i = i0 + tile_row(i1 - i0, tiles, t), m = i0 + tile_row(i1 - i0, tiles, t + 1) - i;
+        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs, m, g.M - i, k1 - k0, dst);
+    }
+}
+
+// Columns [j0, j1) of B: the panel of column j at dst + (j - j0) * K.
+template <class V>
+void pack_b(const GemmPlan<V>& g, int64_t j0, int64_t j1, int64_t k0, int64_t k1, typename V::T* dst) {
+    constexpr int kNR = Tile<V>::kNR;
+    for (int64_t j = j0; j < j1; j += kNR, dst += kNR * (k1 - k0))
+        pack_panel<V, kNR>(g.B.p + k0 * g.B.rs + j * g.B.cs, g.B.cs, g.B.rs, j1 - j < kNR ? j1 - j : kNR, g.N - j,
+                           k1 - k0, dst);
+}
+
+// Room for the blocks of A and B of one thread's part of C, where they are packed.
+template <class V>
+class PackRoom {
+public:
+    using T = typename V::T;
+    PackRoom(const GemmPlan<V>& g, int64_t rows, int64_t cols, int64_t K)
+        : a_(g.pack_a ? numbers(rows < kMC ? rows : kMC, kMR, K) : 0),
+          b_(g.pack_b ? numbers(cols < Tile<V>::kNC ? cols : Tile<V>::kNC, Tile<V>::kNR, K) : 0),
+          scratch_(size_t(a_ + b_) * sizeof(T)) {}
+    T* a() const { return static_cast<T*>(scratch_.memory()); }
+    T* b() const { return a() + a_; }
+
+private:
+    static int64_t numbers(int64_t n, int64_t width, int64_t K) {
+        return (n + width - 1) / width * width * K + 16;  // pack_panel may write behind the last panel
+    }
+    const int64_t a_, b_;
+    const cpu::Scratch scratch_;
+};
+
+// In place where an operand is small or hardly reused, if its layout allows.
+template <class V>
+void choose_packing(GemmPlan<V>* g) {
+    constexpr int64_t kSmall = 32 * 1024 / int64_t(sizeof(typename V::T));
+    const bool large_a = g->M * g->K > kSmall, large_b = g->N * g->K > kSmall;
+    g->pack_a = (g->A.cs != 1 && g->A.rs != 1) || (large_a && g->N > 4 * Tile<V>::kNR);
+    g->pack_b = g->B.cs != 1 || (large_b && g->M > 2 * kMR);
+}
