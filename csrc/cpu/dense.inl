@@ -57,14 +57,15 @@ FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t 
 template <class V, class Act, bool Drop>
 void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
     const V alpha = V::set(typename V::T(a.activation.alpha));
-    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-        if (__is_same(Act, rules::Linear) && !Drop && !a.Z) return;
+    const auto finish = [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
         for_pieces<Drop>(i0, i1, j0, j1, a.O, a.dropout,
                          [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
                              finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
                                                           alpha, u, a.dropout);
                          });
-    });
+    };
+    const bool bare = __is_same(Act, rules::Linear) && !Drop && !a.Z;
+    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, bare ? Finish{} : finish_by(finish));
 }
 
 template <class V>
@@ -102,10 +103,10 @@ void layer_backward_block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_
 template <class V>
 void dense_backward_x(Cancel& cancel, const DenseBackwardX<typename V::T>& a) {
     const Strided<const typename V::T> Wt{a.W.p, a.W.cs, a.W.rs};
-    gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs,
-            [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-                if (a.producer) layer_backward_block<V>(i0, i1, j0, j1, a.I, a.dX, a.dx_rs, a.dX, a.dx_rs, *a.producer);
-            });
+    const auto through = [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+        layer_backward_block<V>(i0, i1, j0, j1, a.I, a.dX, a.dx_rs, a.dX, a.dx_rs, *a.producer);
+    };
+    gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs, a.producer ? finish_by(through) : Finish{});
 }
 
 // out[j] = sum over rows of a (B, O) matrix: blocks of k_block(B) rows, chains over increasing rows within, as in
@@ -146,11 +147,10 @@ void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename 
 // Rows [i0, i1) of dW, and db with the first of them.
 template <class V>
 void weight_gradient(Cancel& cancel, const DenseBackwardW<typename V::T>& a, int64_t i0, int64_t i1) {
-    const auto nothing = [](int64_t, int64_t, int64_t, int64_t) {};
     const Strided<const typename V::T> Xt{a.X.p + i0 * a.X.cs, a.X.cs, a.X.rs};
     const int64_t I = i1 - i0;
     typename V::T* dW = a.dW + i0 * a.dw_rs;
-    gemm<V>(cancel, I, a.O, a.B, Xt, a.dZ, nullptr, dW, a.dw_rs, nothing);
+    gemm<V>(cancel, I, a.O, a.B, Xt, a.dZ, nullptr, dW, a.dw_rs, Finish{});
     if (a.db && i0 == 0) column_sums<V>(a.dZ, a.B, a.O, a.db);
 }
 

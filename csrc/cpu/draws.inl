@@ -15,7 +15,8 @@ FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, unsigned char* out
 
 // Writes the 16 bytes of each block of [first, first + n), and up to U32::L - 1 blocks beyond: room must be there.
 template <int Rounds>
-void philox_fill(const PhiloxKey& k, uint64_t first, int64_t n, unsigned char* out) {
+void philox_fill(const PhiloxKey& of, uint64_t first, int64_t n, unsigned char* out) {
+    const PhiloxKey k = of;  // a copy that no store can reach: the key of each round is worked out once
     for (int64_t i = 0; i < n; i += U32::L) {
         const uint64_t block = first + uint64_t(i);
         if (uint32_t(block) <= 0xFFFFFFFFu - (U32::L - 1)) {

@@ -111,6 +111,23 @@ FR_LOOP int64_t tile_row(int64_t rows, int64_t n, int64_t t) {
 }
 FR_LOOP int64_t tiles_of(int64_t rows) { return (rows + kMR - 1) / kMR; }
 
+// What is done to a finished block of C, rows [i0, i1) and columns [j0, j1), while it is in cache. One call a block, so
+// that the loops below are compiled once for all that may be done.
+struct Finish {
+    const void* context = nullptr;
+    void (*call)(const void* context, int64_t i0, int64_t i1, int64_t j0, int64_t j1) = nullptr;
+
+    void operator()(int64_t i0, int64_t i1, int64_t j0, int64_t j1) const {
+        if (call) call(context, i0, i1, j0, j1);
+    }
+};
+template <class F>
+Finish finish_by(const F& f) {  // f must outlive it
+    return {&f, [](const void* context, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
+                (*static_cast<const F*>(context))(i0, i1, j0, j1);
+            }};
+}
+
 #include "cpu/gemm_pack.inl"
 #include "cpu/gemm_thin.inl"
 
@@ -136,10 +153,10 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     }
 }
 
-// One thread's part: rows [i0, i1) and columns [j0, j1) of C, all of K. finish(i0, i1, j0, j1) sees each finished
-// block.
-template <class V, class Finish>
-void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, Finish& finish) {
+// One thread's part: rows [i0, i1) and columns [j0, j1) of C, all of K.
+template <class V>
+void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+               const Finish& finish) {
     const int64_t step = k_block(g.K);
     const PackRoom<V> room(g, i1 - i0, j1 - j0, step);
     for (int64_t jc = j0; jc < j1; jc += Tile<V>::kNC) {
@@ -174,9 +191,10 @@ FR_LOOP void gemm_grid(int64_t M, int64_t N, int64_t threads, int64_t* row_parts
 
 constexpr int64_t kGemmGrain = 500000;  // multiply-adds worth a thread: about 10 us
 
-template <class V, class Finish>
+template <class V>
 void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typename V::T> A,
-          Strided<const typename V::T> B, const typename V::T* bias, typename V::T* C, int64_t c_rs, Finish finish) {
+          Strided<const typename V::T> B, const typename V::T* bias, typename V::T* C, int64_t c_rs,
+          const Finish& finish) {
     using T = typename V::T;
     if (M == 0 || N == 0) return;
     if (K == 0) {

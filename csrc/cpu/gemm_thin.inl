@@ -103,8 +103,8 @@ void thin_part(Cancel& cancel, const Thin<V>& t, int64_t r0, int64_t r1) {
     for (; r < r1; r += V::L) thin_vectors<V, 1>(t, r);
 }
 
-template <class V, class Finish>
-void gemm_thin(Cancel& cancel, const Thin<V>& t, bool row, int64_t threads, Finish& finish) {
+template <class V>
+void gemm_thin(Cancel& cancel, const Thin<V>& t, bool row, int64_t threads, const Finish& finish) {
     constexpr int kColumns = 8, kRows = 4;  // chains enough to hide the latency of an FMA
     const auto finished = [&](int64_t r0, int64_t r1) {
         row ? finish(int64_t(0), int64_t(1), r0, r1) : finish(r0, r1, int64_t(0), int64_t(1));

@@ -10,53 +10,63 @@ FR_LOOP double penalty_value(double l1, double sum_abs, double l2, double sum_sq
 
 // Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their
 // slots.
-template <class V, class O, class Terms>
-double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& scalars, bool clip,
+template <class V, class O, class Terms, bool Clip>
+double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScalars<typename V::T>& scalars,
                     int64_t begin, int64_t end) {
-    const rules::StepScalars<typename V::T> c = scalars;  // a copy no store can reach, so it may stay in registers
+    using T = typename V::T;
+    // Copies that no store can reach, so they may stay in registers.
+    const rules::StepScalars<T> c = scalars;
+    T* const weights = s.w + begin;
+    const T* const gradients = s.g + begin;
+    T* slots[3] = {};
+    for (int k = 0; k < O::kSlots; ++k) slots[k] = s.slot[k] + begin;
     Sum16<V> absolute, square;
     sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
-        i += begin;
-        V w = at.template load<V>(s.w + i), slot[3] = {V::set(0), V::set(0), V::set(0)};
-        for (int k = 0; k < O::kSlots; ++k) slot[k] = at.template load<V>(s.slot[k] + i);
+        V w = at.template load<V>(weights + i), slot[3] = {V::set(0), V::set(0), V::set(0)};
+        for (int k = 0; k < O::kSlots; ++k) slot[k] = at.template load<V>(slots[k] + i);
         if (Terms::kL1 != rules::L1::none) absolute.lanes[j] = absolute.lanes[j] + rules::abs(w);
         if (Terms::kL2) square.lanes[j] = fma(w, w, square.lanes[j]);
-        w = rules::update_weight<O, Terms>(w, at.template load<V>(s.g + i), slot[0], slot[1], slot[2], c, clip);
-        for (int k = 0; k < O::kSlots; ++k) at.store(s.slot[k] + i, slot[k]);
-        at.store(s.w + i, w);
+        w = rules::update_weight<O, Terms, Clip>(w, at.template load<V>(gradients + i), slot[0], slot[1], slot[2], c);
+        for (int k = 0; k < O::kSlots; ++k) at.store(slots[k] + i, slot[k]);
+        at.store(weights + i, w);
     });
     return penalty_value(s.penalty.l1, double(absolute.total()), s.penalty.l2, double(square.total()));
 }
 
 template <class V>
-using ChunkStep = double (*)(const UpdateSegment<typename V::T>&, const rules::StepScalars<typename V::T>&, bool clip,
-                             int64_t begin, int64_t end);
-
-template <class V, class O>
-ChunkStep<V> chunk_step_of(const PenaltySpec& p) {
-    return rules::with_terms(p,
-                             [](auto terms) FR_LAMBDA -> ChunkStep<V> { return update_chunk<V, O, decltype(terms)>; });
+void flush_slots(const UpdateSegment<typename V::T>& s, int64_t begin, int64_t end) {
+    for (typename V::T* slot : s.slot)
+        if (slot)
+            sweep<V>(end - begin, [&](int64_t i, auto at) FR_LAMBDA {
+                at.store(slot + begin + i, rules::flush(at.template load<V>(slot + begin + i)));
+            });
 }
 
 template <class V>
+using ChunkStep = double (*)(const UpdateSegment<typename V::T>&, const rules::StepScalars<typename V::T>&,
+                             int64_t begin, int64_t end);
+
+template <class V, bool Clip, class O>
+ChunkStep<V> chunk_step_of(const PenaltySpec& p, O) {
+    return rules::with_terms(
+        p, [](auto terms) FR_LAMBDA -> ChunkStep<V> { return update_chunk<V, O, decltype(terms), Clip>; });
+}
+
+template <class V, bool Clip>
 ChunkStep<V> chunk_step(const OptimizerSpec& o, const PenaltySpec& p) {
+    const auto step = [&](auto optimizer) { return chunk_step_of<V, Clip>(p, optimizer); };
     const bool momentum = o.momentum > 0;
     switch (o.kind) {
         case Optimizer::sgd:
-            if (!momentum) return chunk_step_of<V, rules::Sgd<false, false>>(p);
-            return o.nesterov ? chunk_step_of<V, rules::Sgd<true, true>>(p)
-                              : chunk_step_of<V, rules::Sgd<true, false>>(p);
-        case Optimizer::adam:
-            return o.amsgrad ? chunk_step_of<V, rules::Adam<true>>(p) : chunk_step_of<V, rules::Adam<false>>(p);
+            if (!momentum) return step(rules::Sgd<false, false>{});
+            return o.nesterov ? step(rules::Sgd<true, true>{}) : step(rules::Sgd<true, false>{});
+        case Optimizer::adam: return o.amsgrad ? step(rules::Adam<true>{}) : step(rules::Adam<false>{});
         case Optimizer::rmsprop:
-            if (momentum)
-                return o.centered ? chunk_step_of<V, rules::RmsProp<true, true>>(p)
-                                  : chunk_step_of<V, rules::RmsProp<true, false>>(p);
-            return o.centered ? chunk_step_of<V, rules::RmsProp<false, true>>(p)
-                              : chunk_step_of<V, rules::RmsProp<false, false>>(p);
+            if (momentum) return o.centered ? step(rules::RmsProp<true, true>{}) : step(rules::RmsProp<true, false>{});
+            return o.centered ? step(rules::RmsProp<false, true>{}) : step(rules::RmsProp<false, false>{});
         case Optimizer::adagrad: break;
     }
-    return chunk_step_of<V, rules::Adagrad>(p);
+    return step(rules::Adagrad{});
 }
 
 // Steps segments [first, last), all gradients scaled by `by` where it is not 1: one round of threads for all of them.
@@ -78,10 +88,12 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
             if (begin >= count || end <= 0) continue;
             rules::StepScalars<typename V::T> scalars = step;
             rules::set_penalty(segment.penalty, by, &scalars);
-            const ChunkStep<V> run = chunk_step<V>(u.spec, segment.penalty);
+            const ChunkStep<V> run =
+                clip ? chunk_step<V, true>(u.spec, segment.penalty) : chunk_step<V, false>(u.spec, segment.penalty);
             for (int64_t c = begin > 0 ? begin : 0; c < end && c < count; ++c) {
                 const int64_t stop = (c + 1) * kChunk < segment.n ? (c + 1) * kChunk : segment.n;
-                values[before + c] = run(segment, scalars, clip, c * kChunk, stop);
+                values[before + c] = run(segment, scalars, c * kChunk, stop);
+                if (u.step % rules::kFlushEvery == 0) flush_slots<V>(segment, c * kChunk, stop);
             }
         }
     };

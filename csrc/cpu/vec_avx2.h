@@ -164,40 +164,47 @@ private:
     }
 };
 
-// Eight lanes of uint32_t.
+// Eight lanes of uint32_t for Philox: lanes 0, 2, 4, 6 in the low halves of the 64-bit lanes of one register, 1, 3, 5,
+// 7 in another. That is where the multiplication reads, and it ignores the high halves, so they may hold anything.
 struct U32 {
     static constexpr int L = 8;
-    __m256i v;
+    __m256i even, odd;
 
-    FR_VEC static U32 set(uint32_t x) { return {_mm256_set1_epi32(int(x))}; }
+    FR_VEC static U32 set(uint32_t x) { return {_mm256_set1_epi32(int(x)), _mm256_set1_epi32(int(x))}; }
     FR_VEC static U32 iota(uint32_t first) {
-        return {_mm256_add_epi32(set(first).v, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))};
+        const __m256i from = _mm256_set1_epi32(int(first));
+        return {_mm256_add_epi32(from, _mm256_setr_epi64x(0, 2, 4, 6)),
+                _mm256_add_epi32(from, _mm256_setr_epi64x(1, 3, 5, 7))};
     }
-    FR_VEC friend U32 operator^(U32 a, U32 b) { return {_mm256_xor_si256(a.v, b.v)}; }
-    FR_VEC friend U32 operator+(U32 a, U32 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+    FR_VEC friend U32 operator^(U32 a, U32 b) {
+        return {_mm256_xor_si256(a.even, b.even), _mm256_xor_si256(a.odd, b.odd)};
+    }
+    FR_VEC friend U32 operator+(U32 a, U32 b) {
+        return {_mm256_add_epi32(a.even, b.even), _mm256_add_epi32(a.odd, b.odd)};
+    }
 
-    // The multiply reads the low word of each 64-bit pair: once for the even lanes, once for the odd ones.
     FR_VEC static void mul_wide(U32 a, uint32_t b, U32* hi, U32* lo) {
-        const __m256i even = _mm256_mul_epu32(a.v, set(b).v);
-        const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a.v, 32), set(b).v);
-        hi->v = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
-        lo->v = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+        const __m256i by = _mm256_set1_epi32(int(b));
+        *lo = {_mm256_mul_epu32(a.even, by), _mm256_mul_epu32(a.odd, by)};
+        *hi = {_mm256_srli_epi64(lo->even, 32), _mm256_srli_epi64(lo->odd, 32)};
     }
 
     FR_VEC static void store_interleaved(const U32 (&word)[4], unsigned char* out) {
-        const __m256i t0 = _mm256_unpacklo_epi32(word[0].v, word[1].v);
-        const __m256i t1 = _mm256_unpackhi_epi32(word[0].v, word[1].v);
-        const __m256i t2 = _mm256_unpacklo_epi32(word[2].v, word[3].v);
-        const __m256i t3 = _mm256_unpackhi_epi32(word[2].v, word[3].v);
-        const __m256i l04 = _mm256_unpacklo_epi64(t0, t2);  // all four words of lanes 0 and 4
-        const __m256i l15 = _mm256_unpackhi_epi64(t0, t2);
-        const __m256i l26 = _mm256_unpacklo_epi64(t1, t3);
-        const __m256i l37 = _mm256_unpackhi_epi64(t1, t3);
+        // Words 0 and 1, then 2 and 3, of a lane side by side: lanes 0 2 4 6 and 1 3 5 7.
+        const __m256i even01 = pairs(word[0].even, word[1].even), even23 = pairs(word[2].even, word[3].even);
+        const __m256i odd01 = pairs(word[0].odd, word[1].odd), odd23 = pairs(word[2].odd, word[3].odd);
+        const __m256i l04 = _mm256_unpacklo_epi64(even01, even23), l26 = _mm256_unpackhi_epi64(even01, even23);
+        const __m256i l15 = _mm256_unpacklo_epi64(odd01, odd23), l37 = _mm256_unpackhi_epi64(odd01, odd23);
         __m256i* quads = reinterpret_cast<__m256i*>(out);
         _mm256_storeu_si256(quads + 0, _mm256_permute2x128_si256(l04, l15, 0x20));
         _mm256_storeu_si256(quads + 1, _mm256_permute2x128_si256(l26, l37, 0x20));
         _mm256_storeu_si256(quads + 2, _mm256_permute2x128_si256(l04, l15, 0x31));
         _mm256_storeu_si256(quads + 3, _mm256_permute2x128_si256(l26, l37, 0x31));
+    }
+
+private:
+    FR_VEC static __m256i pairs(__m256i low, __m256i high) {  // of the low halves of 64-bit lanes
+        return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xAA);
     }
 };
 

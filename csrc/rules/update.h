@@ -20,10 +20,12 @@ template <class T>
 struct StepScalars {
     T l1, two_l2;                    // penalty
     T clipvalue, clip_scale, decay;  // clip to [-clipvalue, clipvalue]; times clip_scale; 1 - lr * weight_decay
-    T lr, momentum, prox_lr;         // prox_lr: the factor of the threshold
-    T one_minus_beta_1, one_minus_beta_2, alpha, eps, v_hat_scale;  // alpha: adam's bias-corrected lr
+    T lr, momentum;
+    T prox_lr, adam_prox_lr;                           // lr/(1-momentum), lr sqrt(1-b2^t)
+    T threshold, adam_threshold;                       // these times l1
+    T one_minus_beta_1, one_minus_beta_2, alpha, eps;  // alpha: adam's bias-corrected lr
+    T eps_hat;                                         // eps sqrt(1-b2^t): eps where v_hat is meant but v is at hand
     T rho, one_minus_rho;
-    bool flush;  // see flush()
 };
 
 // b^t by squaring: the same bits on every machine, which pow() does not promise.
@@ -33,8 +35,6 @@ FR_RULE double power(double b, int64_t t) {
         if (t & 1) r *= b;
     return r;
 }
-
-constexpr int64_t kFlushEvery = 16;  // steps; see flush()
 
 template <class T>
 FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
@@ -48,27 +48,29 @@ FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     s->one_minus_beta_2 = T(1.0 - o.beta_2);
     s->alpha = T(o.learning_rate * std::sqrt(c2) / c1);
     s->eps = T(o.epsilon);
-    s->v_hat_scale = T(1.0 / std::sqrt(c2));
+    s->eps_hat = T(o.epsilon * std::sqrt(c2));
+    s->adam_prox_lr = T(o.learning_rate * std::sqrt(c2));
     s->rho = T(o.rho);
     s->one_minus_rho = T(1.0 - o.rho);
-    s->flush = t % kFlushEvery == 0;
 }
 
 template <class T>
 FR_RULE void set_penalty(const PenaltySpec& p, double clip_scale, StepScalars<T>* s) {
     s->l1 = T(p.l1);
+    s->threshold = s->prox_lr * s->l1;
+    s->adam_threshold = s->adam_prox_lr * s->l1;
     s->two_l2 = T(2.0 * p.l2);
     s->clip_scale = T(clip_scale);
 }
 
-// The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight and, in *threshold, the factor of l1.
-// Slots are updated in place. kThreshold: whether the caller wants the threshold.
+// The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight and, if kThreshold, the threshold of the proximal
+// step in *threshold. Slots are updated in place.
 template <bool Momentum, bool Nesterov>
 struct Sgd {  // v = momentum v - lr g; w += v, or momentum v - lr g (Nesterov)
     static constexpr int kSlots = Momentum ? 1 : 0;
     template <bool kThreshold, class V>
     static FR_RULE V step(V w, V g, V& v, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
-        if (kThreshold) *threshold = V::set(c.prox_lr);
+        if (kThreshold) *threshold = V::set(c.threshold);
         const V move = V::set(-c.lr) * g;
         if (!Momentum) return w + move;
         v = fma(V::set(c.momentum), v, move);
@@ -86,7 +88,7 @@ struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1)
         v = fma(fms(g, g, v), V::set(c.one_minus_beta_2), v);
         if (AmsGrad) v_max = V::select(v_max < v, v, v_max);
         const V root = sqrt(AmsGrad ? v_max : v);
-        if (kThreshold) *threshold = V::set(c.lr) / fma(root, V::set(c.v_hat_scale), V::set(c.eps));
+        if (kThreshold) *threshold = V::set(c.adam_threshold) / (root + V::set(c.eps_hat));
         return w - m * V::set(c.alpha) / (root + V::set(c.eps));
     }
 };
@@ -104,9 +106,9 @@ struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps)
             below = v - mean * mean;  // a variance, which rounding may take below 0
             below = V::select(below <= V::set(0), V::set(0), below);
         }
-        const V root = sqrt(below + V::set(c.eps));
-        if (kThreshold) *threshold = V::set(c.prox_lr) / root;
-        const V move = V::set(c.lr) * g / root;
+        const V scale = V::set(1) / sqrt(below + V::set(c.eps));
+        if (kThreshold) *threshold = V::set(c.threshold) * scale;
+        const V move = V::set(c.lr) * g * scale;
         if (!Momentum) return w - move;
         s1 = fma(V::set(c.momentum), s1, move);
         return w - s1;
@@ -118,9 +120,9 @@ struct Adagrad {  // Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + eps)
     template <bool kThreshold, class V>
     static FR_RULE V step(V w, V g, V& a, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
         a = fma(g, g, a);
-        const V root = sqrt(a + V::set(c.eps));
-        if (kThreshold) *threshold = V::set(c.lr) / root;
-        return w - V::set(c.lr) * g / root;
+        const V scale = V::set(1) / sqrt(a + V::set(c.eps));
+        if (kThreshold) *threshold = V::set(c.threshold) * scale;
+        return w - V::set(c.lr) * g * scale;
     }
 };
 
@@ -145,34 +147,31 @@ FR_RULE auto with_terms(const PenaltySpec& p, F f) {
 template <class Terms, class V>
 FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
     if (Terms::kL1 == L1::subgradient) return g + penalty_gradient(w, V::set(c.l1), V::set(c.two_l2));
-    return Terms::kL2 ? g + V::set(c.two_l2) * w : g;
+    return Terms::kL2 ? fma(V::set(c.two_l2), w, g) : g;
 }
 
-// 0 for a subnormal x. The slots of a weight whose gradient stays 0 decay into the subnormal numbers and would stay
-// there, where some CPUs are many times slower; so every kFlushEvery steps they become 0. Weights are never touched:
-// only L1 makes them 0.
+// The slots of a weight whose gradient stays 0 decay into the subnormal numbers and would stay there, where some CPUs
+// are many times slower. So after every kFlushEvery-th step flush(slot) makes them 0. Weights are never touched: only
+// L1 makes them 0.
+constexpr int64_t kFlushEvery = 16;
+
 template <class V>
 FR_RULE V flush(V x) {
     return V::select(abs(x) < V::set(Format<typename V::T>::min_normal), V::set(0), x);
 }
 
-template <class O, class Terms, class V>
-FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typename V::T>& c, bool clip) {
+template <class O, class Terms, bool Clip, class V>
+FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typename V::T>& c) {
     constexpr bool kProximal = Terms::kL1 == L1::proximal;
     g = full_gradient<Terms>(w, g, c);
-    if (clip) {
+    if (Clip) {
         g = g * V::set(c.clip_scale);
         const V limit = V::set(c.clipvalue);
         if (c.clipvalue > 0) g = V::select(limit < abs(g), with_sign(limit, g), g);
     }
-    V factor = V::set(0);
-    const V moved = O::template step<kProximal>(w * V::set(c.decay), g, s0, s1, s2, c, &factor);
-    if (c.flush) {
-        s0 = flush(s0);
-        s1 = flush(s1);
-        s2 = flush(s2);
-    }
-    return kProximal ? soft_threshold(moved, factor * V::set(c.l1)) : moved;
+    V threshold = V::set(0);
+    const V moved = O::template step<kProximal>(w * V::set(c.decay), g, s0, s1, s2, c, &threshold);
+    return kProximal ? soft_threshold(moved, threshold) : moved;
 }
 
 // The number of slots an optimizer keeps per weight.
