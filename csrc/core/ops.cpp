@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <memory>
 #include <string>
 
 #include "core/dropout_spec.h"
@@ -104,6 +105,17 @@ Rows<T> rows_of(const Matrix& x, const Matrix& y) {
     return {x.rows, x.cols, data<T>(x), x.row_stride, data<T>(y), y.row_stride};
 }
 
+// dL/dZ of a layer (B, O): dY itself where nothing lies between Z and Y, else written to *memory. That is not zeroed
+// before, which would walk through a large block twice: all of it is written.
+template <class T>
+Strided<const T> dz_of(const OpTable<T>& ops, int64_t B, int64_t O, Strided<const T> dY, const LayerGradient<T>& layer,
+                       std::unique_ptr<T[]>* memory) {
+    if (layer.activation.kind == Activation::linear && layer.dropout.keep == 65536) return dY;
+    memory->reset(new T[size_t(B) * size_t(O)]);
+    ops.layer_backward({B, O, dY.p, dY.rs, memory->get(), O}, layer);
+    return {memory->get(), O, 1};
+}
+
 Status refuse_softmax(const ActivationSpec& a, const char* instead) {
     if (a.kind != Activation::softmax) return {};
     return invalid(std::string("activation softmax mixes a row and is not fused; ") + instead);
@@ -166,15 +178,12 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     with_table(dy.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         const int64_t B = x.rows, I = x.cols, O = w.cols;
-        std::vector<T> dZ(size_t(B) * size_t(O));
         const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
-        ops.layer_backward({B, O, data<T>(dy), dy.row_stride, dZ.data(), O}, layer);
-        const DenseBackwardW<T> gradient{B,          I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride,
-                                         data<T>(db)};
+        std::unique_ptr<T[]> memory;
+        const Strided<const T> dZ = dz_of<T>(ops, B, O, {data<T>(dy), dy.row_stride, 1}, layer, &memory);
+        const DenseBackwardW<T> gradient{B, I, O, strided<T>(x), dZ, data<T>(dw), dw.row_stride, data<T>(db)};
         ops.dense_backward_w(cancel, &gradient, 1);
-        if (dx)
-            ops.dense_backward_x(cancel,
-                                 {B, I, O, {dZ.data(), O, 1}, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
+        if (dx) ops.dense_backward_x(cancel, {B, I, O, dZ, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
     });
     return interrupted(cancel);
 }
