@@ -5,8 +5,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/dropout_spec.h"
 #include "core/op_table.h"
@@ -20,19 +22,25 @@ namespace {
 
 std::string shape(const Matrix& m) { return "(" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")"; }
 
-Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
-    if (m.rows == rows && m.cols == cols) return {};
+// A small kernel takes less time than a Status that is built, returned and taken apart, and a call has dozens of
+// checks: each is inline, and its message, if there is one, is made elsewhere.
+Status wrong_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
     return invalid(std::string(m.name) + " has shape " + shape(m) + "; expected (" + std::to_string(rows) + ", " +
                    std::to_string(cols) + ") " + why);
 }
+inline Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
+    return m.rows == rows && m.cols == cols ? Status() : wrong_shape(m, rows, cols, why);
+}
 
-Status expect_rows_layout(const Matrix& m) {
-    if (m.rows == 0 || m.cols == 0) return {};
-    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || std::abs(m.row_stride) >= m.cols);
-    if (fits) return {};
+Status wrong_rows_layout(const Matrix& m) {
     return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) +
                    ", " + std::to_string(m.col_stride) + ") elements for shape " + shape(m) +
                    "; pass np.ascontiguousarray(" + m.name + ")");
+}
+inline Status expect_rows_layout(const Matrix& m) {
+    if (m.rows == 0 || m.cols == 0) return {};
+    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || std::abs(m.row_stride) >= m.cols);
+    return fits ? Status() : wrong_rows_layout(m);
 }
 
 Status expect_contiguous(const Matrix& m) {
@@ -41,15 +49,19 @@ Status expect_contiguous(const Matrix& m) {
     return invalid(std::string(m.name) + " must be contiguous; pass np.ascontiguousarray(" + m.name + ")");
 }
 
-Status expect_dtype(const Matrix& m, Dtype dtype) {
-    if (m.dtype == dtype) return {};
+Status wrong_dtype(const Matrix& m, Dtype dtype) {
     const char* names[] = {"float32", "float64"};
     return {Code::type_mismatch,
             std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " + names[int(dtype)]};
 }
+inline Status expect_dtype(const Matrix& m, Dtype dtype) { return m.dtype == dtype ? Status() : wrong_dtype(m, dtype); }
 
-// First and last byte a matrix touches.
-std::pair<uintptr_t, uintptr_t> extent(const Matrix& m) {
+// First and last byte a matrix touches; without elements it is apart from all.
+struct Extent {
+    uintptr_t first = 1, last = 0;
+};
+inline Extent extent(const Matrix& m) {
+    if (!m || m.rows * m.cols == 0) return {};
     const intptr_t size = m.dtype == Dtype::f32 ? 4 : 8;
     const intptr_t r = intptr_t(m.rows - 1) * intptr_t(m.row_stride) * size,
                    c = intptr_t(m.cols - 1) * intptr_t(m.col_stride) * size;
@@ -57,12 +69,30 @@ std::pair<uintptr_t, uintptr_t> extent(const Matrix& m) {
     return {uintptr_t(at + std::min<intptr_t>(r, 0) + std::min<intptr_t>(c, 0)),
             uintptr_t(at + std::max<intptr_t>(r, 0) + std::max<intptr_t>(c, 0) + size - 1)};
 }
+inline bool apart(const Extent& a, const Extent& b) { return a.last < b.first || b.last < a.first; }
 
-Status expect_apart(const Matrix& out, const Matrix& other) {
-    if (!out || !other || out.rows * out.cols == 0 || other.rows * other.cols == 0) return {};
-    const auto a = extent(out), b = extent(other);
-    if (a.second < b.first || b.second < a.first) return {};
+Status overlap(const Matrix& out, const Matrix& other) {
     return invalid(std::string(out.name) + " must not overlap " + other.name + " in memory");
+}
+inline Status expect_apart(const Matrix& out, const Matrix& other) {
+    return apart(extent(out), extent(other)) ? Status() : overlap(out, other);
+}
+
+// Each of outputs apart from all of inputs, then from the outputs after it. At most 8 in all.
+Status expect_apart(std::initializer_list<const Matrix*> outputs, std::initializer_list<const Matrix*> inputs) {
+    Extent extents[8];
+    size_t n = 0;
+    for (const Matrix* m : inputs) extents[n++] = extent(*m);
+    for (const Matrix* m : outputs) extents[n++] = extent(*m);
+    size_t o = inputs.size();
+    for (const Matrix* out : outputs) {
+        for (size_t i = 0; i < inputs.size(); ++i)
+            if (!apart(extents[o], extents[i])) return overlap(*out, *inputs.begin()[i]);
+        for (size_t i = o + 1; i < n; ++i)
+            if (!apart(extents[o], extents[i])) return overlap(*out, *outputs.begin()[i - inputs.size()]);
+        ++o;
+    }
+    return {};
 }
 
 // out may be the same array as in (same start, same strides), or apart from it.
@@ -141,8 +171,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     if (z_out) FR_RETURN_IF_ERROR(expect_shape(z_out, x.rows, w.cols, "for x @ w"));
     for (const Matrix* m : {&b, &out, &z_out})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
-    for (const Matrix* m : {&x, &w, &b, &z_out}) FR_RETURN_IF_ERROR(expect_apart(out, *m));
-    for (const Matrix* m : {&x, &w, &b}) FR_RETURN_IF_ERROR(expect_apart(z_out, *m));
+    FR_RETURN_IF_ERROR(expect_apart({&out, &z_out}, {&x, &w, &b}));
     with_table(x.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         ops.dense_forward(cancel, {x.rows, x.cols, w.cols, strided<T>(x), strided<T>(w), data<T>(b), activation,
@@ -170,11 +199,7 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     if (db) FR_RETURN_IF_ERROR(expect_shape(db, 1, w.cols, "one number per output"));
     for (const Matrix* m : {&dy, &y, &z, &dx, &dw, &db})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
-    for (const Matrix* out : {&dx, &dw, &db}) {
-        for (const Matrix* in : {&dy, &x, &w, &y, &z}) FR_RETURN_IF_ERROR(expect_apart(*out, *in));
-        for (const Matrix* other : {&dx, &dw, &db})
-            if (other != out) FR_RETURN_IF_ERROR(expect_apart(*out, *other));
-    }
+    FR_RETURN_IF_ERROR(expect_apart({&dx, &dw, &db}, {&dy, &x, &w, &y, &z}));
     with_table(dy.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         const int64_t B = x.rows, I = x.cols, O = w.cols;
@@ -237,9 +262,7 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
     if (gradient) FR_RETURN_IF_ERROR(expect_shape(gradient, B, O, "like y_pred"));
     for (const Matrix* m : {&y_true, &y_pred, &sample_weight, &per_row}) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
     if (gradient) FR_RETURN_IF_ERROR(expect_contiguous(gradient));
-    for (const Matrix* out : {&per_row, &gradient})
-        for (const Matrix* in : {&y_true, &y_pred, &sample_weight}) FR_RETURN_IF_ERROR(expect_apart(*out, *in));
-    FR_RETURN_IF_ERROR(expect_apart(gradient, per_row));
+    FR_RETURN_IF_ERROR(expect_apart({&gradient, &per_row}, {&y_true, &y_pred, &sample_weight}));
     Status classes;
     with_table(y_pred.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
