@@ -129,11 +129,12 @@ double py_update(py::handle optimizer, py::handle w, py::handle g, py::handle sl
     const OptimizerSpec spec = to_optimizer(optimizer, "optimizer");
     const py::tuple slot_arrays = to_sequence(slots, "slots");
     std::vector<std::string> names;
-    for (size_t i = 0; i < slot_arrays.size(); ++i) names.push_back(item_name("slots", i));
+    for (size_t i = 0; i < slot_arrays.size(); ++i) names.push_back(Name("slots", i).text());
     std::vector<ArrayArgument> arguments = {{w, "w", kWrite}, {g, "g"}};
     for (size_t i = 0; i < names.size(); ++i) arguments.push_back({slot_arrays[i], names[i].c_str(), kWrite});
     ArrayGate gate;
-    const auto views = gate.elementwise(arguments, Layout::contiguous);
+    std::vector<Matrix> views(arguments.size());
+    gate.elementwise(arguments.data(), arguments.size(), Layout::contiguous, false, views.data());
     const std::vector<Matrix> slot_views(views.begin() + 2, views.end());
     const int64_t count = to_int64(step, "step");
     const PenaltySpec penalty{to_double(l1, "l1"), to_double(l2, "l2"), to_bool(proximal, "proximal")};
@@ -151,7 +152,7 @@ bool py_all_finite(py::handle x) {
 }
 
 void py_math_function(py::handle name, py::handle x, py::handle out) {
-    const std::string function = to_string(name, "name");
+    const std::string function(to_string(name, "name"));
     ArrayGate gate;
     const auto views = gate.elementwise({{x, "x"}, {out, "out", kWrite}}, Layout::contiguous);
     run([&] { return math_function(function, views[0], views[1]); });
