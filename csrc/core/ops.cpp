@@ -324,17 +324,17 @@ Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix&
     return {};
 }
 
-Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const std::vector<Matrix>& slots,
+Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
               int64_t step, const PenaltySpec& penalty, double* value) {
     FR_RETURN_IF_ERROR(check_optimizer(optimizer));
     FR_RETURN_IF_ERROR(check_penalty("update", penalty));
     if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
     const size_t needed = size_t(rules::n_slots(optimizer));
-    if (slots.size() != needed)
+    if (n_slots != needed)
         return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " +
-                       std::to_string(slots.size()));
-    std::vector<const Matrix*> written{&w};
-    for (const Matrix& s : slots) written.push_back(&s);
+                       std::to_string(n_slots));
+    std::vector<const Matrix*> written(1 + n_slots, &w);
+    for (size_t i = 0; i < n_slots; ++i) written[1 + i] = &slots[i];
     FR_RETURN_IF_ERROR(expect_dtype(g, w.dtype));
     FR_RETURN_IF_ERROR(expect_shape(g, w.rows, w.cols, "like w"));
     FR_RETURN_IF_ERROR(expect_contiguous(g));
@@ -348,7 +348,7 @@ Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, 
     with_table(w.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         UpdateSegment<T> s{data<T>(w), data<T>(g), {}, w.rows * w.cols, penalty, {}, w.rows, w.cols};
-        for (size_t i = 0; i < slots.size(); ++i) s.slot[i] = data<T>(slots[i]);
+        for (size_t i = 0; i < n_slots; ++i) s.slot[i] = data<T>(slots[i]);
         ops.update({optimizer, step, &s, 1, value});
     });
     return {};
