@@ -123,8 +123,8 @@ template <class T>
 Prepared backward_w(const OpTable<T>& ops, const Shape& s) {
     auto m = std::make_shared<Operands<T>>(s);
     const auto run = [m, s, &ops] {
-        const DenseBackwardW<T> layer{s.B, s.I, s.O, {m->X.get(), s.I, 1}, {m->dZ.get(), s.O, 1}, m->dW.get(), s.O,
-                                      m->db.get()};
+        const DenseBackwardW<T> layer{s.B,         s.I, s.O,        {m->X.get(), s.I, 1}, {m->dZ.get(), s.O, 1},
+                                      m->dW.get(), s.O, m->db.get()};
         ops.dense_backward_w(m->cancel, &layer, 1);
     };
     const auto check = [m, s, run] {

@@ -14,10 +14,11 @@ public:
 
     bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
-    // Called by the thread that owns the computation; asks the owner at most every 20 ms.
+    // Called by the thread that owns the computation; asks the owner at most every 20 ms, not before 20 ms have passed.
     bool check() {
         if (!poll_ || stopped()) return stopped();
         const auto now = std::chrono::steady_clock::now();
+        if (last_ == Time()) last_ = now;
         if (now - last_ < std::chrono::milliseconds(20)) return false;
         last_ = now;
         if (poll_(argument_)) stopped_.store(true, std::memory_order_relaxed);
@@ -25,10 +26,12 @@ public:
     }
 
 private:
+    using Time = std::chrono::steady_clock::time_point;
+
     Poll poll_ = nullptr;
     void* argument_ = nullptr;
     std::atomic<bool> stopped_{false};
-    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+    Time last_;  // of the last poll, or of the first check
 };
 
 }  // namespace fastreg

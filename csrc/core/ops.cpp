@@ -5,7 +5,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "core/dropout_spec.h"
 #include "core/op_table.h"
@@ -19,19 +22,25 @@ namespace {
 
 std::string shape(const Matrix& m) { return "(" + std::to_string(m.rows) + ", " + std::to_string(m.cols) + ")"; }
 
-Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
-    if (m.rows == rows && m.cols == cols) return {};
+// A small kernel takes less time than a Status that is built, returned and taken apart, and a call has dozens of
+// checks: each is inline, and its message, if there is one, is made elsewhere.
+Status wrong_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
     return invalid(std::string(m.name) + " has shape " + shape(m) + "; expected (" + std::to_string(rows) + ", " +
                    std::to_string(cols) + ") " + why);
 }
+inline Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
+    return m.rows == rows && m.cols == cols ? Status() : wrong_shape(m, rows, cols, why);
+}
 
-Status expect_rows_layout(const Matrix& m) {
-    if (m.rows == 0 || m.cols == 0) return {};
-    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || std::abs(m.row_stride) >= m.cols);
-    if (fits) return {};
+Status wrong_rows_layout(const Matrix& m) {
     return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) +
                    ", " + std::to_string(m.col_stride) + ") elements for shape " + shape(m) +
                    "; pass np.ascontiguousarray(" + m.name + ")");
+}
+inline Status expect_rows_layout(const Matrix& m) {
+    if (m.rows == 0 || m.cols == 0) return {};
+    const bool fits = (m.cols == 1 || m.col_stride == 1) && (m.rows == 1 || std::abs(m.row_stride) >= m.cols);
+    return fits ? Status() : wrong_rows_layout(m);
 }
 
 Status expect_contiguous(const Matrix& m) {
@@ -40,15 +49,19 @@ Status expect_contiguous(const Matrix& m) {
     return invalid(std::string(m.name) + " must be contiguous; pass np.ascontiguousarray(" + m.name + ")");
 }
 
-Status expect_dtype(const Matrix& m, Dtype dtype) {
-    if (m.dtype == dtype) return {};
+Status wrong_dtype(const Matrix& m, Dtype dtype) {
     const char* names[] = {"float32", "float64"};
     return {Code::type_mismatch,
             std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " + names[int(dtype)]};
 }
+inline Status expect_dtype(const Matrix& m, Dtype dtype) { return m.dtype == dtype ? Status() : wrong_dtype(m, dtype); }
 
-// First and last byte a matrix touches.
-std::pair<uintptr_t, uintptr_t> extent(const Matrix& m) {
+// First and last byte a matrix touches; without elements it is apart from all.
+struct Extent {
+    uintptr_t first = 1, last = 0;
+};
+inline Extent extent(const Matrix& m) {
+    if (!m || m.rows * m.cols == 0) return {};
     const intptr_t size = m.dtype == Dtype::f32 ? 4 : 8;
     const intptr_t r = intptr_t(m.rows - 1) * intptr_t(m.row_stride) * size,
                    c = intptr_t(m.cols - 1) * intptr_t(m.col_stride) * size;
@@ -56,12 +69,30 @@ std::pair<uintptr_t, uintptr_t> extent(const Matrix& m) {
     return {uintptr_t(at + std::min<intptr_t>(r, 0) + std::min<intptr_t>(c, 0)),
             uintptr_t(at + std::max<intptr_t>(r, 0) + std::max<intptr_t>(c, 0) + size - 1)};
 }
+inline bool apart(const Extent& a, const Extent& b) { return a.last < b.first || b.last < a.first; }
 
-Status expect_apart(const Matrix& out, const Matrix& other) {
-    if (!out || !other || out.rows * out.cols == 0 || other.rows * other.cols == 0) return {};
-    const auto a = extent(out), b = extent(other);
-    if (a.second < b.first || b.second < a.first) return {};
+Status overlap(const Matrix& out, const Matrix& other) {
     return invalid(std::string(out.name) + " must not overlap " + other.name + " in memory");
+}
+inline Status expect_apart(const Matrix& out, const Matrix& other) {
+    return apart(extent(out), extent(other)) ? Status() : overlap(out, other);
+}
+
+// Each of outputs apart from all of inputs, then from the outputs after it. At most 8 in all.
+Status expect_apart(std::initializer_list<const Matrix*> outputs, std::initializer_list<const Matrix*> inputs) {
+    Extent extents[8];
+    size_t n = 0;
+    for (const Matrix* m : inputs) extents[n++] = extent(*m);
+    for (const Matrix* m : outputs) extents[n++] = extent(*m);
+    size_t o = inputs.size();
+    for (const Matrix* out : outputs) {
+        for (size_t i = 0; i < inputs.size(); ++i)
+            if (!apart(extents[o], extents[i])) return overlap(*out, *inputs.begin()[i]);
+        for (size_t i = o + 1; i < n; ++i)
+            if (!apart(extents[o], extents[i])) return overlap(*out, *outputs.begin()[i - inputs.size()]);
+        ++o;
+    }
+    return {};
 }
 
 // out may be the same array as in (same start, same strides), or apart from it.
@@ -104,6 +135,17 @@ Rows<T> rows_of(const Matrix& x, const Matrix& y) {
     return {x.rows, x.cols, data<T>(x), x.row_stride, data<T>(y), y.row_stride};
 }
 
+// dL/dZ of a layer (B, O): dY itself where nothing lies between Z and Y, else written to *memory. That is not zeroed
+// before, which would walk through a large block twice: all of it is written.
+template <class T>
+Strided<const T> dz_of(const OpTable<T>& ops, int64_t B, int64_t O, Strided<const T> dY, const LayerGradient<T>& layer,
+                       std::unique_ptr<T[]>* memory) {
+    if (layer.activation.kind == Activation::linear && layer.dropout.keep == 65536) return dY;
+    memory->reset(new T[size_t(B) * size_t(O)]);
+    ops.layer_backward({B, O, dY.p, dY.rs, memory->get(), O}, layer);
+    return {memory->get(), O, 1};
+}
+
 Status refuse_softmax(const ActivationSpec& a, const char* instead) {
     if (a.kind != Activation::softmax) return {};
     return invalid(std::string("activation softmax mixes a row and is not fused; ") + instead);
@@ -129,8 +171,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     if (z_out) FR_RETURN_IF_ERROR(expect_shape(z_out, x.rows, w.cols, "for x @ w"));
     for (const Matrix* m : {&b, &out, &z_out})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
-    for (const Matrix* m : {&x, &w, &b, &z_out}) FR_RETURN_IF_ERROR(expect_apart(out, *m));
-    for (const Matrix* m : {&x, &w, &b}) FR_RETURN_IF_ERROR(expect_apart(z_out, *m));
+    FR_RETURN_IF_ERROR(expect_apart({&out, &z_out}, {&x, &w, &b}));
     with_table(x.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         ops.dense_forward(cancel, {x.rows, x.cols, w.cols, strided<T>(x), strided<T>(w), data<T>(b), activation,
@@ -158,23 +199,16 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     if (db) FR_RETURN_IF_ERROR(expect_shape(db, 1, w.cols, "one number per output"));
     for (const Matrix* m : {&dy, &y, &z, &dx, &dw, &db})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
-    for (const Matrix* out : {&dx, &dw, &db}) {
-        for (const Matrix* in : {&dy, &x, &w, &y, &z}) FR_RETURN_IF_ERROR(expect_apart(*out, *in));
-        for (const Matrix* other : {&dx, &dw, &db})
-            if (other != out) FR_RETURN_IF_ERROR(expect_apart(*out, *other));
-    }
+    FR_RETURN_IF_ERROR(expect_apart({&dx, &dw, &db}, {&dy, &x, &w, &y, &z}));
     with_table(dy.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         const int64_t B = x.rows, I = x.cols, O = w.cols;
-        std::vector<T> dZ(size_t(B) * size_t(O));
         const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
-        ops.layer_backward({B, O, data<T>(dy), dy.row_stride, dZ.data(), O}, layer);
-        const DenseBackwardW<T> gradient{B,          I, O, strided<T>(x), {dZ.data(), O, 1}, data<T>(dw), dw.row_stride,
-                                         data<T>(db)};
+        std::unique_ptr<T[]> memory;
+        const Strided<const T> dZ = dz_of<T>(ops, B, O, {data<T>(dy), dy.row_stride, 1}, layer, &memory);
+        const DenseBackwardW<T> gradient{B, I, O, strided<T>(x), dZ, data<T>(dw), dw.row_stride, data<T>(db)};
         ops.dense_backward_w(cancel, &gradient, 1);
-        if (dx)
-            ops.dense_backward_x(cancel,
-                                 {B, I, O, {dZ.data(), O, 1}, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
+        if (dx) ops.dense_backward_x(cancel, {B, I, O, dZ, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
     });
     return interrupted(cancel);
 }
@@ -228,9 +262,7 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
     if (gradient) FR_RETURN_IF_ERROR(expect_shape(gradient, B, O, "like y_pred"));
     for (const Matrix* m : {&y_true, &y_pred, &sample_weight, &per_row}) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
     if (gradient) FR_RETURN_IF_ERROR(expect_contiguous(gradient));
-    for (const Matrix* out : {&per_row, &gradient})
-        for (const Matrix* in : {&y_true, &y_pred, &sample_weight}) FR_RETURN_IF_ERROR(expect_apart(*out, *in));
-    FR_RETURN_IF_ERROR(expect_apart(gradient, per_row));
+    FR_RETURN_IF_ERROR(expect_apart({&gradient, &per_row}, {&y_true, &y_pred, &sample_weight}));
     Status classes;
     with_table(y_pred.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
@@ -292,17 +324,17 @@ Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix&
     return {};
 }
 
-Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const std::vector<Matrix>& slots,
+Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
               int64_t step, const PenaltySpec& penalty, double* value) {
     FR_RETURN_IF_ERROR(check_optimizer(optimizer));
     FR_RETURN_IF_ERROR(check_penalty("update", penalty));
     if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
     const size_t needed = size_t(rules::n_slots(optimizer));
-    if (slots.size() != needed)
+    if (n_slots != needed)
         return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " +
-                       std::to_string(slots.size()));
-    std::vector<const Matrix*> written{&w};
-    for (const Matrix& s : slots) written.push_back(&s);
+                       std::to_string(n_slots));
+    std::vector<const Matrix*> written(1 + n_slots, &w);
+    for (size_t i = 0; i < n_slots; ++i) written[1 + i] = &slots[i];
     FR_RETURN_IF_ERROR(expect_dtype(g, w.dtype));
     FR_RETURN_IF_ERROR(expect_shape(g, w.rows, w.cols, "like w"));
     FR_RETURN_IF_ERROR(expect_contiguous(g));
@@ -316,7 +348,7 @@ Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, 
     with_table(w.dtype, [&](const auto& ops, auto t) {
         using T = decltype(t);
         UpdateSegment<T> s{data<T>(w), data<T>(g), {}, w.rows * w.cols, penalty, {}, w.rows, w.cols};
-        for (size_t i = 0; i < slots.size(); ++i) s.slot[i] = data<T>(slots[i]);
+        for (size_t i = 0; i < n_slots; ++i) s.slot[i] = data<T>(slots[i]);
         ops.update({optimizer, step, &s, 1, value});
     });
     return {};

@@ -1,8 +1,9 @@
 // ops: the kernels on arrays, each checked once and then trusted. This is the gate: kernels below it hold no checks.
 // It must not know models, sessions, NumPy or how a kernel is made.
 #pragma once
+#include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <string>
 
 #include "core/context.h"
 #include "core/session.h"
@@ -48,8 +49,8 @@ FASTREG_API Status elastic_net(const Matrix& w, double l1, double l2, double* va
 FASTREG_API Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out);
 FASTREG_API Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out);  // in place ok
 // One optimizer step in place; w, g, slots: same shape, contiguous. step counts from 1.
-FASTREG_API Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g,
-                          const std::vector<Matrix>& slots, int64_t step, const PenaltySpec& penalty, double* value);
+FASTREG_API Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots,
+                          size_t n_slots, int64_t step, const PenaltySpec& penalty, double* value);
 FASTREG_API Status all_finite(const Matrix& x, bool* result);
 
 enum class Initializer : int32_t { uniform, normal, truncated_normal };

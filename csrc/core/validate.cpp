@@ -18,57 +18,61 @@ std::string number(double value) {
 
 namespace {
 
-Status check_range(const std::string& name, double value, bool fits, const char* expected) {
-    if (fits) return {};
-    return invalid(name + " must be " + expected + ", got " + number(value));
+// The name of a field is put together only for a message: its owner ("layer 2" or nothing), then its own (" units").
+Status out_of_range(std::string_view owner, const char* field, double value, const char* expected) {
+    return invalid(std::string(owner) + field + " must be " + expected + ", got " + number(value));
 }
 
-Status non_negative(const std::string& name, double v) {
-    return check_range(name, v, std::isfinite(v) && v >= 0, "finite and >= 0");
+inline Status check_range(std::string_view owner, const char* field, double value, bool fits, const char* expected) {
+    return fits ? Status() : out_of_range(owner, field, value, expected);
 }
 
-Status below_one(const std::string& name, double v) { return check_range(name, v, v >= 0 && v < 1, "in [0, 1)"); }
+Status non_negative(std::string_view owner, const char* field, double v) {
+    return check_range(owner, field, v, std::isfinite(v) && v >= 0, "finite and >= 0");
+}
 
-Status check_constraint(const std::string& name, const ConstraintSpec& c) {
-    if (c.kind == Constraint::max_norm) FR_RETURN_IF_ERROR(non_negative(name + " max_value", c.value));
-    return check_range(name + " axis", c.axis, c.axis >= -1 && c.axis <= 1, "0, 1 or -1");
+Status below_one(const char* name, double v) { return check_range("", name, v, v >= 0 && v < 1, "in [0, 1)"); }
+
+Status check_constraint(std::string_view name, const ConstraintSpec& c) {
+    if (c.kind == Constraint::max_norm) FR_RETURN_IF_ERROR(non_negative(name, " max_value", c.value));
+    return check_range(name, " axis", c.axis, c.axis >= -1 && c.axis <= 1, "0, 1 or -1");
 }
 
 }  // namespace
 
-Status check_penalty(const std::string& name, const PenaltySpec& p) {
-    FR_RETURN_IF_ERROR(non_negative(name + " l1", p.l1));
-    return non_negative(name + " l2", p.l2);
+Status check_penalty(std::string_view name, const PenaltySpec& p) {
+    FR_RETURN_IF_ERROR(non_negative(name, " l1", p.l1));
+    return non_negative(name, " l2", p.l2);
 }
 
-Status check_activation(const std::string& name, const ActivationSpec& a) {
-    if (a.kind == Activation::leaky_relu || a.kind == Activation::elu) return non_negative(name + " alpha", a.alpha);
+Status check_activation(std::string_view name, const ActivationSpec& a) {
+    if (a.kind == Activation::leaky_relu || a.kind == Activation::elu) return non_negative(name, " alpha", a.alpha);
     return {};
 }
 
-Status check_rate(double rate) { return check_range("rate", rate, rate >= 0 && rate <= 1, "in [0, 1]"); }
+Status check_rate(double rate) { return check_range("", "rate", rate, rate >= 0 && rate <= 1, "in [0, 1]"); }
 
 Status check_optimizer(const OptimizerSpec& o) {
-    FR_RETURN_IF_ERROR(non_negative("learning_rate", o.learning_rate));
+    FR_RETURN_IF_ERROR(non_negative("", "learning_rate", o.learning_rate));
     FR_RETURN_IF_ERROR(below_one("momentum", o.momentum));
     FR_RETURN_IF_ERROR(below_one("beta_1", o.beta_1));
     FR_RETURN_IF_ERROR(below_one("beta_2", o.beta_2));
     FR_RETURN_IF_ERROR(below_one("rho", o.rho));
-    FR_RETURN_IF_ERROR(non_negative("epsilon", o.epsilon));
-    FR_RETURN_IF_ERROR(non_negative("initial_accumulator_value", o.initial_accumulator_value));
-    FR_RETURN_IF_ERROR(non_negative("weight_decay", o.weight_decay));
-    FR_RETURN_IF_ERROR(non_negative("clipnorm", o.clipnorm));
-    FR_RETURN_IF_ERROR(non_negative("clipvalue", o.clipvalue));
-    FR_RETURN_IF_ERROR(non_negative("global_clipnorm", o.global_clipnorm));
+    FR_RETURN_IF_ERROR(non_negative("", "epsilon", o.epsilon));
+    FR_RETURN_IF_ERROR(non_negative("", "initial_accumulator_value", o.initial_accumulator_value));
+    FR_RETURN_IF_ERROR(non_negative("", "weight_decay", o.weight_decay));
+    FR_RETURN_IF_ERROR(non_negative("", "clipnorm", o.clipnorm));
+    FR_RETURN_IF_ERROR(non_negative("", "clipvalue", o.clipvalue));
+    FR_RETURN_IF_ERROR(non_negative("", "global_clipnorm", o.global_clipnorm));
     if ((o.clipnorm > 0) + (o.clipvalue > 0) + (o.global_clipnorm > 0) > 1)
         return invalid("only one of clipnorm, clipvalue and global_clipnorm can be set");
     return {};
 }
 
 Status check_loss(const LossSpec& l) {
-    FR_RETURN_IF_ERROR(check_range("label_smoothing", l.label_smoothing,
+    FR_RETURN_IF_ERROR(check_range("", "label_smoothing", l.label_smoothing,
                                    l.label_smoothing >= 0 && l.label_smoothing <= 1, "in [0, 1]"));
-    return check_range("delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0");
+    return check_range("", "delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0");
 }
 
 Status check_layer(const std::string& name, const LayerSpec& layer) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <cmath>
 #include <string>
+#include <string_view>
 
 #include "core/session.h"
 #include "core/status.h"
@@ -10,8 +11,8 @@
 
 namespace fastreg {
 
-Status check_penalty(const std::string& name, const PenaltySpec& p);
-Status check_activation(const std::string& name, const ActivationSpec& a);
+Status check_penalty(std::string_view name, const PenaltySpec& p);
+Status check_activation(std::string_view name, const ActivationSpec& a);
 Status check_optimizer(const OptimizerSpec& o);
 Status check_loss(const LossSpec& l);
 Status check_rate(double rate);

@@ -2,10 +2,10 @@
 // It must not know what a call computes: overlap and what shapes mean are the core's to check.
 #include "python/arrays.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "python/errors.h"
-#include "python/values.h"
 
 namespace fastreg::python {
 namespace {
@@ -18,18 +18,27 @@ std::string to_text(const Shape& shape) {
     return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-void require_shape(const py::array& array, const std::string& name, const Shape& shape, const std::string& source) {
-    if (shape_of(array) == shape) return;
+bool same_shape(const py::array& a, const py::array& b) {
+    return std::equal(a.shape(), a.shape() + a.ndim(), b.shape(), b.shape() + b.ndim());
+}
+
+[[noreturn]] void wrong_shape(const py::array& array, const Name& name, const Shape& shape, const std::string& source) {
     raise(PyExc_ValueError, name + " must have shape " + to_text(shape) + source + ", got " + to_text(shape_of(array)));
 }
 
-void require_ndim(const py::array& array, const std::string& name, py::ssize_t ndim) {
+void require_ndim(const py::array& array, const Name& name, py::ssize_t ndim) {
     if (array.ndim() == ndim) return;
     raise(PyExc_ValueError, name + " must have " + std::to_string(ndim) + (ndim == 1 ? " dimension" : " dimensions") +
                                 ", got shape " + to_text(shape_of(array)));
 }
 
-int64_t stride_of(const py::array& array, py::ssize_t axis) { return array.strides(axis) / array.itemsize(); }
+// Elements have 4 or 8 bytes (see check): constants, since a division by a variable takes as long as all else here.
+int64_t stride_of(const py::array& array, py::ssize_t axis) {
+    return array.itemsize() == 8 ? array.strides(axis) / 8 : array.strides(axis) / 4;
+}
+
+// Whether a number of bytes is one of whole elements.
+bool is_whole(const py::array& array, py::ssize_t bytes) { return (bytes & (array.itemsize() - 1)) == 0; }
 
 // Axes of length 1 have no say, whatever their stride.
 bool is_contiguous(const py::array& array, bool fortran = false) {
@@ -53,7 +62,7 @@ bool has_rows(const py::array& array) {
 
 bool has_layout(const py::array& array, Layout layout) {
     for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-        if (array.strides(axis) % array.itemsize() != 0) return false;  // a field of a structured array
+        if (!is_whole(array, array.strides(axis))) return false;  // a field of a structured array
     }
     switch (layout) {
         case Layout::strided: return true;
@@ -74,21 +83,20 @@ const char* layout_words(Layout layout) {
     return "";
 }
 
-void require_layout(const py::array& array, const std::string& name, Layout layout) {
+void require_layout(const py::array& array, const Name& name, Layout layout) {
     if (!has_layout(array, layout)) {
         const Shape strides(array.strides(), array.strides() + array.ndim());
         raise(PyExc_ValueError, name + " must " + layout_words(layout) + ", got shape " + to_text(shape_of(array)) +
                                     " with strides " + to_text(strides) + " in bytes; use np.ascontiguousarray(" +
                                     name + ")");
     }
-    const auto address = reinterpret_cast<uintptr_t>(array.data());
-    if (array.size() > 0 && address % static_cast<uintptr_t>(array.itemsize()) != 0) {
+    if (array.size() > 0 && !is_whole(array, reinterpret_cast<py::ssize_t>(array.data()))) {
         raise(PyExc_ValueError, name + " must be aligned to its elements of " + std::to_string(array.itemsize()) +
                                     " bytes; use " + name + ".copy()");
     }
 }
 
-void require_access(const py::array& array, const std::string& name, Access access) {
+void require_access(const py::array& array, const Name& name, Access access) {
     if (access == Access::read || array.writeable()) return;
     raise(PyExc_ValueError, name + " must be writeable, got a read-only array");
 }
@@ -139,7 +147,7 @@ const char* dtype_name(Dtype dtype) { return dtype == Dtype::f32 ? "float32" : "
 
 py::array new_array(Dtype dtype, const Shape& shape) { return py::array(py::dtype(dtype_name(dtype)), shape); }
 
-py::array ArrayGate::check(py::handle value, const std::string& name) {
+py::array ArrayGate::check(py::handle value, const Name& name) {
     if (!py::isinstance<py::array>(value)) {
         raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
     }
@@ -153,7 +161,7 @@ py::array ArrayGate::check(py::handle value, const std::string& name) {
     }
     const Dtype dtype = type.itemsize() == sizeof(float) ? Dtype::f32 : Dtype::f64;
     if (first_.empty()) {
-        first_ = name;
+        first_ = name.text();
         dtype_ = dtype;
     } else if (dtype != dtype_) {
         raise(PyExc_TypeError,
@@ -190,37 +198,35 @@ Matrix ArrayGate::flat(const ArrayArgument& argument, Layout layout) {
     return make_matrix(array, argument.name, dtype_, 1, array.size());
 }
 
-std::vector<Matrix> ArrayGate::elementwise(const std::vector<ArrayArgument>& arguments, Layout layout, bool keep_rows) {
-    std::vector<py::array> arrays;
+void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout layout, bool keep_rows, Matrix* views) {
+    const auto array_of = [&](size_t i) { return py::reinterpret_borrow<py::array>(arguments[i].value); };
     bool contiguous = true;
-    for (const ArrayArgument& argument : arguments) {
-        const py::array array = check(argument.value, argument.name);
-        arrays.push_back(array);
-        const std::string source = std::string(", that of ") + arguments.front().name;
-        require_shape(array, argument.name, shape_of(arrays.front()), source);
-        require_layout(array, argument.name, keep_rows && array.ndim() != 2 ? Layout::contiguous : layout);
-        require_access(array, argument.name, argument.access);
+    for (size_t i = 0; i < n; ++i) {
+        const auto& [value, name, access] = arguments[i];
+        const py::array array = check(value, name), first = array_of(0);
+        if (!same_shape(array, first))
+            wrong_shape(array, name, shape_of(first), std::string(", that of ") + arguments[0].name);
+        require_layout(array, name, keep_rows && array.ndim() != 2 ? Layout::contiguous : layout);
+        require_access(array, name, access);
         contiguous = contiguous && is_contiguous(array);
     }
-    std::vector<Matrix> views;
-    for (size_t i = 0; i < arrays.size(); ++i) {
-        const py::array& array = arrays[i];
+    for (size_t i = 0; i < n; ++i) {
+        const py::array array = array_of(i);
         const char* name = arguments[i].name;
         if (keep_rows) {
-            views.push_back(rows_of(array, name, dtype_));
+            views[i] = rows_of(array, name, dtype_);
         } else if (contiguous) {
-            views.push_back(make_matrix(array, name, dtype_, 1, array.size()));
+            views[i] = make_matrix(array, name, dtype_, 1, array.size());
         } else {
-            views.push_back(array.ndim() == 1 ? column_of(array, name, dtype_) : matrix_of(array, name, dtype_));
+            views[i] = array.ndim() == 1 ? column_of(array, name, dtype_) : matrix_of(array, name, dtype_);
         }
     }
-    return views;
 }
 
-void* ArrayGate::numbers(py::handle value, const std::string& name, const Shape& shape, const std::string& source,
+void* ArrayGate::numbers(py::handle value, const Name& name, const Shape& shape, const std::string& source,
                          Access access) {
     const py::array array = check(value, name);
-    require_shape(array, name, shape, source);
+    if (shape_of(array) != shape) wrong_shape(array, name, shape, source);
     require_layout(array, name, Layout::contiguous);
     require_access(array, name, access);
     return data_of(array);

@@ -4,12 +4,15 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "core/ops.h"
 #include "core/session.h"
+#include "python/values.h"
 
 namespace fastreg::python {
 
@@ -50,15 +53,21 @@ public:
 
     // Arrays of one shape, walked together element by element; layout: rows or contiguous. (1, n) where all are
     // contiguous, unless keep_rows: a row, the last axis, has a meaning of its own (softmax).
-    std::vector<Matrix> elementwise(const std::vector<ArrayArgument>& arguments, Layout layout = Layout::rows,
-                                    bool keep_rows = false);
+    template <size_t N>
+    std::array<Matrix, N> elementwise(const ArrayArgument (&arguments)[N], Layout layout = Layout::rows,
+                                      bool keep_rows = false) {
+        std::array<Matrix, N> views;
+        elementwise(arguments, N, layout, keep_rows, views.data());
+        return views;
+    }
+    void elementwise(const ArrayArgument* arguments, size_t n, Layout layout, bool keep_rows, Matrix* views);
 
     // The numbers of a contiguous array of exactly this shape; source, such as " (the shape of x)", ends the message.
-    void* numbers(py::handle value, const std::string& name, const Shape& shape, const std::string& source,
+    void* numbers(py::handle value, const Name& name, const Shape& shape, const std::string& source,
                   Access access = Access::read);
 
 private:
-    py::array check(py::handle value, const std::string& name);  // an ndarray of the call's dtype
+    py::array check(py::handle value, const Name& name);  // an ndarray of the call's dtype
 
     Dtype dtype_ = Dtype::f32;
     std::string first_;  // what set dtype_; empty: nothing yet

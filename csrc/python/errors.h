@@ -31,22 +31,39 @@ inline void raise_if_error(const Status& status) {
     raise(PyExc_SystemError, "unknown status: " + status.message);
 }
 
-// Python runs signal handlers on the main thread only; elsewhere a poll could only cost a wait for the GIL.
-inline bool on_main_thread() {
-    const auto threading = py::module_::import("threading");
-    return threading.attr("get_ident")().equal(threading.attr("main_thread")().attr("ident"));
-}
+// Python runs signal handlers on the main thread only; elsewhere polls could only cost waits for the GIL. To ask which
+// thread this is takes longer than a small kernel, so a poll asks: short calls end before the first.
+class SignalPoll {
+public:
+    // The core calls this without the GIL, on the thread that made the call. True leaves a Python error pending.
+    static bool interrupted(void* self) { return static_cast<SignalPoll*>(self)->poll(); }
 
-// The core calls this without the GIL, on the thread that made the call.
-inline bool poll_signals(void*) {
-    const py::gil_scoped_acquire gil;
-    return PyErr_CheckSignals() != 0;
-}
+private:
+    static bool on_main_thread() {
+        const auto threading = py::module_::import("threading");
+        return threading.attr("get_ident")().equal(threading.attr("main_thread")().attr("ident"));
+    }
+
+    bool poll() {
+        if (elsewhere_) return false;
+        const py::gil_scoped_acquire gil;
+        try {
+            elsewhere_ = !on_main_thread();
+        } catch (py::error_already_set& error) {  // a signal handler that ran in there raised
+            error.restore();
+            return true;
+        }
+        return !elsewhere_ && PyErr_CheckSignals() != 0;
+    }
+
+    bool elsewhere_ = false;
+};
 
 // compute(cancel), without the GIL. No Python object may be touched inside.
 template <class Compute>
 Status interruptible(Compute compute) {
-    Cancel cancel(on_main_thread() ? &poll_signals : nullptr, nullptr);
+    SignalPoll signals;
+    Cancel cancel(&SignalPoll::interrupted, &signals);
     const py::gil_scoped_release nogil;
     return compute(cancel);
 }

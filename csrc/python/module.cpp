@@ -29,7 +29,7 @@ void bind_process(py::module_& module) {
     module.def(
         "set_isa",
         [](py::handle name) {
-            const std::string isa = to_string(name, "name");
+            const std::string isa(to_string(name, "name"));
             run([&] { return set_isa(isa); });
         },
         py::arg("name"), "Use the kernels of one instruction set from now on.");

@@ -6,13 +6,12 @@
 #include <vector>
 
 #include "python/errors.h"
-#include "python/values.h"
 
 namespace fastreg::python {
 namespace {
 
 template <class Enum>
-using Names = std::vector<std::pair<const char*, Enum>>;
+using Names = std::vector<std::pair<std::string_view, Enum>>;
 
 const Names<Activation> kActivations = {
     {"linear", Activation::linear},
@@ -74,28 +73,28 @@ const Names<LayerKind> kLayerKinds = {
 };
 
 template <class Enum>
-void read_name(const Names<Enum>& names, py::handle value, const std::string& name, Enum* out) {
-    const std::string text = to_string(value, name);
-    std::string known;
+void read_name(const Names<Enum>& names, py::handle value, const Name& name, Enum* out) {
+    const std::string_view text = to_string(value, name);
     for (const auto& [word, meaning] : names) {
         if (text == word) {
             *out = meaning;
             return;
         }
-        known += (known.empty() ? "" : ", ") + std::string(word);
     }
-    raise(PyExc_ValueError, name + " must be one of " + known + "; got '" + text + "'");
+    std::string known;
+    for (const auto& entry : names) known += (known.empty() ? "" : ", ") + std::string(entry.first);
+    raise(PyExc_ValueError, name + " must be one of " + known + "; got '" + std::string(text) + "'");
 }
 
 }  // namespace
 
-void read(py::handle value, const std::string& name, Activation* out) { read_name(kActivations, value, name, out); }
-void read(py::handle value, const std::string& name, Constraint* out) { read_name(kConstraints, value, name, out); }
-void read(py::handle value, const std::string& name, Dtype* out) { read_name(kDtypes, value, name, out); }
-void read(py::handle value, const std::string& name, Initializer* out) { read_name(kInitializers, value, name, out); }
-void read(py::handle value, const std::string& name, LayerKind* out) { read_name(kLayerKinds, value, name, out); }
-void read(py::handle value, const std::string& name, Loss* out) { read_name(kLosses, value, name, out); }
-void read(py::handle value, const std::string& name, Metric* out) { read_name(kMetrics, value, name, out); }
-void read(py::handle value, const std::string& name, Optimizer* out) { read_name(kOptimizers, value, name, out); }
+void read(py::handle value, const Name& name, Activation* out) { read_name(kActivations, value, name, out); }
+void read(py::handle value, const Name& name, Constraint* out) { read_name(kConstraints, value, name, out); }
+void read(py::handle value, const Name& name, Dtype* out) { read_name(kDtypes, value, name, out); }
+void read(py::handle value, const Name& name, Initializer* out) { read_name(kInitializers, value, name, out); }
+void read(py::handle value, const Name& name, LayerKind* out) { read_name(kLayerKinds, value, name, out); }
+void read(py::handle value, const Name& name, Loss* out) { read_name(kLosses, value, name, out); }
+void read(py::handle value, const Name& name, Metric* out) { read_name(kMetrics, value, name, out); }
+void read(py::handle value, const Name& name, Optimizer* out) { read_name(kOptimizers, value, name, out); }
 
 }  // namespace fastreg::python

@@ -13,7 +13,7 @@ Shape shape_of(const ParameterInfo& info) {
     return info.name == "bias" ? Shape{info.rows} : Shape{info.rows, info.cols};
 }
 
-py::tuple to_items(py::handle list, const std::string& name, int64_t count, const char* of_what) {
+py::tuple to_items(py::handle list, const Name& name, int64_t count, const char* of_what) {
     const py::tuple items = to_sequence(list, name);
     if (static_cast<int64_t>(items.size()) != count) {
         raise(PyExc_ValueError, name + " has " + std::to_string(items.size()) + " items; the session has " +
@@ -41,7 +41,7 @@ PySession::Values PySession::new_values() const {
     return values;
 }
 
-PySession::Values PySession::given_values(py::handle list, const std::string& name) const {
+PySession::Values PySession::given_values(py::handle list, const Name& name) const {
     const std::vector<ParameterInfo>& parameters = core_->parameters();
     ArrayGate gate(core_->dtype(), "the session");
     Values values;
@@ -49,7 +49,7 @@ PySession::Values PySession::given_values(py::handle list, const std::string& na
         const size_t i = values.data.size();
         const std::string source =
             ", that of the " + parameters[i].name + " of layer " + std::to_string(parameters[i].layer);
-        values.data.push_back(gate.numbers(item, item_name(name, i), shape_of(parameters[i]), source));
+        values.data.push_back(gate.numbers(item, Name(name, i), shape_of(parameters[i]), source));
         values.arrays.append(item);
     }
     return values;
@@ -99,7 +99,7 @@ void PySession::set_slots(py::handle slots) {
     const Turn turn(busy_);
     std::vector<Values> checked;
     for (const py::handle slot : to_items(slots, "slots", core_->n_slots(), "slots")) {
-        checked.push_back(given_values(slot, item_name("slots", checked.size())));
+        checked.push_back(given_values(slot, Name("slots", checked.size())));
     }
     for (size_t k = 0; k < checked.size(); ++k) {
         const auto slot = static_cast<int64_t>(k);

@@ -16,7 +16,7 @@ py::array py_initialize(py::handle kind, py::handle shape, py::handle a, py::han
     read(kind, "kind", &initializer);
     Shape sizes;
     for (const py::handle size : to_sequence(shape, "shape")) {
-        sizes.push_back(to_size(size, item_name("shape", sizes.size())));
+        sizes.push_back(to_size(size, Name("shape", sizes.size())));
     }
     const double a_value = to_double(a, "a"), b_value = to_double(b, "b");
     const uint64_t key = to_uint64(seed, "seed");

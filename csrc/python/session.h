@@ -78,7 +78,7 @@ private:
     };
 
     Values new_values() const;
-    Values given_values(py::handle list, const std::string& name) const;
+    Values given_values(py::handle list, const Name& name) const;
 
     std::unique_ptr<Session> core_;
     std::atomic<bool> busy_{false};

@@ -7,33 +7,32 @@
 
 #include "python/errors.h"
 #include "python/names.h"
-#include "python/values.h"
 
 namespace fastreg::python {
 namespace {
 
 // read: one overload per type that a spec's field may have; names.h has those of the enums.
 using python::read;
-void read(py::handle v, const std::string& name, bool* out) { *out = to_bool(v, name); }
-void read(py::handle v, const std::string& name, double* out) { *out = to_double(v, name); }
-void read(py::handle v, const std::string& name, int32_t* out) { *out = to_int32(v, name); }
-void read(py::handle v, const std::string& name, int64_t* out) { *out = to_size(v, name); }
-void read(py::handle v, const std::string& name, uint32_t* out) { *out = to_uint32(v, name); }
-void read(py::handle v, const std::string& name, uint64_t* out) { *out = to_uint64(v, name); }
-void read(py::handle v, const std::string& name, PenaltySpec* out);
-void read(py::handle v, const std::string& name, ConstraintSpec* out);
-void read(py::handle v, const std::string& name, LossSpec* out);
-void read(py::handle v, const std::string& name, std::vector<float>* out);
+void read(py::handle v, const Name& name, bool* out) { *out = to_bool(v, name); }
+void read(py::handle v, const Name& name, double* out) { *out = to_double(v, name); }
+void read(py::handle v, const Name& name, int32_t* out) { *out = to_int32(v, name); }
+void read(py::handle v, const Name& name, int64_t* out) { *out = to_size(v, name); }
+void read(py::handle v, const Name& name, uint32_t* out) { *out = to_uint32(v, name); }
+void read(py::handle v, const Name& name, uint64_t* out) { *out = to_uint64(v, name); }
+void read(py::handle v, const Name& name, PenaltySpec* out);
+void read(py::handle v, const Name& name, ConstraintSpec* out);
+void read(py::handle v, const Name& name, LossSpec* out);
+void read(py::handle v, const Name& name, std::vector<float>* out);
 
 // One key of a dict: where its value goes, and whether the dict must have it.
 template <class Spec>
 struct Key {
-    using Read = std::function<void(py::handle, const std::string&, Spec*)>;
+    using Read = std::function<void(py::handle, const Name&, Spec*)>;
 
     template <class Base, class Field>
     Key(const char* key, Field Base::* field, bool is_required = false)  // the field's type says what the value must be
         : name(key), required(is_required) {
-        read_into = [field](py::handle v, const std::string& n, Spec* spec) { read(v, n, &(spec->*field)); };
+        read_into = [field](py::handle v, const Name& n, Spec* spec) { read(v, n, &(spec->*field)); };
     }
     Key(const char* key, Read read_value, bool is_required = false)
         : name(key), required(is_required), read_into(std::move(read_value)) {}
@@ -46,31 +45,41 @@ template <class Spec>
 using Keys = std::vector<Key<Spec>>;
 
 template <class Spec>
-void require_known(const Keys<Spec>& keys, const py::dict& dict, const std::string& name) {
-    for (const auto& item : dict) {
-        const std::string given = to_string(item.first, "a key of " + name);
-        std::string known;
-        bool found = false;
-        for (const Key<Spec>& key : keys) {
-            found = found || given == key.name;
-            known += (known.empty() ? "" : ", ") + std::string(key.name);
-        }
-        if (!found) raise(PyExc_TypeError, name + " has an unknown key '" + given + "'; known are " + known);
-    }
+[[noreturn]] void unknown_key(const Keys<Spec>& keys, std::string_view given, const Name& name) {
+    std::string known;
+    for (const Key<Spec>& key : keys) known += (known.empty() ? "" : ", ") + std::string(key.name);
+    raise(PyExc_TypeError, name + " has an unknown key '" + std::string(given) + "'; known are " + known);
 }
 
-py::dict to_dict(py::handle value, const std::string& name) {
+// The dict's value for each of the keys, in their order; null where it has none.
+template <class Spec>
+std::vector<py::handle> by_key(const Keys<Spec>& keys, const py::dict& dict, const Name& name) {
+    std::vector<py::handle> values(keys.size());
+    for (const auto& item : dict) {
+        if (!PyUnicode_Check(item.first.ptr()))
+            raise(PyExc_TypeError, "a key of " + name + " must be a str, got " + type_name(item.first));
+        const std::string_view given = to_string(item.first, name);
+        size_t i = 0;
+        while (i < keys.size() && given != keys[i].name) ++i;
+        if (i == keys.size()) unknown_key(keys, given, name);
+        values[i] = item.second;
+    }
+    return values;
+}
+
+py::dict to_dict(py::handle value, const Name& name) {
     if (!PyDict_Check(value.ptr())) raise(PyExc_TypeError, name + " must be a dict, got " + type_name(value));
     return py::reinterpret_steal<py::dict>(PyDict_Copy(value.ptr()));  // what reading a value runs cannot change it
 }
 
 template <class Spec>
-void read_keys(const Keys<Spec>& keys, py::handle value, const std::string& name, Spec* out) {
+void read_keys(const Keys<Spec>& keys, py::handle value, const Name& name, Spec* out) {
     const py::dict dict = to_dict(value, name);
-    require_known(keys, dict, name);
-    for (const Key<Spec>& key : keys) {
-        if (dict.contains(key.name)) {
-            key.read_into(dict[key.name], name + "['" + key.name + "']", out);
+    const std::vector<py::handle> values = by_key(keys, dict, name);
+    for (size_t i = 0; i < keys.size(); ++i) {
+        const Key<Spec>& key = keys[i];
+        if (values[i]) {
+            key.read_into(values[i], Name(name, key.name), out);
         } else if (key.required) {
             raise(PyExc_TypeError, name + " lacks the key '" + key.name + "'");
         }
@@ -118,8 +127,8 @@ const Keys<MetricFields> kMetricKeys = {{"kind", &MetricFields::kind, kRequired}
                                         {"weighted", &MetricFields::weighted}};
 
 // LayerSpec nests what the dicts keep flat.
-void read_activation(py::handle v, const std::string& name, LayerSpec* out) { read(v, name, &out->activation.kind); }
-void read_alpha(py::handle v, const std::string& name, LayerSpec* out) { read(v, name, &out->activation.alpha); }
+void read_activation(py::handle v, const Name& name, LayerSpec* out) { read(v, name, &out->activation.kind); }
+void read_alpha(py::handle v, const Name& name, LayerSpec* out) { read(v, name, &out->activation.alpha); }
 
 const Keys<LayerSpec>& layer_keys(LayerKind kind) {
     static const Keys<LayerSpec> dense = {{"kind", &LayerSpec::kind, kRequired},
@@ -145,21 +154,21 @@ const Keys<LayerSpec>& layer_keys(LayerKind kind) {
     return kind == LayerKind::activation ? activation : dropout;
 }
 
-void read(py::handle v, const std::string& name, PenaltySpec* out) { read_keys(kPenaltyKeys, v, name, out); }
-void read(py::handle v, const std::string& name, ConstraintSpec* out) { read_keys(kConstraintKeys, v, name, out); }
-void read(py::handle v, const std::string& name, LossSpec* out) { read_keys(kLossKeys, v, name, out); }
-void read(py::handle v, const std::string& name, std::vector<float>* out) {
+void read(py::handle v, const Name& name, PenaltySpec* out) { read_keys(kPenaltyKeys, v, name, out); }
+void read(py::handle v, const Name& name, ConstraintSpec* out) { read_keys(kConstraintKeys, v, name, out); }
+void read(py::handle v, const Name& name, LossSpec* out) { read_keys(kLossKeys, v, name, out); }
+void read(py::handle v, const Name& name, std::vector<float>* out) {
     out->clear();
     for (const py::handle item : to_sequence(v, name)) {
-        out->push_back(static_cast<float>(to_double(item, item_name(name, out->size()))));
+        out->push_back(static_cast<float>(to_double(item, Name(name, out->size()))));
     }
 }
 
-LayerSpec to_layer(py::handle value, const std::string& name) {
+LayerSpec to_layer(py::handle value, const Name& name) {
     LayerSpec spec;
     const py::dict dict = to_dict(value, name);
     if (!dict.contains("kind")) raise(PyExc_TypeError, name + " lacks the key 'kind'");
-    read(dict["kind"], name + "['kind']", &spec.kind);
+    read(dict["kind"], Name(name, "kind"), &spec.kind);
     read_keys(layer_keys(spec.kind), dict, name, &spec);
     return spec;
 }
@@ -173,30 +182,29 @@ ActivationSpec to_activation(py::handle kind, py::handle alpha) {
     return spec;
 }
 
-LossSpec to_loss(py::handle value, const std::string& name) {
+LossSpec to_loss(py::handle value, const Name& name) {
     LossSpec spec;
     read(value, name, &spec);
     return spec;
 }
 
-OptimizerSpec to_optimizer(py::handle value, const std::string& name) {
+OptimizerSpec to_optimizer(py::handle value, const Name& name) {
     OptimizerSpec spec;
     read_keys(kOptimizerKeys, value, name, &spec);
     return spec;
 }
 
-std::vector<LayerSpec> to_layers(py::handle value, const std::string& name) {
+std::vector<LayerSpec> to_layers(py::handle value, const Name& name) {
     std::vector<LayerSpec> layers;
-    for (const py::handle item : to_sequence(value, name))
-        layers.push_back(to_layer(item, item_name(name, layers.size())));
+    for (const py::handle item : to_sequence(value, name)) layers.push_back(to_layer(item, Name(name, layers.size())));
     return layers;
 }
 
-Metrics to_metrics(py::handle value, const std::string& name) {
+Metrics to_metrics(py::handle value, const Name& name) {
     Metrics metrics;
     for (const py::handle item : to_sequence(value, name)) {
         MetricFields fields;
-        read_keys(kMetricKeys, item, item_name(name, metrics.specs.size()), &fields);
+        read_keys(kMetricKeys, item, Name(name, metrics.specs.size()), &fields);
         metrics.thresholds.push_back(std::move(fields.values));
         MetricSpec& spec = metrics.specs.emplace_back(fields);
         spec.thresholds = metrics.thresholds.back().data();  // a vector's numbers stay where they are when it moves

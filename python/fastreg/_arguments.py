@@ -53,12 +53,15 @@ def optional_number(value: Any, name: str, *, low: float = -math.inf, open_low: 
 
 def integer(value: Any, name: str, *, low: int | None = None, high: int | None = None) -> int:
     """An integer (Python's or NumPy's; no bool) within [low, high]."""
-    if isinstance(value, (bool, np.bool_)):
+    if type(value) is int:  # mostly, and known sooner than by the rest
+        result = value
+    elif isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, not bool: {value!r}")
-    try:
-        result = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}: {value!r}") from None
+    else:
+        try:
+            result = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name} must be an integer, not {type(value).__name__}: {value!r}") from None
     if low is not None and result < low:
         raise ValueError(f"{name} must be at least {low}, not {result}")
     if high is not None and result > high:

@@ -205,5 +205,36 @@ def update(
     Slots by optimizer: sgd with momentum [velocity]; adam [m, v] or amsgrad [m, v, v_hat]; rmsprop [v] then
     [momentum] if momentum > 0 then [mean_gradient] if centered; adagrad [accumulator]."""
 
+def sgd_update(
+    w: Array,
+    g: Array,
+    velocity: Array | None,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    l1: float,
+    l2: float,
+    proximal: bool,
+) -> float:
+    """update by sgd; velocity is None without momentum."""
+
+def adam_update(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+    l1: float,
+    l2: float,
+    proximal: bool,
+) -> float:
+    """update by adam."""
+
 def math_function(name: str, x: Array, out: Array) -> None:
     """out = name(x), elementwise: exp expm1 log log1p tanh sigmoid softplus norm_cdf. For tests; x, out contiguous."""

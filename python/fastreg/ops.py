@@ -35,10 +35,8 @@ __all__ = [
 ]
 
 
-def _empty(shape: tuple[int, ...], like: Array) -> Array:
-    return np.empty(shape, dtype=like.dtype)
-
-
+# Python checks only what it needs to make an output, and whatever is given goes to the gate, which checks all: a kernel
+# may take less time than one isinstance.
 def _array(value: Array, name: str, ndim: int | None = None) -> Array:
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(value).__name__}")
@@ -94,11 +92,11 @@ def dense_forward(
     >>> dense_forward(np.array([[1.0, -2.0]]), np.eye(2), activation="relu").tolist()
     [[1.0, 0.0]]
     """
-    _array(x, "x", 2), _array(w, "w", 2)
-    y = _empty((x.shape[0], w.shape[1]), x) if out is None else out
+    if out is None:
+        out = np.empty((_array(x, "x", 2).shape[0], _array(w, "w", 2).shape[1]), x.dtype)
     slope = default_alpha(activation) if alpha is None else alpha
-    _core.dense_forward(x, w, b, activation, slope, rate, seed, step, stream, y, z_out)
-    return y
+    _core.dense_forward(x, w, b, activation, slope, rate, seed, step, stream, out, z_out)
+    return out
 
 
 def dense_backward(
@@ -142,10 +140,14 @@ def dense_backward(
     (dx, dw, db)
         dx is None when it is not wanted.
     """
-    _array(dy, "dy", 2), _array(x, "x", 2), _array(w, "w", 2)
-    dx = None if not need_dx else _empty(x.shape, x) if dx is None else dx
-    dw = _empty(w.shape, w) if dw is None else dw
-    db = _empty((w.shape[1],), w) if db is None else db
+    if not need_dx:
+        dx = None
+    elif dx is None:
+        dx = np.empty(_array(x, "x", 2).shape, x.dtype)
+    if dw is None:
+        dw = np.empty(_array(w, "w", 2).shape, w.dtype)
+    if db is None:
+        db = np.empty(_array(w, "w", 2).shape[1], w.dtype)
     slope = default_alpha(activation) if alpha is None else alpha
     _core.dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
     return dx, dw, db
@@ -206,8 +208,9 @@ def dropout_mask(
     >>> dropout_mask((2, 3), 0.0, seed=1).tolist()
     [[1, 1, 1], [1, 1, 1]]
     """
-    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    sizes = tuple(integer(size, "shape", low=0) for size in sizes)
+    if not isinstance(shape, (tuple, list, Sequence)):  # the abstract class last: it takes longest to ask
+        return _core.dropout_mask(integer(shape, "shape", low=0), rate, seed, step, stream, packed)
+    sizes = [integer(size, "shape", low=0) for size in shape]
     mask = _core.dropout_mask(math.prod(sizes), rate, seed, step, stream, packed)
     return mask if packed else mask.reshape(sizes)
 
@@ -288,15 +291,10 @@ def sgd_update(
     """
     if velocity is None and momentum > 0:
         raise ValueError("velocity is needed when momentum > 0")
-    settings = {
-        "kind": "sgd",
-        "learning_rate": learning_rate,
-        "momentum": momentum,
-        "nesterov": nesterov,
-        "weight_decay": weight_decay,
-    }
-    slots = [] if velocity is None or momentum == 0 else [velocity]
-    return _core.update(settings, w, g, slots, 1, l1, l2, choice(method, "method", METHODS) == "proximal")
+    if momentum == 0:
+        velocity = None
+    proximal = choice(method, "method", METHODS) == "proximal"
+    return _core.sgd_update(w, g, velocity, learning_rate, momentum, nesterov, weight_decay, l1, l2, proximal)
 
 
 def adam_update(
@@ -335,12 +333,7 @@ def adam_update(
     float
         The penalty of w before the step.
     """
-    settings = {
-        "kind": "adam",
-        "learning_rate": learning_rate,
-        "beta_1": beta_1,
-        "beta_2": beta_2,
-        "epsilon": epsilon,
-        "weight_decay": weight_decay,
-    }
-    return _core.update(settings, w, g, [m, v], step, l1, l2, choice(method, "method", METHODS) == "proximal")
+    proximal = choice(method, "method", METHODS) == "proximal"
+    return _core.adam_update(
+        w, g, m, v, step, learning_rate, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal
+    )

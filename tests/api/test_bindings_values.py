@@ -111,6 +111,8 @@ def test_unknown_names_are_told_the_known_ones() -> None:
             call()
     with raises(TypeError, "dtype must be a str, got type"):
         session(dtype=np.float32)
+    with raises(ValueError, r"dtype must be text, got '\udc80'"):
+        session(dtype="\udc80")
 
 
 def test_unknown_and_missing_keys() -> None:

@@ -519,7 +519,18 @@ OPS: list[Row] = [
     (lambda: ops.sgd_update(W.copy(), W, momentum=0.9), ValueError, "velocity is needed"),
     (lambda: ops.sgd_update(W.copy(), W[:2]), ValueError, r"g must have shape \(3, 2\), that of w"),
     (lambda: ops.sgd_update(W.copy(), W, method="x"), ValueError, "method must"),
+    (
+        lambda: ops.sgd_update(W.copy(), W, W[:2].copy(), momentum=0.9),
+        ValueError,
+        r"velocity must have shape \(3, 2\), that of w, got \(2, 2\)",
+    ),
     (lambda: ops.adam_update(W.copy(), W, W.copy(), W.copy(), 0), ValueError, "step must be >= 1, got 0"),
+    (lambda: ops.adam_update(W.copy(), W, W, W.copy(), 1), ValueError, "m must not overlap g in memory"),
+    (
+        lambda: ops.adam_update(W.copy(), W, W.copy(), W.astype(np.float64), 1),
+        TypeError,
+        "v must have dtype float32, that of w, got float64",
+    ),
 ]
 
 

@@ -106,6 +106,19 @@ def test_any_layout_of_x_and_w(isa: str, dtype: str) -> None:
         case.check(*case.run(w=w), f"{isa}, w strides {w.strides}")
 
 
+def test_dy_may_be_rows_of_a_larger_array(isa: str, dtype: str) -> None:
+    """A linear layer reads it where it is."""
+    for kind, rate in (("linear", 0.0), ("linear", 0.5), ("relu", 0.0)):
+        for nO in (1, 19):
+            case = Case(33, 21, nO, dtype, kind, rate)
+            frame = np.full((66, 40), np.nan, dtype)
+            for dy in (frame[1::2, 3 : 3 + nO], frame[32::-1, 3 : 3 + nO]):
+                dy[...] = case.dy
+                case.dy, given = dy, frame.copy()
+                case.check(*case.run(), f"{isa}, {kind}, dy strides {dy.strides}")
+                np.testing.assert_array_equal(frame, given)
+
+
 @pytest.mark.parametrize("kind", ref.ELEMENTWISE)
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_forward_then_backward_is_the_slope_of_forward(kind: str, rate: float) -> None:
