@@ -6,11 +6,12 @@ template <class V, class Act, bool Drop>
 FR_LOOP void finish_forward(int64_t n, typename V::T* y, typename V::T* z, V alpha, const uint16_t* draws,
                             const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
+    const uint32_t keep = d.keep;
     sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
         V v = at.template load<V>(y + i);
         if (z) at.store(z + i, v);
         v = Act::forward(v, alpha);
-        if (Drop) v = rules::drop(v, scale, draws + i, d.keep);
+        if (Drop) v = rules::drop(v, scale, draws + i, keep);
         at.store(y + i, v);
     });
 }
@@ -20,10 +21,11 @@ template <class V, class Act, bool Drop>
 FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* dz, const typename V::T* y,
                              const typename V::T* z, V alpha, const uint16_t* draws, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
+    const uint32_t keep = d.keep;
     constexpr bool kMask = Drop && !__is_same(Act, rules::Relu);
     sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
         V g = at.template load<V>(dy + i);
-        if (kMask) g = rules::drop(g, scale, draws + i, d.keep);
+        if (kMask) g = rules::drop(g, scale, draws + i, keep);
         if (Drop && !kMask) g = g * scale;
         if constexpr (Act::kFromY) {
             if constexpr (__is_same(Act, rules::Relu)) {

@@ -7,8 +7,8 @@ struct PhiloxKey {
 };
 
 template <int Rounds>
-FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, unsigned char* out) {
-    U32 ctr[4] = {U32::iota(uint32_t(block)), U32::set(uint32_t(block >> 32)), U32::set(k.stream), U32::set(k.step)};
+FR_LOOP void philox_group(const PhiloxKey& k, uint32_t block_lo, uint32_t block_hi, unsigned char* out) {
+    U32 ctr[4] = {U32::iota(block_lo), U32::set(block_hi), U32::set(k.stream), U32::set(k.step)};
     rules::philox4x32<Rounds>(ctr, uint32_t(k.seed), uint32_t(k.seed >> 32));
     U32::store_interleaved(ctr, out);
 }
@@ -17,17 +17,20 @@ FR_LOOP void philox_group(const PhiloxKey& k, uint64_t block, unsigned char* out
 template <int Rounds>
 void philox_fill(const PhiloxKey& of, uint64_t first, int64_t n, unsigned char* out) {
     const PhiloxKey k = of;  // a copy that no store can reach: the key of each round is worked out once
-    for (int64_t i = 0; i < n; i += U32::L) {
-        const uint64_t block = first + uint64_t(i);
-        if (uint32_t(block) <= 0xFFFFFFFFu - (U32::L - 1)) {
-            philox_group<Rounds>(k, block, out + 16 * i);
-        } else {  // the low counter word wraps within the group: one block at a time
+    for (int64_t i = 0; i < n;) {
+        // Blocks of one high counter word go together, so that what does not depend on the low one is worked out once.
+        const uint64_t block = first + uint64_t(i), before_wrap = (uint64_t(1) << 32) - uint32_t(block);
+        const uint32_t hi = uint32_t(block >> 32);
+        const int64_t stop = before_wrap < uint64_t(n - i) ? i + int64_t(before_wrap) : n;
+        const int64_t whole = int64_t(before_wrap) / U32::L * U32::L, grouped = whole < stop - i ? i + whole : stop;
+        int64_t j = i;
+        for (; j < grouped; j += U32::L) philox_group<Rounds>(k, uint32_t(block) + uint32_t(j - i), hi, out + 16 * j);
+        for (; j < stop; ++j) {  // a group would wrap: one block at a time
             unsigned char group[16 * U32::L];
-            for (int64_t j = 0; j < U32::L; ++j) {
-                philox_group<Rounds>(k, block + uint64_t(j), group);
-                __builtin_memcpy(out + 16 * (i + j), group, 16);
-            }
+            philox_group<Rounds>(k, uint32_t(block) + uint32_t(j - i), hi, group);
+            __builtin_memcpy(out + 16 * j, group, 16);
         }
+        i = j;
     }
 }
 
@@ -91,10 +94,11 @@ void dropout_mask(int64_t n, const DropoutSpec& d, bool packed, uint8_t* mask) {
 
 void philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64_t n, int rounds, uint32_t* out) {
     const PhiloxKey key{seed, stream, step};
-    unsigned char group[16 * U32::L];
+    unsigned char group[2 * 16 * U32::L];  // after a wrap, what is written beyond starts anywhere
     for (int64_t i = 0; i < n; i += U32::L) {
-        rounds == 7 ? philox_fill<7>(key, first + uint64_t(i), 1, group)
-                    : philox_fill<10>(key, first + uint64_t(i), 1, group);
-        __builtin_memcpy(out + 4 * i, group, size_t(16 * (n - i < U32::L ? n - i : U32::L)));
+        const int64_t count = n - i < U32::L ? n - i : U32::L;
+        rounds == 7 ? philox_fill<7>(key, first + uint64_t(i), count, group)
+                    : philox_fill<10>(key, first + uint64_t(i), count, group);
+        __builtin_memcpy(out + 4 * i, group, size_t(16 * count));
     }
 }

@@ -53,11 +53,12 @@ void layer_backward(const Rows<typename V::T>& a, const LayerGradient<typename V
 template <class V>
 void dropout(const Rows<typename V::T>& a, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
+    const uint32_t keep = d.keep;
     const auto piece = [&](int64_t r, int64_t c, int64_t n, const uint16_t* u) FR_LAMBDA {
         const typename V::T* x = a.x + r * a.x_rs + c;
         typename V::T* y = a.y + r * a.y_rs + c;
         sweep<V>(n, [&](int64_t i, auto at)
-                        FR_LAMBDA { at.store(y + i, rules::drop(at.template load<V>(x + i), scale, u + i, d.keep)); });
+                        FR_LAMBDA { at.store(y + i, rules::drop(at.template load<V>(x + i), scale, u + i, keep)); });
     };
     if (a.rows == 1 || (a.x_rs == a.cols && a.y_rs == a.cols)) {  // one flat array: cut anywhere
         const int64_t n = a.rows * a.cols, parts = cpu::threads_for(n, 65536);

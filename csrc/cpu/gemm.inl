@@ -103,13 +103,18 @@ struct GemmPlan {
     bool pack_a, pack_b;
 };
 
-// Rows of C in tiles of nearly one height, since a tile of one or two rows has too few chains to hide the latency of an
-// FMA: tile t of n starts at row tile_row(rows, n, t).
-FR_LOOP int64_t tile_row(int64_t rows, int64_t n, int64_t t) {
-    const int64_t longer = rows % n;
-    return t * (rows / n) + (t < longer ? t : longer);
+// Rows of C go in tiles of nearly one height, since a tile of one or two rows has too few chains to hide the latency of
+// an FMA. Calls f(t, i, m) for tile t, rows i .. i + m.
+template <class F>
+FR_LOOP void for_row_tiles(int64_t i0, int64_t i1, F f) {
+    const int64_t tiles = (i1 - i0 + kMR - 1) / kMR, least = (i1 - i0) / tiles, longer = (i1 - i0) % tiles;
+    int64_t i = i0;
+    for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t m = least + (t < longer);
+        f(t, i, m);
+        i += m;
+    }
 }
-FR_LOOP int64_t tiles_of(int64_t rows) { return (rows + kMR - 1) / kMR; }
 
 // What is done to a finished block of C, rows [i0, i1) and columns [j0, j1), while it is in cache. One call a block, so
 // that the loops below are compiled once for all that may be done.
@@ -137,19 +142,18 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
                 const typename V::T* a_pack, const typename V::T* b_pack) {
     static constexpr MicroKernels<V> kKernels{};
     constexpr int kNR = Tile<V>::kNR;
-    const int64_t K = k1 - k0, tiles = tiles_of(i1 - i0), a_rs = g.pack_a ? 1 : g.A.rs, a_cs = g.pack_a ? kMR : g.A.cs;
+    const int64_t K = k1 - k0, a_rs = g.pack_a ? 1 : g.A.rs, a_cs = g.pack_a ? kMR : g.A.cs;
     for (int64_t j = j0; j < j1; j += kNR) {
         const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L,
                   last = n - (vectors - 1) * V::L;
         const auto* b = g.pack_b ? b_pack + (j - j0) * K : g.B.p + k0 * g.B.rs + j;
         const int64_t b_rs = g.pack_b ? kNR : g.B.rs;
         const auto* start = g.bias && k0 == 0 ? g.bias + j : nullptr;
-        for (int64_t t = 0; t < tiles; ++t) {
-            const int64_t i = i0 + tile_row(i1 - i0, tiles, t), m = i0 + tile_row(i1 - i0, tiles, t + 1) - i;
+        for_row_tiles(i0, i1, [&](int64_t t, int64_t i, int64_t m) FR_LAMBDA {
             const auto* a = g.pack_a ? a_pack + t * kMR * K : g.A.p + i * g.A.rs + k0 * g.A.cs;
             kKernels.kernel[m - 1][vectors - 1][last < V::L](K, a, a_rs, a_cs, b, b_rs, g.C + i * g.c_rs + j, g.c_rs,
                                                              start, k0 > 0, last);
-        }
+        });
     }
 }
 

@@ -30,11 +30,10 @@ void pack_panel(const typename V::T* src, int64_t rs, int64_t cs, int64_t n, int
 // Rows [i0, i1) of A in the tiles of gemm_block: tile t at dst + t * kMR * K.
 template <class V>
 void pack_a(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t k0, int64_t k1, typename V::T* dst) {
-    const int64_t tiles = tiles_of(i1 - i0);
-    for (int64_t t = 0; t < tiles; ++t, dst += kMR * (k1 - k0)) {
-        const int64_t i = i0 + tile_row(i1 - i0, tiles, t), m = i0 + tile_row(i1 - i0, tiles, t + 1) - i;
-        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs, m, g.M - i, k1 - k0, dst);
-    }
+    for_row_tiles(i0, i1, [&](int64_t t, int64_t i, int64_t m) FR_LAMBDA {
+        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs, m, g.M - i, k1 - k0,
+                           dst + t * kMR * (k1 - k0));
+    });
 }
 
 // Columns [j0, j1) of B: the panel of column j at dst + (j - j0) * K.

@@ -5,6 +5,7 @@ It must not know which objects exist: every family of objects keeps its own tabl
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -52,6 +53,7 @@ def describe(value: Any) -> Any:
     return value
 
 
+@functools.cache
 def snake_case(name: str) -> str:
     """Keras's name of a class: `EarlyStopping` is `early_stopping`, `L1L2` is `l1_l2`, `AUC` is `auc`."""
     name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)

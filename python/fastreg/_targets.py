@@ -50,18 +50,17 @@ def _hint(loss: Loss, columns: int, output_units: int) -> str:
 
 
 def _check_values(y: Array, loss: Loss, output_units: int, name: str) -> None:
-    finite = (
-        y[np.isfinite(y)] if y.size else y
-    )  # NaN and infinity are check_finite's, but no class has such an index
-    if loss.kind == "sparse_categorical_crossentropy":
+    if loss.kind == "sparse_categorical_crossentropy":  # NaN and infinity are no class either
         bad = y[(y != np.floor(y)) | ~(y >= 0) | (y >= output_units)]
         expected = f"integer class indices in [0, {output_units})"
     elif loss.kind in ("binary_crossentropy", "categorical_crossentropy"):
-        bad, expected = finite[(finite < 0) | (finite > 1)], "values in [0, 1]"
+        bad, expected = y[(y < 0) | (y > 1)], "values in [0, 1]"
     elif loss.kind == "hinge":
-        bad, expected = finite[(finite != -1) & (finite != 0) & (finite != 1)], "labels -1 and 1, or 0 and 1"
+        bad, expected = y[(y != -1) & (y != 0) & (y != 1)], "labels -1 and 1, or 0 and 1"
     else:
         return
+    if loss.kind != "sparse_categorical_crossentropy":
+        bad = bad[np.isfinite(bad)]  # the others are check_finite's
     if bad.size:
         raise ValueError(f"{name} holds {bad[0]:g}; the loss {loss.kind} needs {expected}")
 

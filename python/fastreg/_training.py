@@ -5,6 +5,7 @@ It must not know losses, layers or a step's order; its arguments are checked alr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -237,5 +238,5 @@ def sparsity(session: Session) -> float:
     info = session.parameter_info()
     zeros = session.count_zeros()
     kernels: Sequence[int] = [index for index, (name, _, _) in enumerate(info) if name == "kernel"]
-    total = sum(int(np.prod(info[index][1])) for index in kernels)
+    total = sum(math.prod(info[index][1]) for index in kernels)
     return sum(zeros[index] for index in kernels) / total if total else 0.0

@@ -353,6 +353,27 @@ void test_real(const char* type) {
 
 // ---- U32 ----
 
+// A U32 may keep even lanes before odd ones, each in 64 bits of which the upper half may hold anything (vec_avx2.h).
+constexpr int kWords = sizeof(U32) / sizeof(uint32_t);
+int word_of(int lane) { return kWords == U32::L ? lane : lane % 2 * U32::L + lane / 2 * 2; }
+
+std::vector<uint32_t> u32_lanes(const U32& x) {
+    uint32_t words[kWords];
+    std::memcpy(words, &x, sizeof x);
+    std::vector<uint32_t> out;
+    for (int i = 0; i < U32::L; ++i) out.push_back(words[word_of(i)]);
+    return out;
+}
+
+U32 u32_from(const uint32_t* lanes) {
+    uint32_t words[kWords];
+    fill_random(words, kWords, 99);
+    for (int i = 0; i < U32::L; ++i) words[word_of(i)] = lanes[i];
+    U32 x;
+    std::memcpy(&x, words, sizeof x);
+    return x;
+}
+
 void test_u32() {
     using Lanes = std::vector<uint32_t>;
     constexpr int L = U32::L;
@@ -364,15 +385,15 @@ void test_u32() {
         fill_random(b.data(), L, 2 * round + 1);
         a[round % L] = edges[round % 8];
         const uint32_t x = round % 2 == 0 ? b[0] : edges[round / 2 % 8];
-        const U32 va = from_lanes<U32>(a.data()), vb = from_lanes<U32>(b.data());
+        const U32 va = u32_from(a.data()), vb = u32_from(b.data());
 
-        set = set && lanes<uint32_t>(U32::set(x)) == Lanes(L, x);
+        set = set && u32_lanes(U32::set(x)) == Lanes(L, x);
         for (int k = 0; k < L; ++k) want[k] = x + uint32_t(k);
-        iota = iota && lanes<uint32_t>(U32::iota(x)) == want;
+        iota = iota && u32_lanes(U32::iota(x)) == want;
         for (int k = 0; k < L; ++k) want[k] = a[k] ^ b[k];
-        exclusive_or = exclusive_or && lanes<uint32_t>(va ^ vb) == want;
+        exclusive_or = exclusive_or && u32_lanes(va ^ vb) == want;
         for (int k = 0; k < L; ++k) want[k] = a[k] + b[k];
-        add = add && lanes<uint32_t>(va + vb) == want;
+        add = add && u32_lanes(va + vb) == want;
 
         for (int k = 0; k < L; ++k) {
             const uint64_t product = uint64_t(a[k]) * x;
@@ -380,7 +401,7 @@ void test_u32() {
         }
         U32 hi, lo;
         U32::mul_wide(va, x, &hi, &lo);
-        wide = wide && lanes<uint32_t>(hi) == want && lanes<uint32_t>(lo) == want_lo;
+        wide = wide && u32_lanes(hi) == want && u32_lanes(lo) == want_lo;
     }
     check(set, "U32", "set");
     check(iota, "U32", "iota");
@@ -393,8 +414,7 @@ void test_store_interleaved() {
     constexpr int L = U32::L;
     uint32_t source[4 * L];
     fill_random(source, 4 * L, 1);
-    const U32 word[4] = {from_lanes<U32>(source), from_lanes<U32>(source + L), from_lanes<U32>(source + 2 * L),
-                         from_lanes<U32>(source + 3 * L)};
+    const U32 word[4] = {u32_from(source), u32_from(source + L), u32_from(source + 2 * L), u32_from(source + 3 * L)};
     uint32_t* out = page.last<uint32_t>(4 * L);
     page.fill();
     for (int k = 0; k < 4; ++k)
