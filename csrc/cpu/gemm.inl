@@ -157,38 +157,49 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     }
 }
 
-// One thread's part: rows [i0, i1) and columns [j0, j1) of C, all of K.
+// C[i0:i1, j0:j1] (+)= A[., k0:k1] B[k0:k1, .], at most kMC rows, with A packed here and B's panels at b_pack.
 template <class V>
-void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
-               const Finish& finish) {
-    const int64_t step = k_block(g.K);
-    const PackRoom<V> room(g, i1 - i0, j1 - j0, step);
-    for (int64_t jc = j0; jc < j1; jc += Tile<V>::kNC) {
-        const int64_t je = jc + Tile<V>::kNC < j1 ? jc + Tile<V>::kNC : j1;
-        for (int64_t k0 = 0; k0 < g.K; k0 += step) {
-            const int64_t k1 = k0 + step < g.K ? k0 + step : g.K;
-            if (g.pack_b) pack_b(g, jc, je, k0, k1, room.b());
-            for (int64_t ic = i0; ic < i1; ic += kMC) {
-                if (cpu::poll(cancel)) return;
-                const int64_t ie = ic + kMC < i1 ? ic + kMC : i1;
-                if (g.pack_a) pack_a(g, ic, ie, k0, k1, room.a());
-                gemm_block<V>(g, ic, ie, jc, je, k0, k1, room.a(), room.b());
-                if (k1 == g.K) finish(ic, ie, jc, je);
-            }
-        }
-    }
+void gemm_piece(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
+                const typename V::T* b_pack, const Finish& finish) {
+    if (i0 == i1 || j0 == j1) return;
+    const PackRoom<V> room(g.pack_a, i1 - i0, kMR, k1 - k0);
+    if (g.pack_a) pack_a(g, i0, i1, k0, k1, room.memory());
+    gemm_block<V>(g, i0, i1, j0, j1, k0, k1, room.memory(), b_pack);
+    if (k1 == g.K) finish(i0, i1, j0, j1);
 }
 
-// How many row and column parts give `threads` parts with the least operand traffic (parts share no packing).
-FR_LOOP void gemm_grid(int64_t M, int64_t N, int64_t threads, int64_t* row_parts, int64_t* col_parts) {
-    int64_t best = -1;
-    for (int64_t r = 1; r <= threads; ++r) {
-        if (threads % r) continue;
-        const int64_t c = threads / r, traffic = (M + r - 1) / r + (N + c - 1) / c;
-        if (best < 0 || traffic < best) {
-            best = traffic;
-            *row_parts = r;
-            *col_parts = c;
+// Block after block of B: packed once, by all threads, then used by tasks that make a piece of C each. There are more
+// tasks than threads, so that a thread that the system stops holds up little. Too few rows for that are made up for by
+// cutting columns too, each cut packing A once more.
+template <class V>
+void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Finish& finish) {
+    constexpr int kNR = Tile<V>::kNR;
+    const int64_t row_parts = (g.M + kMC - 1) / kMC, width = g.N < Tile<V>::kNC ? g.N : Tile<V>::kNC;
+    int64_t col_parts = 1;
+    while (threads > 1 && row_parts * col_parts < 2 * threads && width >= 2 * col_parts * kNR) col_parts *= 2;
+    const int64_t step = k_block(g.K), pieces = row_parts * col_parts;
+    const PackRoom<V> room(g.pack_b, width, kNR, step);
+    for (int64_t jc = 0; jc < g.N; jc += Tile<V>::kNC) {
+        const int64_t cols = g.N - jc < Tile<V>::kNC ? g.N - jc : Tile<V>::kNC;
+        for (int64_t k0 = 0; k0 < g.K; k0 += step) {
+            const int64_t k1 = k0 + step < g.K ? k0 + step : g.K;
+            auto pack = [&](int64_t p) {
+                int64_t j0, j1;
+                cpu::cut(cols, kNR, threads, p, &j0, &j1);
+                pack_b(g, jc + j0, jc + j1, k0, k1, room.memory() + j0 * (k1 - k0));
+            };
+            if (g.pack_b) cpu::run(threads, pack);
+            auto piece = [&](int64_t p) {
+                if (cpu::poll(cancel)) return;
+                int64_t i0, i1, j0, j1;
+                cpu::cut(g.M, kMR, row_parts, p % row_parts, &i0, &i1);
+                cpu::cut(cols, kNR, col_parts, p / row_parts, &j0, &j1);
+                const auto* b_pack = g.pack_b ? room.memory() + j0 * (k1 - k0) : nullptr;
+                gemm_piece(g, i0, i1, jc + j0, jc + j1, k0, k1, b_pack, finish);
+            };
+            if (threads > 1) cpu::run(pieces, piece);
+            for (int64_t p = 0; threads == 1 && p < pieces; ++p) piece(p);
+            if (cpu::poll(cancel)) return;
         }
     }
 }
@@ -211,13 +222,5 @@ void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typenam
     Thin<V> thin;
     if (as_thin(plan, &thin)) return gemm_thin(cancel, thin, M == 1, threads, finish);
     choose_packing(&plan);
-    int64_t row_parts = 1, col_parts = 1;
-    gemm_grid(M, N, threads, &row_parts, &col_parts);
-    auto part = [&](int64_t p) {
-        int64_t i0, i1, j0, j1;
-        cpu::cut(M, kMR, row_parts, p % row_parts, &i0, &i1);
-        cpu::cut(N, Tile<V>::kNR, col_parts, p / row_parts, &j0, &j1);
-        gemm_part<V>(cancel, plan, i0, i1, j0, j1, finish);
-    };
-    cpu::run(row_parts * col_parts, part);
+    gemm_blocks(cancel, plan, threads, finish);
 }

@@ -45,24 +45,17 @@ void pack_b(const GemmPlan<V>& g, int64_t j0, int64_t j1, int64_t k0, int64_t k1
                            k1 - k0, dst);
 }
 
-// Room for the blocks of A and B of one thread's part of C, where they are packed.
+// Room for n vectors of length K in panels of `width`; none where the operand is used in place.
 template <class V>
 class PackRoom {
 public:
     using T = typename V::T;
-    PackRoom(const GemmPlan<V>& g, int64_t rows, int64_t cols, int64_t K)
-        : a_(g.pack_a ? numbers(rows < kMC ? rows : kMC, kMR, K) : 0),
-          b_(g.pack_b ? numbers(cols < Tile<V>::kNC ? cols : Tile<V>::kNC, Tile<V>::kNR, K) : 0),
-          scratch_(size_t(a_ + b_) * sizeof(T)) {}
-    T* a() const { return static_cast<T*>(scratch_.memory()); }
-    T* b() const { return a() + a_; }
+    PackRoom(bool packed, int64_t n, int64_t width, int64_t K)
+        : scratch_(packed ? size_t((n + width - 1) / width * width * K + 16) * sizeof(T) : 0) {}
+    T* memory() const { return static_cast<T*>(scratch_.memory()); }
 
 private:
-    static int64_t numbers(int64_t n, int64_t width, int64_t K) {
-        return (n + width - 1) / width * width * K + 16;  // pack_panel may write behind the last panel
-    }
-    const int64_t a_, b_;
-    const cpu::Scratch scratch_;
+    const cpu::Scratch scratch_;  // 16 more: pack_panel may write behind the last panel
 };
 
 // In place where an operand is small or hardly reused, if its layout allows.

@@ -176,13 +176,14 @@ Pool& pool() {
     return *g_pool.load();
 }
 
-// The block a thread keeps between two users of Scratch.
-struct Spare {
-    void* memory = nullptr;
-    size_t size_bytes = 0;
-    ~Spare() { std::free(memory); }
+// The blocks a thread keeps for the next users of Scratch: as many as it may hold at once.
+struct Spares {
+    static constexpr int kMost = 2;
+    void* memory[kMost] = {};
+    size_t size_bytes[kMost] = {};
+    ~Spares() { std::free(memory[0]), std::free(memory[1]); }
 };
-thread_local Spare t_spare;
+thread_local Spares t_spares;
 
 }  // namespace
 
@@ -208,8 +209,11 @@ bool poll(Cancel& cancel) { return t_is_worker ? cancel.stopped() : cancel.check
 
 Scratch::Scratch(size_t size_bytes) {
     if (size_bytes == 0) return;
-    memory_ = std::exchange(t_spare.memory, nullptr);
-    size_bytes_ = std::exchange(t_spare.size_bytes, 0);
+    for (int i = 0; i < Spares::kMost && size_bytes_ < size_bytes; ++i) {  // the first that fits, or the last there is
+        std::free(memory_);
+        memory_ = std::exchange(t_spares.memory[i], nullptr);
+        size_bytes_ = std::exchange(t_spares.size_bytes[i], 0);
+    }
     if (size_bytes_ >= size_bytes) return;
     std::free(memory_);
     memory_ = std::aligned_alloc(64, (size_bytes + 63) / 64 * 64);
@@ -219,9 +223,11 @@ Scratch::Scratch(size_t size_bytes) {
 
 Scratch::~Scratch() {
     if (!memory_) return;
-    std::free(t_spare.memory);
-    t_spare.memory = memory_;
-    t_spare.size_bytes = size_bytes_;
+    int place = 0;
+    while (place + 1 < Spares::kMost && t_spares.memory[place]) ++place;
+    std::free(t_spares.memory[place]);
+    t_spares.memory[place] = memory_;
+    t_spares.size_bytes[place] = size_bytes_;
 }
 
 void* Scratch::memory() const { return memory_; }

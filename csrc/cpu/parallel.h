@@ -28,8 +28,9 @@ int64_t row_parts(int64_t rows, int64_t weights);
 // True when the computation should stop. Any thread may ask; only the one that owns the computation asks the owner.
 bool poll(Cancel& cancel);
 
-// Memory for as long as the object lives, 64-byte aligned, with undefined content; null for 0 bytes. A thread keeps one
-// block for its next user. It is leased, not shared: poll() may run the owner's code, which may come back here.
+// Memory for as long as the object lives, 64-byte aligned, with undefined content; null for 0 bytes. A thread keeps
+// two blocks for the next users. They are leased, not shared: poll() may run the owner's code, which may come back
+// here.
 class Scratch {
 public:
     explicit Scratch(size_t size_bytes);  // throws std::bad_alloc
