@@ -21,7 +21,6 @@ help:
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
 	@echo "make bench-kernels  each kernel's speed, share of the machine's peak, and error; KERNELS_ARGS='--quick'"
 	@echo "make test-asan    tests of the kernels and of training under AddressSanitizer and UBSan (g++)"
-	@echo "make test-native  native test programs, without Python"
 	@echo "make test-native  the C++ test programs"
 	@echo "make test-neon    the same for 64-bit ARM under qemu (see CONTRIBUTING.md)"
 	@echo "make clean        remove all of the above"

@@ -3,7 +3,6 @@
 #pragma once
 #include <atomic>
 #include <chrono>
-#include <cstdint>
 
 namespace fastreg {
 
@@ -15,12 +14,9 @@ public:
 
     bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
-    // Called by the thread that owns the computation, every few milliseconds at least; asks the owner at most every 20
-    // ms, not before 20 ms have passed. Small operations check so often that the clock is read at every eighth check
-    // only.
+    // Called by the thread that owns the computation; asks the owner at most every 20 ms, not before 20 ms have passed.
     bool check() {
         if (!poll_ || stopped()) return stopped();
-        if (++checks_ % 8 != 0) return false;
         const auto now = std::chrono::steady_clock::now();
         if (last_ == Time()) last_ = now;
         if (now - last_ < std::chrono::milliseconds(20)) return false;
@@ -35,8 +31,7 @@ private:
     Poll poll_ = nullptr;
     void* argument_ = nullptr;
     std::atomic<bool> stopped_{false};
-    uint32_t checks_ = 0;
-    Time last_;  // of the last poll, or of the first reading
+    Time last_;  // of the last poll, or of the first check
 };
 
 }  // namespace fastreg

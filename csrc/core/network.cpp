@@ -154,7 +154,7 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, Row
         T* G = buffers_[i].G + first * n.out;
         if (!through) {
             if (has_penalty(n.activity_penalty))
-                ops.activity_penalty(buffers_[i].Y, G, count, n.out, n.activity_penalty);
+                ops.activity_penalty(buffers_[i].Y + first * n.out, G, count, n.out, n.activity_penalty);
             ops.layer_backward({count, n.out, G, n.out, gradient_at(i, true) + first * n.out, n.out},
                                gradient_of(i, x, step, first));
         }

@@ -126,7 +126,7 @@ public:
                 network_.forward(ops(), cancel, b.x, rows, false, step_, &activity);
                 network_.loss(ops(), b.targets, rows, B, false);
             });
-            if (cancel.stopped()) return {Code::cancelled, "evaluate was interrupted"};
+            if (cancel.check()) return {Code::cancelled, "evaluate was interrupted"};
             const double data_loss = network_.loss_sum(b.targets, B) / double(B);
             add(b, data_loss, activity + penalty, totals);
         }
@@ -150,7 +150,7 @@ public:
                                  &activity);
                 network_.finish_prediction(ops(), rows, static_cast<T*>(out) + row * plan_.outputs);
             });
-            if (cancel.stopped()) return {Code::cancelled, "predict was interrupted"};
+            if (cancel.check()) return {Code::cancelled, "predict was interrupted"};
         }
         return {};
     }
@@ -327,7 +327,8 @@ private:
     void gather(const Batch& b, RowRange rows) {
         const int64_t left = b.next_rows - rows.first, next = left < 0 ? 0 : left < rows.count ? left : rows.count;
         ops().gather({static_cast<const T*>(data_.x), data_.x_cols, b.index + rows.first, rows.count,
-                      gathered_.data() + rows.first * data_.x_cols, b.index + b.rows + rows.first, next});
+                      gathered_.data() + rows.first * data_.x_cols, next ? b.index + b.rows + rows.first : nullptr,
+                      next});
     }
 
     // One step. Interrupted before the update, it leaves everything as it was.

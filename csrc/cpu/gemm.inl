@@ -133,6 +133,10 @@ Finish finish_by(const F& f) {  // f must outlive it
             }};
 }
 
+// Whether a product takes long enough to ask in between if it should stop: reading the clock takes as long as 1000
+// multiply-adds.
+FR_LOOP bool is_long(int64_t M, int64_t N, int64_t K) { return M * N * K > 1000000; }
+
 #include "cpu/gemm_pack.inl"
 #include "cpu/gemm_thin.inl"
 
@@ -179,6 +183,7 @@ void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Fi
     while (threads > 1 && row_parts * col_parts < 2 * threads && width >= 2 * col_parts * kNR) col_parts *= 2;
     const int64_t step = k_block(g.K), pieces = row_parts * col_parts;
     const PackRoom<V> room(g.pack_b, width, kNR, step);
+    const bool polls = is_long(g.M, g.N, g.K);
     for (int64_t jc = 0; jc < g.N; jc += Tile<V>::kNC) {
         const int64_t cols = g.N - jc < Tile<V>::kNC ? g.N - jc : Tile<V>::kNC;
         for (int64_t k0 = 0; k0 < g.K; k0 += step) {
@@ -190,7 +195,7 @@ void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Fi
             };
             if (g.pack_b) cpu::run(threads, pack);
             auto piece = [&](int64_t p) {
-                if (cpu::poll(cancel)) return;
+                if (polls && cpu::poll(cancel)) return;
                 int64_t i0, i1, j0, j1;
                 cpu::cut(g.M, kMR, row_parts, p % row_parts, &i0, &i1);
                 cpu::cut(cols, kNR, col_parts, p / row_parts, &j0, &j1);
@@ -199,7 +204,7 @@ void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Fi
             };
             if (threads > 1) cpu::run(pieces, piece);
             for (int64_t p = 0; threads == 1 && p < pieces; ++p) piece(p);
-            if (cpu::poll(cancel)) return;
+            if (polls && cpu::poll(cancel)) return;
         }
     }
 }

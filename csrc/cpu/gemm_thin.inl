@@ -95,9 +95,10 @@ void thin_vectors(const Thin<V>& t, int64_t r) {
 // Outputs [r0, r1), a multiple of V::L of them, n vectors at a time.
 template <class V, int n>
 void thin_part(Cancel& cancel, const Thin<V>& t, int64_t r0, int64_t r1) {
+    const bool polls = is_long(t.R, 1, t.K);
     int64_t r = r0;
     for (; r + n * V::L <= r1; r += n * V::L) {
-        if (cpu::poll(cancel)) return;
+        if (polls && cpu::poll(cancel)) return;
         thin_vectors<V, n>(t, r);
     }
     for (; r < r1; r += V::L) thin_vectors<V, 1>(t, r);

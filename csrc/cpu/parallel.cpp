@@ -68,7 +68,7 @@ public:
             wake_.notify_all();
         }
         take_tasks(true);
-        for (int spins = 0; done_.load(std::memory_order_acquire) < n; ++spins)
+        for (int spins = 0; done_.load(std::memory_order_acquire) < n; spins += spins < kSpins)
             spins < kSpins ? relax() : std::this_thread::yield();
         if (failed_.load(std::memory_order_relaxed)) throw std::bad_alloc();
     }
@@ -209,13 +209,12 @@ bool poll(Cancel& cancel) { return t_is_worker ? cancel.stopped() : cancel.check
 
 Scratch::Scratch(size_t size_bytes) {
     if (size_bytes == 0) return;
-    for (int i = 0; i < Spares::kMost && size_bytes_ < size_bytes; ++i) {  // the first that fits, or the last there is
-        std::free(memory_);
+    for (int i = 0; i < Spares::kMost; ++i) {
+        if (t_spares.size_bytes[i] < size_bytes) continue;
         memory_ = std::exchange(t_spares.memory[i], nullptr);
         size_bytes_ = std::exchange(t_spares.size_bytes[i], 0);
+        return;
     }
-    if (size_bytes_ >= size_bytes) return;
-    std::free(memory_);
     memory_ = std::aligned_alloc(64, (size_bytes + 63) / 64 * 64);
     if (!memory_) throw std::bad_alloc();
     size_bytes_ = size_bytes;
@@ -223,8 +222,7 @@ Scratch::Scratch(size_t size_bytes) {
 
 Scratch::~Scratch() {
     if (!memory_) return;
-    int place = 0;
-    while (place + 1 < Spares::kMost && t_spares.memory[place]) ++place;
+    const int place = t_spares.size_bytes[0] <= t_spares.size_bytes[1] ? 0 : 1;  // an empty one, or the smaller
     std::free(t_spares.memory[place]);
     t_spares.memory[place] = memory_;
     t_spares.size_bytes[place] = size_bytes_;

@@ -74,6 +74,7 @@ template <class V>
 void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScalars<typename V::T>& step, double by,
                      int64_t first, int64_t last) {
     const auto chunks_of = [&](int64_t s) { return (u.segments[s].n + kChunk - 1) / kChunk; };
+    const bool flushes = rules::flushes(u.spec, u.step);
     const bool clip = by != 1.0 || u.spec.clipvalue > 0;
     int64_t n = 0;
     for (int64_t s = first; s < last; ++s) n += chunks_of(s);
@@ -93,7 +94,7 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
             for (int64_t c = begin > 0 ? begin : 0; c < end && c < count; ++c) {
                 const int64_t stop = (c + 1) * kChunk < segment.n ? (c + 1) * kChunk : segment.n;
                 values[before + c] = run(segment, scalars, c * kChunk, stop);
-                if (u.step % rules::kFlushEvery == 0) flush_slots<V>(segment, c * kChunk, stop);
+                if (flushes) flush_slots<V>(segment, c * kChunk, stop);
             }
         }
     };

@@ -69,7 +69,8 @@ struct VecScalar {
     // Lane i is true when draws[i] < keep, keep <= 65536: a dropout decision.
     static M below(const uint16_t* draws, uint32_t keep) { return draws[0] < keep; }
 
-    // dst[c * dst_stride + r] = src[r * src_stride + c] for r, c < kTransposeTile.
+    // dst[c * dst_stride + r] = src[r * src_stride + c] for r, c < kTransposeTile, written in increasing c: where
+    // dst_stride < kTransposeTile, a row of dst overwrites the end of the one before.
     static constexpr int kTransposeTile = 1;
     static void transpose(const T* src, int64_t, T* dst, int64_t) { *dst = *src; }
 };

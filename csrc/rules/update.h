@@ -43,7 +43,7 @@ FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     s->decay = T(1.0 - o.learning_rate * o.weight_decay);
     s->lr = T(o.learning_rate);
     s->momentum = T(o.momentum);
-    s->prox_lr = T(o.learning_rate / (1.0 - o.momentum));
+    s->prox_lr = T(o.learning_rate / (o.kind == Optimizer::adagrad ? 1.0 : 1.0 - o.momentum));
     s->one_minus_beta_1 = T(1.0 - o.beta_1);
     s->one_minus_beta_2 = T(1.0 - o.beta_2);
     s->alpha = T(o.learning_rate * std::sqrt(c2) / c1);
@@ -154,6 +154,11 @@ FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
 // are many times slower. So after every kFlushEvery-th step flush(slot) makes them 0. Weights are never touched: only
 // L1 makes them 0.
 constexpr int64_t kFlushEvery = 16;
+
+// Not with an epsilon of 0, which leaves the slot as the divisor.
+FR_RULE bool flushes(const OptimizerSpec& o, int64_t t) {
+    return t % kFlushEvery == 0 && (o.epsilon > 0 || o.kind == Optimizer::sgd);
+}
 
 template <class V>
 FR_RULE V flush(V x) {

@@ -129,3 +129,23 @@ def test_slots_do_not_stay_subnormal(name: str, dtype: str) -> None:
     for label, slot in zip(rule.slot_names(spec), slots, strict=True):
         if label in decays:
             assert (slot == 0).all(), f"{name}: slot {label} rests at {slot[:3]}"
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad_zero"])
+def test_an_epsilon_of_zero_never_divides_by_a_slot_that_was_cleared(name: str, dtype: str) -> None:
+    spec = OPTIMIZERS[name] | {"epsilon": 0.0}
+    w, g = np.full(67, 0.5, dtype), np.zeros(67, dtype)
+    slots = [np.full(67, 4 * np.finfo(dtype).smallest_subnormal, dtype) for _ in rule.initial_slots(spec, w)]
+    for t in range(1, 65):
+        _core.update(spec, w, g, slots, t, 0.1, 0.0, True)
+    assert np.isfinite(w).all(), f"{name}: {np.isnan(w).sum()} of 67 weights are NaN"
+
+
+def test_adagrad_has_no_momentum_in_its_threshold(dtype: str) -> None:
+    """min_w (w - c)^2 / 2 + l1 |w| with a setting that adagrad ignores."""
+    for momentum in (0.0, 0.9):
+        spec = OPTIMIZERS["adagrad"] | {"momentum": momentum}
+        w = np.full(3, 1.0, dtype)
+        _core.update(spec, w, np.zeros(3, dtype), [np.full(3, 0.25, dtype)], 1, 0.01, 0.0, True)
+        expected = 1 - 0.1 * 0.01 / np.sqrt(0.25 + spec["epsilon"])
+        assert_close(w, np.full(3, expected), 4 * eps(dtype), f"momentum {momentum}")
