@@ -22,7 +22,8 @@ namespace fastreg {
 namespace cpu {
 namespace {
 
-constexpr int kSpins = 4000;  // about 50 us of pause instructions
+constexpr int kSpins = 4000;   // about 50 us of pause instructions
+constexpr int kYields = 8000;  // a few ms of offering the core to others: a woken thread may start on a busy core
 
 void relax() {
 #if defined(__x86_64__)
@@ -108,7 +109,8 @@ private:
         t_is_worker = true;
         const auto called = [&] { return !empty(left_.load(std::memory_order_seq_cst)) || stopping_.load(); };
         while (!stopping_.load(std::memory_order_relaxed)) {
-            for (int spins = 0; empty(left_.load(std::memory_order_relaxed)) && spins < kSpins; ++spins) relax();
+            for (int spins = 0; empty(left_.load(std::memory_order_relaxed)) && spins < kSpins + kYields; ++spins)
+                spins < kSpins ? relax() : std::this_thread::yield();
             if (!called()) {
                 std::unique_lock<std::mutex> lock(sleep_mutex_);
                 sleepers_.fetch_add(1, std::memory_order_seq_cst);
