@@ -93,7 +93,7 @@ def test_every_workload_names_its_checks(workload: Workload) -> None:
     assert workload.family in FAMILIES
 
 
-def test_the_issues_shapes_and_sizes_are_there() -> None:
+def test_the_grid_reaches_from_the_smallest_to_the_largest() -> None:
     shapes = {(w.batch, w.inputs, w.outputs) for w in WORKLOADS.values() if isinstance(w, Dense)}
     assert {(1, 16, 16), (7, 13, 5), (4096, 1024, 1024)} <= shapes
     for kind in (Dropout, Update):

@@ -9,42 +9,25 @@ import numpy as np
 
 import fastreg
 from fastreg import L1L2, Adam, AdamW, Dense, Sequential, _core, ops
+from peers.keras_words import ADAM, LOSS, activation_of
 from peers.protocol import Peer, Task
 from peers.startup import imports
 from workloads import Array, Outputs, operations
-from workloads.networks import (
-    BETA_1,
-    BETA_2,
-    EPSILON,
-    LEARNING_RATE,
-    Network,
-    Prediction,
-    Training,
-    data,
-    initial_weights,
-)
-
-LAST = {"binary": "sigmoid", "classes": "softmax", "squares": "linear"}
-LOSS = {
-    "binary": "binary_crossentropy",
-    "classes": "sparse_categorical_crossentropy",
-    "squares": "mean_squared_error",
-}
+from workloads.networks import Network, Prediction, Training, data, initial_weights
 
 
 def build(network: Network, method: str = "proximal") -> Sequential:
     """The compiled model with the shared initial weights."""
     model = Sequential(seed=1)
     for layer in network.layers:
-        activation = LAST[network.loss] if layer is network.layers[-1] else "relu"
+        activation = activation_of(network, layer)
         regularizer = L1L2(layer.l1, layer.l2, method=method) if layer.l1 or layer.l2 else None
         model.add(Dense(layer.units, activation=activation, kernel_regularizer=regularizer))
         if layer.rate:
             model.add(fastreg.Dropout(layer.rate))
-    adam = {"learning_rate": LEARNING_RATE, "beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON}
     decay = network.weight_decay
     model.compile(
-        optimizer=AdamW(weight_decay=decay, **adam) if decay else Adam(**adam), loss=LOSS[network.loss]
+        optimizer=AdamW(weight_decay=decay, **ADAM) if decay else Adam(**ADAM), loss=LOSS[network.loss]
     )
     model.build((None, network.features))
     model.set_weights(list(chain.from_iterable(initial_weights(network))))

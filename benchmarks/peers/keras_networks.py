@@ -10,26 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from peers.keras_words import ADAM, LOSS, activation_of
 from peers.protocol import Task
 from workloads import Array, Outputs
-from workloads.networks import (
-    BETA_1,
-    BETA_2,
-    EPSILON,
-    LEARNING_RATE,
-    Network,
-    Prediction,
-    Training,
-    data,
-    initial_weights,
-)
+from workloads.networks import Network, Prediction, Training, data, initial_weights
 
-LAST = {"binary": "sigmoid", "classes": "softmax", "squares": "linear"}
-LOSS = {
-    "binary": "binary_crossentropy",
-    "classes": "sparse_categorical_crossentropy",
-    "squares": "mean_squared_error",
-}
 PREDICT_ROWS = 4000
 
 
@@ -37,14 +22,13 @@ def build(network: Network, **compiling: Any) -> keras.Sequential:
     """The compiled model with the shared initial weights."""
     model = keras.Sequential([keras.Input((network.features,))])
     for layer in network.layers:
-        activation = LAST[network.loss] if layer is network.layers[-1] else "relu"
+        activation = activation_of(network, layer)
         regularizer = keras.regularizers.L1L2(layer.l1, layer.l2) if layer.l1 or layer.l2 else None
         model.add(keras.layers.Dense(layer.units, activation=activation, kernel_regularizer=regularizer))
         if layer.rate:
             model.add(keras.layers.Dropout(layer.rate))
-    adam = {"learning_rate": LEARNING_RATE, "beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON}
     decay = network.weight_decay
-    optimizer = keras.optimizers.AdamW(weight_decay=decay, **adam) if decay else keras.optimizers.Adam(**adam)
+    optimizer = keras.optimizers.AdamW(weight_decay=decay, **ADAM) if decay else keras.optimizers.Adam(**ADAM)
     model.compile(optimizer=optimizer, loss=LOSS[network.loss], **compiling)
     model.set_weights(list(chain.from_iterable(initial_weights(network))))
     return model
