@@ -173,13 +173,14 @@ void gemm_piece(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
 }
 
 // Block after block of B: packed once, by all threads, then used by tasks that make a piece of C each. There are more
-// tasks than threads, so that a thread that the system stops holds up little. Too few rows for that are made up for by
-// cutting columns too, each cut packing A once more.
+// tasks than threads, so that a thread that the system stops holds up little, and as many for each where rows allow.
+// Too few rows are made up for by cutting columns too, each cut packing A once more.
 template <class V>
 void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Finish& finish) {
     constexpr int kNR = Tile<V>::kNR;
-    const int64_t row_parts = (g.M + kMC - 1) / kMC, width = g.N < Tile<V>::kNC ? g.N : Tile<V>::kNC;
-    int64_t col_parts = 1;
+    const int64_t width = g.N < Tile<V>::kNC ? g.N : Tile<V>::kNC;
+    int64_t row_parts = (g.M + kMC - 1) / kMC, col_parts = 1;
+    if (row_parts > threads) row_parts = (row_parts + threads - 1) / threads * threads;
     while (threads > 1 && row_parts * col_parts < 2 * threads && width >= 2 * col_parts * kNR) col_parts *= 2;
     const int64_t step = k_block(g.K), pieces = row_parts * col_parts;
     const PackRoom<V> room(g.pack_b, width, kNR, step);

@@ -21,8 +21,7 @@ struct StepScalars {
     T l1, two_l2;                    // penalty
     T clipvalue, clip_scale, decay;  // clip to [-clipvalue, clipvalue]; times clip_scale; 1 - lr * weight_decay
     T lr, momentum;
-    T prox_lr, adam_prox_lr;                           // lr/(1-momentum), lr sqrt(1-b2^t)
-    T threshold, adam_threshold;                       // these times l1
+    T prox_lr, threshold;                              // lr * prox_factor(); that times l1
     T one_minus_beta_1, one_minus_beta_2, alpha, eps;  // alpha: adam's bias-corrected lr
     T eps_hat;                                         // eps sqrt(1-b2^t): eps where v_hat is meant but v is at hand
     T rho, one_minus_rho;
@@ -36,6 +35,13 @@ FR_RULE double power(double b, int64_t t) {
     return r;
 }
 
+// What the threshold has beside lr * l1, and, with adaptive optimizers, beside the weight's own denominator.
+FR_RULE double prox_factor(const OptimizerSpec& o, double one_minus_beta_2_t) {
+    if (o.kind == Optimizer::adam) return std::sqrt(one_minus_beta_2_t);  // v at hand where v_hat is meant
+    if (o.kind == Optimizer::adagrad) return 1.0;                         // which has no momentum
+    return 1.0 / (1.0 - o.momentum);
+}
+
 template <class T>
 FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     const double c1 = 1.0 - power(o.beta_1, t), c2 = 1.0 - power(o.beta_2, t);
@@ -43,13 +49,12 @@ FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     s->decay = T(1.0 - o.learning_rate * o.weight_decay);
     s->lr = T(o.learning_rate);
     s->momentum = T(o.momentum);
-    s->prox_lr = T(o.learning_rate / (o.kind == Optimizer::adagrad ? 1.0 : 1.0 - o.momentum));
+    s->prox_lr = T(o.learning_rate * prox_factor(o, c2));
     s->one_minus_beta_1 = T(1.0 - o.beta_1);
     s->one_minus_beta_2 = T(1.0 - o.beta_2);
     s->alpha = T(o.learning_rate * std::sqrt(c2) / c1);
     s->eps = T(o.epsilon);
     s->eps_hat = T(o.epsilon * std::sqrt(c2));
-    s->adam_prox_lr = T(o.learning_rate * std::sqrt(c2));
     s->rho = T(o.rho);
     s->one_minus_rho = T(1.0 - o.rho);
 }
@@ -58,7 +63,6 @@ template <class T>
 FR_RULE void set_penalty(const PenaltySpec& p, double clip_scale, StepScalars<T>* s) {
     s->l1 = T(p.l1);
     s->threshold = s->prox_lr * s->l1;
-    s->adam_threshold = s->adam_prox_lr * s->l1;
     s->two_l2 = T(2.0 * p.l2);
     s->clip_scale = T(clip_scale);
 }
@@ -88,7 +92,7 @@ struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1)
         v = fma(fms(g, g, v), V::set(c.one_minus_beta_2), v);
         if (AmsGrad) v_max = V::select(v_max < v, v, v_max);
         const V root = sqrt(AmsGrad ? v_max : v);
-        if (kThreshold) *threshold = V::set(c.adam_threshold) / (root + V::set(c.eps_hat));
+        if (kThreshold) *threshold = V::set(c.threshold) / (root + V::set(c.eps_hat));
         return w - m * V::set(c.alpha) / (root + V::set(c.eps));
     }
 };
