@@ -55,7 +55,7 @@ struct DenseBackwardX {
     const LayerGradient<T>* producer;  // or null
 };
 
-// dW = X^T dZ (I, O), db = column sums of dZ.
+// dW = X^T dZ (I, O), db = column sums of dZ, whose rows are contiguous.
 template <class T>
 struct DenseBackwardW {
     int64_t B, I, O;
@@ -126,7 +126,7 @@ struct UpdateBatch {
     double* penalties;  // n_segments: penalty values of w before the step
 };
 
-// out = the rows index[0:n] of a contiguous (., cols) x. next: n_next rows that will be asked for soon, or null.
+// out = the rows index[0:n] of a contiguous (., cols) x.
 template <class T>
 struct Gather {
     const T* x;
@@ -134,8 +134,6 @@ struct Gather {
     const uint32_t* index;
     int64_t n;
     T* out;
-    const uint32_t* next;
-    int64_t n_next;
 };
 
 template <class T>

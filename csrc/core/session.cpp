@@ -17,6 +17,10 @@
 namespace fastreg {
 namespace {
 
+// The shuffled rows of as many batches as fit in this many bytes, at least one, are gathered at once: waiting for many
+// far rows takes hardly longer than for a few, and they stay in the second cache.
+constexpr int64_t kGatheredBytes = 128 * 1024;
+
 // Inference walks the data in blocks of this many rows, whatever batch size the user named: rows do not know their
 // batch.
 constexpr int64_t kInferenceRows = 256;
@@ -219,8 +223,6 @@ private:
         const T* x;
         Targets<T> targets;
         int64_t rows;
-        const uint32_t* index;  // the rows of the data that x is to be gathered from, or null: x is theirs
-        int64_t next_rows;      // of the batch after it, at index + rows
     };
 
     // f(rows) for all rows of a batch, in parts that may run side by side.
@@ -299,36 +301,37 @@ private:
         order_.resize(size_t(data_.rows));
         sort_scratch_.resize(3 * size_t(data_.rows));
         backend().permutation(data_.rows, seed_, uint32_t(epoch_), order_.data(), sort_scratch_.data());
-        const int64_t numbers = batch_size_ * (plan_.inputs + data_.y_cols + 1);
-        if (int64_t(gathered_.size()) < numbers) gathered_.resize(size_t(numbers));
+        const int64_t numbers_a_row = plan_.inputs + data_.y_cols + 1;
+        const int64_t batches = kGatheredBytes / int64_t(sizeof(T)) / numbers_a_row / batch_size_;
+        gathered_rows_ = batch_size_ * (batches > 1 ? batches : 1);
+        if (gathered_rows_ > data_.rows) gathered_rows_ = data_.rows;
+        gathered_.resize(size_t(gathered_rows_ * numbers_a_row));
+        gathered_begin_ = gathered_end_ = 0;
     }
 
-    Batch typed(const DataView& d, int64_t row, int64_t B) const {
+    static Batch typed(const DataView& d, int64_t row, int64_t B) {
         const T* weight = static_cast<const T*>(d.sample_weight);
         return {static_cast<const T*>(d.x) + row * d.x_cols,
                 {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr},
-                B,
-                nullptr,
-                0};
+                B};
     }
 
     Batch batch_at(int64_t row, int64_t B) {
         if (!shuffle_) return typed(data_, row, B);
-        T *x = gathered_.data(), *y = x + batch_size_ * data_.x_cols, *weight = y + batch_size_ * data_.y_cols;
-        const uint32_t* index = order_.data() + row;
-        const int64_t left = data_.rows - row - B, next = left < B ? left : B;
-        ops().gather({static_cast<const T*>(data_.y), data_.y_cols, index, B, y, index + B, next});
-        if (data_.sample_weight)
-            ops().gather({static_cast<const T*>(data_.sample_weight), 1, index, B, weight, index + B, next});
-        return {x, {y, data_.y_cols, data_.sample_weight ? weight : nullptr}, B, index, next};
-    }
-
-    // Rows of b.x, each part fetching what its successor in the next batch will read.
-    void gather(const Batch& b, RowRange rows) {
-        const int64_t left = b.next_rows - rows.first, next = left < 0 ? 0 : left < rows.count ? left : rows.count;
-        ops().gather({static_cast<const T*>(data_.x), data_.x_cols, b.index + rows.first, rows.count,
-                      gathered_.data() + rows.first * data_.x_cols, next ? b.index + b.rows + rows.first : nullptr,
-                      next});
+        T *x = gathered_.data(), *y = x + gathered_rows_ * data_.x_cols, *weight = y + gathered_rows_ * data_.y_cols;
+        if (row + B > gathered_end_) {
+            gathered_begin_ = row;
+            gathered_end_ = row + gathered_rows_ < data_.rows ? row + gathered_rows_ : data_.rows;
+            const auto gather = [&](const void* from, int64_t cols, T* to) {
+                ops().gather({static_cast<const T*>(from), cols, order_.data() + row, gathered_end_ - row, to});
+            };
+            gather(data_.x, data_.x_cols, x);
+            gather(data_.y, data_.y_cols, y);
+            if (data_.sample_weight) gather(data_.sample_weight, 1, weight);
+        }
+        const DataView gathered{
+            x, y, data_.sample_weight ? weight : nullptr, gathered_end_ - gathered_begin_, data_.x_cols, data_.y_cols};
+        return typed(gathered, row - gathered_begin_, B);
     }
 
     // One step. Interrupted before the update, it leaves everything as it was.
@@ -336,7 +339,6 @@ private:
         FR_RETURN_IF_ERROR(check_classes_of(b.targets.y, b.rows));
         double activity = 0.0;
         for_row_parts(b.rows, [&](RowRange rows) {
-            if (b.index) gather(b, rows);
             network_.forward(ops(), cancel, b.x, rows, true, step_, &activity);
             if (cancel.stopped()) return;
             network_.loss(ops(), b.targets, rows, b.rows, true);
@@ -380,7 +382,8 @@ private:
     int64_t batch_size_ = 0;
     Totals totals_;
     std::vector<uint32_t> order_, sort_scratch_;
-    std::vector<T> gathered_;
+    std::vector<T> gathered_;  // gathered_rows_ rows of x, then of y, then of sample_weight
+    int64_t gathered_rows_ = 0, gathered_begin_ = 0, gathered_end_ = 0;
 };
 
 }  // namespace

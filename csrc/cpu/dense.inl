@@ -41,17 +41,25 @@ FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* 
     });
 }
 
-// Calls body(begin, end, draws) over the rows i0..i1, columns j0..j1 of a (., width) array, in pieces with their draws.
+// Calls body(i, j, n, draws) for pieces of rows i0..i1, columns j0..j1 of a (., width) array. Whole rows that lie
+// behind one another (`contiguous`) are one long row 0.
 template <bool Drop, class Body>
-FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, const DropoutSpec& d,
-                        Body body) {
+FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, bool contiguous,
+                        const DropoutSpec& d, Body body) {
     Draws draws(d);
     const bool whole_rows = j0 == 0 && j1 == width;
+    const int64_t last = i1 * width;
+    if (contiguous && whole_rows) {
+        j0 = i0 * width;
+        j1 = i1 * width;
+        i0 = 0;
+        i1 = 1;
+    }
     for (int64_t i = i0; i < i1; ++i)
         for (int64_t j = j0; j < j1; j += Draws::kWindow) {
-            const int64_t n = j1 - j < Draws::kWindow ? j1 - j : Draws::kWindow, flat = d.first + i * width + j;
+            const int64_t n = j1 - j < Draws::kWindow ? j1 - j : Draws::kWindow, flat = i * width + j;
             const uint16_t* u =
-                Drop ? draws.at(flat, n, d.first + (whole_rows ? i1 * width : i * width + j1)) : nullptr;
+                Drop ? draws.at(d.first + flat, n, d.first + (whole_rows ? last : i * width + j1)) : nullptr;
             body(i, j, n, u);
         }
 }
@@ -59,8 +67,9 @@ FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t 
 template <class V, class Act, bool Drop>
 void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
     const V alpha = V::set(typename V::T(a.activation.alpha));
+    const bool contiguous = a.y_rs == a.O && (!a.Z || a.z_rs == a.O);
     const auto finish = [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-        for_pieces<Drop>(i0, i1, j0, j1, a.O, a.dropout,
+        for_pieces<Drop>(i0, i1, j0, j1, a.O, contiguous, a.dropout,
                          [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
                              finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
                                                           alpha, u, a.dropout);
@@ -83,7 +92,8 @@ void layer_backward_with(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t
                          int64_t dy_rs, typename V::T* dz, int64_t dz_rs, const LayerGradient<typename V::T>& g) {
     const V alpha = V::set(typename V::T(g.activation.alpha));
     constexpr bool kDraws = Drop && !__is_same(Act, rules::Relu);
-    for_pieces<kDraws>(i0, i1, j0, j1, width, g.dropout,
+    const bool contiguous = dy_rs == width && dz_rs == width && (!g.Y || g.y_rs == width) && (!g.Z || g.z_rs == width);
+    for_pieces<kDraws>(i0, i1, j0, j1, width, contiguous, g.dropout,
                        [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
                            finish_backward<V, Act, Drop>(n, dy + i * dy_rs + j, dz + i * dz_rs + j,
                                                          g.Y ? g.Y + i * g.y_rs + j : nullptr,
@@ -111,37 +121,37 @@ void dense_backward_x(Cancel& cancel, const DenseBackwardX<typename V::T>& a) {
     gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs, a.producer ? finish_by(through) : Finish{});
 }
 
-// out[j] = sum over rows of a (B, O) matrix: blocks of k_block(B) rows, chains over increasing rows within, as in
-// gemm().
+// The sums of n vectors' worth of columns from x on, over B rows: blocks of k_block(B) rows, chains over increasing
+// rows within, as in gemm().
+template <class V, int n, class At>
+FR_LOOP void sum_columns(const typename V::T* x, int64_t rs, int64_t B, typename V::T* out, At at) {
+    const int64_t step = k_block(B);
+    V total[n];
+    FR_UNROLL for (int v = 0; v < n; ++v) total[v] = V::set(0);
+    for (int64_t b0 = 0; b0 < B; b0 += step) {
+        const int64_t rows = b0 + step < B ? step : B - b0;
+        V sum[n];
+        FR_UNROLL for (int v = 0; v < n; ++v) sum[v] = V::set(0);
+        for (int64_t b = 0; b < rows; ++b, x += rs) {
+            FR_UNROLL for (int v = 0; v < n; ++v) sum[v] = sum[v] + at.template load<V>(x + v * V::L);
+        }
+        FR_UNROLL for (int v = 0; v < n; ++v) total[v] = total[v] + sum[v];
+    }
+    FR_UNROLL for (int v = 0; v < n; ++v) at.store(out + v * V::L, total[v]);
+}
+
+// out[j] = sum over rows of a (B, O) matrix.
 template <class V>
 void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename V::T* out) {
-    const int64_t step = k_block(B);
     const int64_t parts = cpu::threads_for(B * O, 200000);
     auto part = [&](int64_t p) {
-        int64_t j0, j1;
-        cpu::cut(O, V::L, parts, p, &j0, &j1);
-        if (x.cs != 1) {
-            for (int64_t j = j0; j < j1; ++j) {
-                typename V::T total = 0;
-                for (int64_t b0 = 0; b0 < B; b0 += step) {
-                    typename V::T sum = 0;
-                    for (int64_t b = b0; b < B && b < b0 + step; ++b) sum += x.p[b * x.rs + j * x.cs];
-                    total += sum;
-                }
-                out[j] = total;
-            }
-            return;
-        }
-        sweep<V>(j1 - j0, [&](int64_t j, auto at) FR_LAMBDA {
-            V total = V::set(0);
-            for (int64_t b0 = 0; b0 < B; b0 += step) {
-                V sum = V::set(0);
-                for (int64_t b = b0; b < B && b < b0 + step; ++b)
-                    sum = sum + at.template load<V>(x.p + b * x.rs + j0 + j);
-                total = total + sum;
-            }
-            at.store(out + j0 + j, total);
-        });
+        constexpr int kAtOnce = 4;
+        int64_t j, end;
+        cpu::cut(O, V::L, parts, p, &j, &end);
+        for (; j + kAtOnce * V::L <= end; j += kAtOnce * V::L)
+            sum_columns<V, kAtOnce>(x.p + j, x.rs, B, out + j, Full{});
+        sweep<V>(end - j,
+                 [&](int64_t i, auto at) FR_LAMBDA { sum_columns<V, 1>(x.p + j + i, x.rs, B, out + j + i, at); });
     };
     cpu::run(parts, part);
 }
@@ -165,11 +175,12 @@ void dense_backward_w(Cancel& cancel, const DenseBackwardW<typename V::T>* layer
         total += weights;
         if (weights > most) most = weights;
     }
-    const int64_t B = n_layers ? layers[0].B : 0, parts = cpu::threads_for(B * total, cpu::kSharedGrain);
-    if (parts == 1 || B * most >= 2 * kGemmGrain) {
+    const int64_t B = n_layers ? layers[0].B : 0, threads = cpu::threads_for(B * total, cpu::kSharedGrain);
+    if (threads == 1 || B * most >= 2 * kGemmGrain) {
         for (int64_t l = 0; l < n_layers; ++l) weight_gradient<V>(cancel, layers[l], 0, layers[l].I);
         return;
     }
+    const int64_t parts = 2 * threads;  // who is done first takes more
     auto part = [&](int64_t p) {
         int64_t start = 0;  // cost of the layers before
         for (int64_t l = 0; l < n_layers; ++l) {

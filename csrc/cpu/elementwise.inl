@@ -65,14 +65,14 @@ void dropout(const Rows<typename V::T>& a, const DropoutSpec& d) {
         auto part = [&](int64_t p) {
             int64_t c0, c1;
             cpu::cut(n, 64, parts, p, &c0, &c1);
-            for_pieces<true>(0, 1, c0, c1, n, d,
+            for_pieces<true>(0, 1, c0, c1, n, false, d,
                              [&](int64_t, int64_t c, int64_t m, const uint16_t* u) FR_LAMBDA { piece(0, c, m, u); });
         };
         cpu::run(parts, part);
         return;
     }
     for_row_blocks(a.rows, a.cols,
-                   [&](int64_t r0, int64_t r1) { for_pieces<true>(r0, r1, 0, a.cols, a.cols, d, piece); });
+                   [&](int64_t r0, int64_t r1) { for_pieces<true>(r0, r1, 0, a.cols, a.cols, false, d, piece); });
 }
 
 template <class V>

@@ -8,8 +8,6 @@
 // Operands are packed only where they are reused often enough or their layout forces it.
 
 constexpr int64_t kKC = 384;
-constexpr int kMR = 6;
-constexpr int64_t kMC = 20 * kMR;
 
 // How many steps of k a block has: blocks of one size, at most kKC, whatever M and N.
 FR_LOOP int64_t k_block(int64_t K) {
@@ -17,79 +15,9 @@ FR_LOOP int64_t k_block(int64_t K) {
     return K <= kKC ? K : ((K + blocks - 1) / blocks + 7) / 8 * 8;
 }
 
-// Register tile: kMR rows of kNV vectors. 16 vector registers hold 6 x 2, 32 hold 6 x 4.
-template <class V>
-struct Tile {
-    static constexpr int kNV = FASTREG_GEMM_VECTORS;
-    static constexpr int kNR = kNV * V::L;
-    static constexpr int64_t kNC = 8192 / int64_t(sizeof(typename V::T)) / kNR * kNR;  // B block: 3 MiB
-};
+#include "cpu/gemm_tile.inl"
 
-// Loops over the registers of a tile must be unrolled before the compiler decides what lives in memory.
-#if defined(__clang__)
-#define FR_UNROLL _Pragma("unroll")
-#else
-#define FR_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-// One tile of C from a (row i, step k at a[i * a_rs + k * a_cs]) and b (step k, column j at b[k * b_rs + j]).
-// start: what the chains start at, one number a column, or null for 0. add: to what is in C.
-// last: how many lanes of the last vector exist.
-template <class V, int MR, int NV, bool Edge>
-void micro_kernel(int64_t K, const typename V::T* a, int64_t a_rs, int64_t a_cs, const typename V::T* b, int64_t b_rs,
-                  typename V::T* c, int64_t c_rs, const typename V::T* start, bool add, int last) {
-    const auto load = [last](const typename V::T* p, int j) FR_LAMBDA {
-        return Edge && j == NV - 1 ? V::load(p + j * V::L, last) : V::load(p + j * V::L);
-    };
-    V acc[MR][NV];
-    const typename V::T* row[MR];
-    FR_UNROLL for (int i = 0; i < MR; ++i) {
-        row[i] = a + i * a_rs;
-        __builtin_prefetch(c + i * c_rs, 1);
-    }
-    FR_UNROLL for (int j = 0; j < NV; ++j) {
-        const V from = start ? load(start, j) : V::set(0);
-        FR_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = from;
-    }
-    for (int64_t k = 0, ka = 0; k < K; ++k, ka += a_cs, b += b_rs) {
-        V bv[NV];
-        FR_UNROLL for (int j = 0; j < NV; ++j) bv[j] = load(b, j);
-        FR_UNROLL for (int i = 0; i < MR; ++i) {
-            const V av = V::set(row[i][ka]);
-            FR_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
-        }
-    }
-    FR_UNROLL for (int i = 0; i < MR; ++i) {
-        typename V::T* p = c + i * c_rs;
-        FR_UNROLL for (int j = 0; j < NV; ++j) {
-            const V sum = add ? load(p, j) + acc[i][j] : acc[i][j];
-            Edge&& j == NV - 1 ? sum.store(p + j * V::L, last) : sum.store(p + j * V::L);
-        }
-    }
-}
-
-template <class T>
-using MicroKernel = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, T*, int64_t, const T*, bool, int);
-
-// [rows - 1][vectors - 1][edge]
-template <class V>
-struct MicroKernels {
-    static constexpr int kNV = Tile<V>::kNV;
-    MicroKernel<typename V::T> kernel[kMR][kNV][2];
-
-    constexpr MicroKernels() : kernel{} { fill<1, 1>(); }
-
-private:
-    template <int MR, int NV>
-    constexpr void fill() {
-        kernel[MR - 1][NV - 1][0] = micro_kernel<V, MR, NV, false>;
-        kernel[MR - 1][NV - 1][1] = micro_kernel<V, MR, NV, true>;
-        if constexpr (NV < kNV)
-            fill<MR, NV + 1>();
-        else if constexpr (MR < kMR)
-            fill<MR + 1, 1>();
-    }
-};
+constexpr int64_t kMC = 20 * kMR;
 
 // What one thread needs to know to make its part of C.
 template <class V>
@@ -102,19 +30,6 @@ struct GemmPlan {
     int64_t c_rs;
     bool pack_a, pack_b;
 };
-
-// Rows of C go in tiles of nearly one height, since a tile of one or two rows has too few chains to hide the latency of
-// an FMA. Calls f(t, i, m) for tile t, rows i .. i + m.
-template <class F>
-FR_LOOP void for_row_tiles(int64_t i0, int64_t i1, F f) {
-    const int64_t tiles = (i1 - i0 + kMR - 1) / kMR, least = (i1 - i0) / tiles, longer = (i1 - i0) % tiles;
-    int64_t i = i0;
-    for (int64_t t = 0; t < tiles; ++t) {
-        const int64_t m = least + (t < longer);
-        f(t, i, m);
-        i += m;
-    }
-}
 
 // What is done to a finished block of C, rows [i0, i1) and columns [j0, j1), while it is in cache. One call a block, so
 // that the loops below are compiled once for all that may be done.
@@ -144,20 +59,28 @@ FR_LOOP bool is_long(int64_t M, int64_t N, int64_t K) { return M * N * K > 10000
 template <class V>
 void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
                 const typename V::T* a_pack, const typename V::T* b_pack) {
-    static constexpr MicroKernels<V> kKernels{};
+    static constexpr PanelKernels<V> kKernels{};
     constexpr int kNR = Tile<V>::kNR;
-    const int64_t K = k1 - k0, a_rs = g.pack_a ? 1 : g.A.rs, a_cs = g.pack_a ? kMR : g.A.cs;
+    const int64_t K = k1 - k0;
+    const bool along_k = !g.pack_a && g.A.cs == 1;
+    const auto* a = g.pack_a ? a_pack : g.A.p + i0 * g.A.rs + k0 * g.A.cs;
+    const RowTiles rows(i1 - i0);
+    const auto a_step = [&](int64_t m) FR_LAMBDA { return g.pack_a ? kMR * K : m * g.A.rs; };
+    Panel<typename V::T> p{
+        K, g.pack_a ? kMR : along_k ? g.A.rs : g.A.cs, nullptr, g.pack_b ? kNR : g.B.rs, g.c_rs, nullptr, k0 > 0, 0};
     for (int64_t j = j0; j < j1; j += kNR) {
-        const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L,
-                  last = n - (vectors - 1) * V::L;
-        const auto* b = g.pack_b ? b_pack + (j - j0) * K : g.B.p + k0 * g.B.rs + j;
-        const int64_t b_rs = g.pack_b ? kNR : g.B.rs;
-        const auto* start = g.bias && k0 == 0 ? g.bias + j : nullptr;
-        for_row_tiles(i0, i1, [&](int64_t t, int64_t i, int64_t m) FR_LAMBDA {
-            const auto* a = g.pack_a ? a_pack + t * kMR * K : g.A.p + i * g.A.rs + k0 * g.A.cs;
-            kKernels.kernel[m - 1][vectors - 1][last < V::L](K, a, a_rs, a_cs, b, b_rs, g.C + i * g.c_rs + j, g.c_rs,
-                                                             start, k0 > 0, last);
-        });
+        const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L;
+        p.last = n - (vectors - 1) * V::L;
+        p.b = g.pack_b ? b_pack + (j - j0) * K : g.B.p + k0 * g.B.rs + j;
+        p.start = g.bias && k0 == 0 ? g.bias + j : nullptr;
+        auto* c = g.C + i0 * g.c_rs + j;
+        const auto kernel = [&](int64_t m)
+                                FR_LAMBDA { return kKernels.kernel[m - 1][vectors - 1][p.last < V::L][along_k]; };
+        const int64_t most = rows.least + 1, step = a_step(most);
+        if (rows.longer) kernel(most)(rows.longer, p, a, step, c);
+        if (rows.tiles > rows.longer)
+            kernel(rows.least)(rows.tiles - rows.longer, p, a + rows.longer * step, a_step(rows.least),
+                               c + rows.longer * most * g.c_rs);
     }
 }
 

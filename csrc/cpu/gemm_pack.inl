@@ -30,10 +30,13 @@ void pack_panel(const typename V::T* src, int64_t rs, int64_t cs, int64_t n, int
 // Rows [i0, i1) of A in the tiles of gemm_block: tile t at dst + t * kMR * K.
 template <class V>
 void pack_a(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t k0, int64_t k1, typename V::T* dst) {
-    for_row_tiles(i0, i1, [&](int64_t t, int64_t i, int64_t m) FR_LAMBDA {
-        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs, m, g.M - i, k1 - k0,
-                           dst + t * kMR * (k1 - k0));
-    });
+    const RowTiles rows(i1 - i0);
+    int64_t i = i0;
+    for (int64_t t = 0; t < rows.tiles; ++t, dst += kMR * (k1 - k0)) {
+        const int64_t m = rows.least + (t < rows.longer);
+        pack_panel<V, kMR>(g.A.p + i * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs, m, g.M - i, k1 - k0, dst);
+        i += m;
+    }
 }
 
 // Columns [j0, j1) of B: the panel of column j at dst + (j - j0) * K.

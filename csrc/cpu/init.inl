@@ -75,21 +75,33 @@ void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint
 }
 
 template <class V>
+FR_LOOP void copy_row(const typename V::T* x, int64_t n, typename V::T* y) {
+    if (n == 1) {
+        *y = *x;
+    } else if (n < V::L) {
+        V::load(x, int(n)).store(y, int(n));
+    } else {
+        for (int64_t i = 0; i + V::L < n; i += V::L) V::load(x + i).store(y + i);
+        V::load(x + n - V::L).store(y + n - V::L);  // over some numbers again rather than a part of a vector
+    }
+}
+
+// Rows lie anywhere in what may be a large array, so each is fetched into the cache some rows before its turn.
+template <class V>
 void gather(const Gather<typename V::T>& a) {
     using T = typename V::T;
-    for_rows(a.n, a.cols, [&](int64_t r) {
-        const T* row = a.x + int64_t(a.index[r]) * a.cols;
-        T* out = a.out + r * a.cols;
-        if (a.cols == 1)
-            *out = *row;
-        else
-            sweep<V>(a.cols, [&](int64_t i, auto at) FR_LAMBDA { at.store(out + i, at.template load<V>(row + i)); });
-    });
-    constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kMostFetched = 65536 / int64_t(sizeof(T));
-    if (a.n_next * a.cols > kMostFetched) return;  // it would drive out what the step works on
-    for (int64_t r = 0; r < a.n_next; ++r) {
-        const T* row = a.x + int64_t(a.next[r]) * a.cols;
-        for (int64_t i = 0; i < a.cols; i += kLine) __builtin_prefetch(row + i);
-        __builtin_prefetch(row + a.cols - 1);
-    }
+    constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kAhead = 8, kGrain = 8192;
+    const int64_t parts = cpu::threads_for(a.n * a.cols, kGrain);
+    auto part = [&](int64_t p) {
+        const int64_t end = a.n * (p + 1) / parts;
+        for (int64_t r = a.n * p / parts; r < end; ++r) {
+            if (r + kAhead < end) {
+                const T* ahead = a.x + int64_t(a.index[r + kAhead]) * a.cols;
+                for (int64_t i = 0; i < a.cols; i += kLine) __builtin_prefetch(ahead + i);
+                __builtin_prefetch(ahead + a.cols - 1);
+            }
+            copy_row<V>(a.x + int64_t(a.index[r]) * a.cols, a.cols, a.out + r * a.cols);
+        }
+    };
+    cpu::run(parts, part);
 }

@@ -80,7 +80,9 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
     for (int64_t s = first; s < last; ++s) n += chunks_of(s);
     const cpu::Scratch scratch(size_t(n) * sizeof(double));
     double* values = static_cast<double*>(scratch.memory());  // the penalty of each chunk
-    const int64_t parts = cpu::threads_for(n, kUpdateGrain);
+    // Chunks are not alike: more parts than threads, so that who is done first takes more.
+    const int64_t threads = cpu::threads_for(n, kUpdateGrain), most = 4 * threads;
+    const int64_t parts = threads == 1 ? 1 : n < most ? n : most;
     auto part = [&](int64_t p) {
         int64_t before = 0;  // chunks of the segments before
         for (int64_t s = first; s < last; before += chunks_of(s), ++s) {

@@ -47,6 +47,8 @@ struct VF {
     FR_VEC friend VF operator*(VF a, VF b) { return {_mm256_mul_ps(a.v, b.v)}; }
     FR_VEC friend VF operator/(VF a, VF b) { return {_mm256_div_ps(a.v, b.v)}; }
     FR_VEC friend VF fma(VF a, VF b, VF c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+    // c stays in its register: compilers choose forms of the instruction that need moves between registers.
+    FR_VEC friend void accumulate(VF a, VF b, VF& c) { asm("vfmadd231ps %2, %1, %0" : "+x"(c.v) : "x"(a.v), "x"(b.v)); }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm256_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm256_sqrt_ps(a.v)}; }
 
@@ -121,6 +123,7 @@ struct VD {
     FR_VEC friend VD operator*(VD a, VD b) { return {_mm256_mul_pd(a.v, b.v)}; }
     FR_VEC friend VD operator/(VD a, VD b) { return {_mm256_div_pd(a.v, b.v)}; }
     FR_VEC friend VD fma(VD a, VD b, VD c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+    FR_VEC friend void accumulate(VD a, VD b, VD& c) { asm("vfmadd231pd %2, %1, %0" : "+x"(c.v) : "x"(a.v), "x"(b.v)); }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm256_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm256_sqrt_pd(a.v)}; }
 

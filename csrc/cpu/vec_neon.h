@@ -44,6 +44,7 @@ struct VF {
     FR_VEC friend VF operator*(VF a, VF b) { return {vmulq_f32(a.v, b.v)}; }
     FR_VEC friend VF operator/(VF a, VF b) { return {vdivq_f32(a.v, b.v)}; }
     FR_VEC friend VF fma(VF a, VF b, VF c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+    FR_VEC friend void accumulate(VF a, VF b, VF& c) { c = fma(a, b, c); }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {vfmaq_f32(vnegq_f32(c.v), a.v, b.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {vsqrtq_f32(a.v)}; }
 
@@ -121,6 +122,7 @@ struct VD {
     FR_VEC friend VD operator*(VD a, VD b) { return {vmulq_f64(a.v, b.v)}; }
     FR_VEC friend VD operator/(VD a, VD b) { return {vdivq_f64(a.v, b.v)}; }
     FR_VEC friend VD fma(VD a, VD b, VD c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+    FR_VEC friend void accumulate(VD a, VD b, VD& c) { c = fma(a, b, c); }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {vfmaq_f64(vnegq_f64(c.v), a.v, b.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {vsqrtq_f64(a.v)}; }
 

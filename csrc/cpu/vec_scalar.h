@@ -34,7 +34,8 @@ struct VecScalar {
     friend VecScalar operator-(VecScalar a, VecScalar b) { return {a.v - b.v}; }
     friend VecScalar operator*(VecScalar a, VecScalar b) { return {a.v * b.v}; }
     friend VecScalar operator/(VecScalar a, VecScalar b) { return {a.v / b.v}; }
-    friend VecScalar fma(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, c.v)}; }   // a * b + c
+    friend VecScalar fma(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, c.v)}; }  // a * b + c
+    friend void accumulate(VecScalar a, VecScalar b, VecScalar& c) { c = fma(a, b, c); }
     friend VecScalar fms(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, -c.v)}; }  // a * b - c
     friend VecScalar sqrt(VecScalar a) { return {std::sqrt(a.v)}; }
 

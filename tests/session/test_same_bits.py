@@ -19,20 +19,30 @@ from reference_update import optimizer_spec
 ADAM = optimizer_spec("adam", learning_rate=0.01)
 
 
-def network(width: int, outputs: int, last: str) -> list[Spec]:
+def network(width: int, outputs: int, last: str, activity_penalty: bool) -> list[Spec]:
+    activity: Spec = (
+        {"activity_penalty": {"l1": 1e-3, "l2": 1e-3, "proximal": False}} if activity_penalty else {}
+    )
     return [
         dense(width, "relu", kernel_penalty=PROXIMAL), dropout(0.5, 1),
-        dense(width - 1, "gelu", kernel_penalty=PROXIMAL, activity_penalty={"l1": 1e-3, "l2": 1e-3, "proximal": False}),
+        dense(width - 1, "gelu", kernel_penalty=PROXIMAL, **activity),
         dropout(0.3, 3), dense(outputs, last),
     ]  # fmt: skip
 
 
 def trained(
-    width: int, rows: int, batch_size: int, loss: Spec, optimizer: Spec, dtype: str, epochs: int = 2
+    width: int,
+    rows: int,
+    batch_size: int,
+    loss: Spec,
+    optimizer: Spec,
+    dtype: str,
+    epochs: int = 2,
+    activity_penalty: bool = True,
 ) -> str:
     """SHA-256 of weights, slots, epoch sums and predictions after training with dropout, shuffles, L1 and L2."""
     inputs, outputs = 23, 3
-    layers = network(width, outputs, last_activation(loss))
+    layers = network(width, outputs, last_activation(loss), activity_penalty)
     x, y = data_for(loss, rows, inputs, outputs, dtype)
     weights = weights_for(layers, inputs, dtype)
     s = session(layers, weights, loss, optimizer, inputs=inputs, seed=2**63 + 9, dtype=dtype)
@@ -56,6 +66,14 @@ def test_small_network(dtype: str, batch_size: int) -> None:
     rows = 40 if batch_size == 1 else 203
     loss = loss_spec("sparse_categorical_crossentropy")
     assert_one_digest(width=33, rows=rows, batch_size=batch_size, loss=loss, optimizer=ADAM, dtype=dtype)
+
+
+@pytest.mark.parametrize("batch_size", [32, 100, 203])
+def test_rows_of_a_batch_shared_between_threads(dtype: str, batch_size: int) -> None:
+    """Without an activity penalty each thread takes some rows through the whole of a small network."""
+    loss = loss_spec("categorical_crossentropy")
+    shape: dict[str, Any] = {"width": 64, "rows": 203, "batch_size": batch_size, "activity_penalty": False}
+    assert_one_digest(**shape, loss=loss, optimizer=ADAM, dtype=dtype)
 
 
 def test_network_wide_enough_for_threads(dtype: str) -> None:
@@ -88,7 +106,7 @@ def test_the_digest_notices_a_change() -> None:
 
 def test_predictions_do_not_depend_on_the_batch(isa: str, threads: int, dtype: str) -> None:
     loss, rows = loss_spec("categorical_crossentropy"), 131
-    layers = network(50, 3, "softmax")
+    layers = network(50, 3, "softmax", activity_penalty=True)
     x, _ = data_for(loss, rows, 23, 3, dtype)
     s = session(layers, weights_for(layers, 23, dtype), loss, ADAM, inputs=23, dtype=dtype)
     whole = np.empty((rows, 3), dtype)
