@@ -21,9 +21,9 @@ namespace {
 // far rows takes hardly longer than for a few, and they stay in the second cache.
 constexpr int64_t kGatheredBytes = 128 * 1024;
 
-// Inference walks the data in blocks of this many rows, whatever batch size the user named: rows do not know their
-// batch.
-constexpr int64_t kInferenceRows = 256;
+// Inference walks the data in blocks of rows, whatever batch size the user named: rows do not know their batch. Long
+// blocks use what is packed of a layer's weights more often; very wide layers take short ones, for the memory.
+int64_t inference_rows(const Plan& plan) { return plan.widest <= 8192 ? 1024 : 256; }
 
 struct MetricState {
     MetricSpec spec;
@@ -118,12 +118,13 @@ public:
     Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals) override {
         FR_RETURN_IF_ERROR(check_data(data, true));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
-        network_.reserve(kInferenceRows < data.rows ? kInferenceRows : data.rows, false);
+        const int64_t step = inference_rows(plan_);
+        network_.reserve(step < data.rows ? step : data.rows, false);
         *totals = new_totals();
         double penalty = 0.0;
         for (size_t i = 0; i < parameters_.count(); ++i) penalty += parameters_.penalty(ops(), i);
-        for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
-            const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
+        for (int64_t row = 0; row < data.rows; row += step) {
+            const int64_t B = data.rows - row < step ? data.rows - row : step;
             const Batch b = typed(data, row, B);
             double activity = 0.0;
             for_row_parts(B, [&](RowRange rows) {
@@ -145,9 +146,10 @@ public:
         if (x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
             y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
             return invalid("out must not overlap x in memory");
-        network_.reserve(kInferenceRows < data.rows ? kInferenceRows : data.rows, false);
-        for (int64_t row = 0; row < data.rows; row += kInferenceRows) {
-            const int64_t B = data.rows - row < kInferenceRows ? data.rows - row : kInferenceRows;
+        const int64_t step = inference_rows(plan_);
+        network_.reserve(step < data.rows ? step : data.rows, false);
+        for (int64_t row = 0; row < data.rows; row += step) {
+            const int64_t B = data.rows - row < step ? data.rows - row : step;
             double activity = 0.0;
             for_row_parts(B, [&](RowRange rows) {
                 network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, rows, false, step_,

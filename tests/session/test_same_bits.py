@@ -117,6 +117,28 @@ def test_predictions_do_not_depend_on_the_batch(isa: str, threads: int, dtype: s
         assert_same_bits(out, whole, f"{isa}, {threads} threads: predictions in batches of {batch_size}")
 
 
+def test_more_rows_than_are_predicted_at_once(isa: str, threads: int, dtype: str) -> None:
+    """2,100 rows are predicted and evaluated in blocks; here beside parts that are a block each."""
+    loss, rows, part = loss_spec("categorical_crossentropy"), 2100, 300
+    layers = [dense(50, "relu", kernel_penalty=PROXIMAL), dense(3, "softmax")]
+    x, y = data_for(loss, rows, 23, 3, dtype)
+    metrics: list[Spec] = [{"kind": "categorical_accuracy"}]
+    s = session(layers, weights_for(layers, 23, dtype), loss, ADAM, inputs=23, dtype=dtype, metrics=metrics)
+    whole, parts = np.full((rows, 3), np.nan, dtype), np.full((rows, 3), np.nan, dtype)
+    s.predict(x, whole, 32)
+    sums = {"data_loss": 0.0, "hits": 0.0}
+    for i in range(0, rows, part):
+        s.predict(x[i : i + part], parts[i : i + part], 32)
+        of_part = s.evaluate(x[i : i + part], y[i : i + part], None, 32)
+        sums["data_loss"] += of_part["data_loss"]
+        sums["hits"] += of_part["metrics"][0][0]
+    assert_same_bits(whole, parts, f"{isa}, {threads} threads")
+    total = s.evaluate(x, y, None, 32)
+    assert total["rows"] == rows
+    assert total["data_loss"] == pytest.approx(sums["data_loss"], rel=1e-6)
+    assert total["metrics"][0][0] == sums["hits"]
+
+
 def test_evaluation_does_not_depend_on_the_batch(isa: str, dtype: str) -> None:
     loss, rows = loss_spec("categorical_crossentropy"), 131
     layers = [dense(50, "relu", kernel_penalty=PROXIMAL), dropout(0.5, 1), dense(3, "softmax")]
