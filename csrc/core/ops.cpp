@@ -324,6 +324,8 @@ Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix&
     return {};
 }
 
+int n_slots(const OptimizerSpec& optimizer) { return rules::n_slots(optimizer); }
+
 Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
               int64_t step, const PenaltySpec& penalty, double* value) {
     FR_RETURN_IF_ERROR(check_optimizer(optimizer));

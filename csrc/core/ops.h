@@ -27,40 +27,43 @@ struct Matrix {
 // All matrices of a call have one dtype. Outputs must not overlap inputs, except where "in place" is said.
 
 // out = dropout(activation(x w + b)); x (B, I) and w (I, O) with any strides; b (1, O); out, z_out (B, O) rows layout.
-FASTREG_API Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b,
-                                 const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& out,
-                                 const Matrix& z_out);
+Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b,
+                     const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& out,
+                     const Matrix& z_out) FR_PRIVATE(dense_forward);
 // From dy (B, O) to dx (B, I, may be absent), dw (I, O), db (1, O, may be absent). See _core.pyi for y and z.
-FASTREG_API Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
-                                  const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout,
-                                  const Matrix& dx, const Matrix& dw, const Matrix& db);
-FASTREG_API Status activation_forward(const Matrix& x, const ActivationSpec& activation,
-                                      const Matrix& out);  // in place ok
-FASTREG_API Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation,
-                                       const Matrix& out);  // out may be dy
+Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
+                      const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
+                      const Matrix& dw, const Matrix& db) FR_PRIVATE(dense_backward);
+Status activation_forward(const Matrix& x, const ActivationSpec& activation,
+                          const Matrix& out) FR_PRIVATE(activation_forward);  // in place ok
+Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation,
+                           const Matrix& out) FR_PRIVATE(activation_backward);  // out may be dy
 // per_row (1, B). sample_weight (1, B) and gradient (B, O) may be absent. *mean = sum_i w_i per_row_i / B.
-FASTREG_API Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sample_weight,
-                                const LossSpec& loss, const Matrix& per_row, const Matrix& gradient, double* mean);
-FASTREG_API Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, DropoutSpec* out);
-FASTREG_API Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out);  // in place ok
+Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sample_weight, const LossSpec& loss,
+                    const Matrix& per_row, const Matrix& gradient, double* mean) FR_PRIVATE(loss_forward);
+Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, DropoutSpec* out)
+    FR_PRIVATE(make_dropout);
+Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out) FR_PRIVATE(dropout);  // in place ok
 // mask: n bytes, or (n + 7) / 8 when packed.
-FASTREG_API Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask);
-FASTREG_API Status elastic_net(const Matrix& w, double l1, double l2, double* value);
-FASTREG_API Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out);
-FASTREG_API Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out);  // in place ok
+Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask) FR_PRIVATE(dropout_mask);
+Status elastic_net(const Matrix& w, double l1, double l2, double* value) FR_PRIVATE(elastic_net);
+Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out) FR_PRIVATE(elastic_net_gradient);
+Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out) FR_PRIVATE(prox);  // in place ok
+int n_slots(const OptimizerSpec& optimizer);  // how many slots update() wants
 // One optimizer step in place; w, g, slots: same shape, contiguous. step counts from 1.
-FASTREG_API Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots,
-                          size_t n_slots, int64_t step, const PenaltySpec& penalty, double* value);
-FASTREG_API Status all_finite(const Matrix& x, bool* result);
+Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
+              int64_t step, const PenaltySpec& penalty, double* value) FR_PRIVATE(update);
+Status all_finite(const Matrix& x, bool* result) FR_PRIVATE(all_finite);
 
 enum class Initializer : int32_t { uniform, normal, truncated_normal };
 // out (1, n) contiguous. uniform: [a, b); normal, truncated_normal: mean a, standard deviation b.
-FASTREG_API Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out);
-FASTREG_API Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out);
+Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out)
+    FR_PRIVATE(initialize);
+Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) FR_PRIVATE(permutation);
 // out: n_blocks * 4 words.
-FASTREG_API Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks,
-                          int rounds, uint32_t* out);
+Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
+              uint32_t* out) FR_PRIVATE(philox);
 // exp expm1 log log1p tanh sigmoid softplus norm_cdf, for tests; x, out contiguous (1, n).
-FASTREG_API Status math_function(const std::string& name, const Matrix& x, const Matrix& out);
+Status math_function(const std::string& name, const Matrix& x, const Matrix& out) FR_PRIVATE(math_function);
 
 }  // namespace fastreg

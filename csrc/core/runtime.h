@@ -17,11 +17,11 @@ struct BuildInfo {
 };
 
 // Reads FASTREG_ISA, FASTREG_NUM_THREADS and OMP_NUM_THREADS once; an unusable value is an error naming it.
-FASTREG_API Status runtime_init();
-FASTREG_API BuildInfo build_info();
-FASTREG_API Status set_isa(const std::string& name);
-FASTREG_API int get_num_threads();
-FASTREG_API Status set_num_threads(int n);  // 1 <= n <= 1024
+Status runtime_init() FR_PRIVATE(runtime_init);
+BuildInfo build_info() FR_PRIVATE(build_info);
+Status set_isa(const std::string& name) FR_PRIVATE(set_isa);
+int get_num_threads() FR_PRIVATE(get_num_threads);
+Status set_num_threads(int n) FR_PRIVATE(set_num_threads);  // 1 <= n <= 1024
 
 const Backend& backend();  // the table in use
 

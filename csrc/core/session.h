@@ -51,9 +51,9 @@ struct ParameterInfo {
     int64_t layer;       // index in ModelSpec::layers
 };
 
-class FASTREG_API Session {
+class Session {
 public:
-    static Status create(const ModelSpec& spec, std::unique_ptr<Session>* out);
+    static Status create(const ModelSpec& spec, std::unique_ptr<Session>* out) FR_PRIVATE(session_create);
     virtual ~Session() = default;
 
     virtual Status compile(const LossSpec& loss, const OptimizerSpec& optimizer,

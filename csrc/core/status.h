@@ -4,11 +4,11 @@
 #include <string>
 #include <utility>
 
-#if defined(__GNUC__)
 #define FASTREG_API __attribute__((visibility("default")))
-#else
-#define FASTREG_API
-#endif
+
+// After the declaration of a C++ function that the Python module calls. The library exports names in fr_ alone; these
+// are no part of its interface and may change at any time.
+#define FR_PRIVATE(name) __asm__("fr_private_" #name) FASTREG_API
 
 namespace fastreg {
 

@@ -30,7 +30,7 @@ from fastreg.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
-from fastreg.config import get_num_threads, set_num_threads, show_config
+from fastreg.config import get_cmake_dir, get_include, get_num_threads, set_num_threads, show_config
 from fastreg.constraints import MaxNorm, NonNeg, UnitNorm
 from fastreg.layers import Activation, Dense, Dropout, Input
 from fastreg.losses import ElasticNet
@@ -44,7 +44,7 @@ __all__ = [
     "L1", "L1L2", "L2", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Dense", "Dropout",
     "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "History", "Input", "LambdaCallback",
     "LearningRateScheduler", "MaxNorm", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau", "Sequential",
-    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "callbacks", "constraints", "get_num_threads",
-    "initializers", "l1", "l1_l2", "l2", "layers", "load_model", "losses", "metrics", "models", "ops", "optimizers",
-    "regularizers", "set_num_threads", "show_config", "utils",
+    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "callbacks", "constraints", "get_cmake_dir",
+    "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers", "load_model", "losses", "metrics",
+    "models", "ops", "optimizers", "regularizers", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ It must not know models.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastreg import _core
@@ -40,6 +41,35 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     for name, value in lines.items():
         print(f"{name + ':':<15}{value}")
     return None
+
+
+_PACKAGE = Path(_core.__file__).parent
+
+
+def get_include() -> str:
+    """The folder to give to a compiler with -I: it holds fastreg/fastreg.h, the C interface.
+
+    Examples
+    --------
+    >>> (Path(get_include()) / "fastreg" / "fastreg.h").exists()
+    True
+    """
+    return str(_PACKAGE / "include")
+
+
+def get_cmake_dir() -> str:
+    """The folder of fastregConfig.cmake, for CMAKE_PREFIX_PATH: then `find_package(fastreg CONFIG)` finds it."""
+    return str(_PACKAGE / "lib" / "cmake" / "fastreg")
+
+
+def get_pkgconfig_dir() -> str:
+    """The folder of fastreg.pc, for PKG_CONFIG_PATH."""
+    return str(_PACKAGE / "lib" / "pkgconfig")
+
+
+def get_library_dir() -> str:
+    """The folder of libfastreg.so, for -L and -rpath."""
+    return str(_PACKAGE)
 
 
 def get_num_threads() -> int:

@@ -1,0 +1,167 @@
+// The checks behind guard.h, and the functions about the library itself.
+// It must not know what a kernel computes.
+#include "capi/guard.h"
+
+namespace fastreg::capi {
+namespace {
+
+thread_local std::string t_message, t_build_info;
+
+constexpr size_t kMostUnknown = 4096;  // how much longer than ours a struct may be
+
+// Whether the last element of a strided array can be addressed.
+bool addressable(const Array& a, size_t element) {
+    int64_t down = 0, across = 0, last = 0, n = 0;
+    return !__builtin_mul_overflow(a.rows, a.cols, &n) && !__builtin_mul_overflow(n, int64_t(element), &n) &&
+           !__builtin_mul_overflow(a.rows, a.row_stride, &down) &&
+           !__builtin_mul_overflow(a.cols, a.col_stride, &across) && !__builtin_add_overflow(down, across, &last) &&
+           last < INT64_MAX / 16 && last > INT64_MIN / 16;
+}
+
+std::string text(int64_t n) { return std::to_string(n); }
+
+}  // namespace
+
+void keep_message(const char* message) noexcept {
+    try {
+        t_message = message;
+    } catch (const std::bad_alloc&) {
+        t_message.clear();
+    }
+}
+
+Status check_size(const char* name, int64_t n, int64_t least) {
+    if (n >= least) return {};
+    return invalid(std::string(name) + " must be >= " + text(least) + ", got " + text(n));
+}
+
+Status check_flag(const char* name, int64_t value) {
+    if (value == 0 || value == 1) return {};
+    return invalid(std::string(name) + " must be 0 or 1, got " + text(value));
+}
+
+Status check_kind(const char* name, int64_t value, int64_t kinds) {
+    if (value >= 0 && value < kinds) return {};
+    return invalid(std::string(name) + " must be from 0 to " + text(kinds - 1) + ", got " + text(value));
+}
+
+Status check_given(const char* name, const void* p) {
+    return p ? Status() : invalid(std::string(name) + " must not be NULL");
+}
+
+Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix* view) {
+    static double nothing = 0.0;  // an array without elements is present, whatever its pointer
+    const std::string name(a.name);
+    if (!addressable(a, element))
+        return invalid(name + " is too large: " + text(a.rows) + " x " + text(a.cols) + " with strides of " +
+                       text(a.row_stride) + " and " + text(a.col_stride) + " elements");
+    *view = {a.name, const_cast<void*>(a.data), a.rows, a.cols, a.row_stride, a.col_stride, dtype};
+    if (!a.data) {
+        if (a.optional) return {};
+        if (a.rows > 0 && a.cols > 0) return check_given(a.name, a.data);
+        view->data = &nothing;
+        return {};
+    }
+    if (reinterpret_cast<uintptr_t>(a.data) % element != 0)
+        return invalid(name + " must be aligned to its numbers of " + text(int64_t(element)) + " bytes");
+    const int64_t apart = a.row_stride < 0 ? -a.row_stride : a.row_stride;
+    if (!strided && a.rows > 1 && a.cols > 0 && apart < a.cols)
+        return invalid(name + "_rs must be at least the " + text(a.cols) + " columns, got " + text(a.row_stride));
+    return {};
+}
+
+Status check_struct(const char* name, const void* given, size_t size, size_t known) {
+    const std::string prefix(name);
+    if (size < known || size > known + kMostUnknown)
+        return invalid(prefix + ".struct_size must be the " + text(int64_t(known)) +
+                       " bytes that the FR_..._INIT macros set, got " + text(int64_t(size)));
+    for (size_t i = known; i < size; ++i)
+        if (static_cast<const unsigned char*>(given)[i] != 0)
+            return invalid(prefix + " sets something that version " FASTREG_VERSION " does not know");
+    return {};
+}
+
+Status to_penalty(const char* name, const fr_penalty& p, PenaltySpec* out) {
+    FR_RETURN_IF_ERROR(check_flag((std::string(name) + ".subgradient").c_str(), p.subgradient));
+    *out = {p.l1, p.l2, p.subgradient == 0};
+    return {};
+}
+
+Status to_optimizer(const fr_optimizer* given, OptimizerSpec* out) {
+    fr_optimizer o;
+    FR_RETURN_IF_ERROR(read_struct("optimizer", given, &o));
+    FR_RETURN_IF_ERROR(check_kind("optimizer.kind", o.kind, FR_ADAGRAD + 1));
+    FR_RETURN_IF_ERROR(check_flag("optimizer.nesterov", o.nesterov));
+    FR_RETURN_IF_ERROR(check_flag("optimizer.amsgrad", o.amsgrad));
+    FR_RETURN_IF_ERROR(check_flag("optimizer.centered", o.centered));
+    out->kind = Optimizer(o.kind);
+    out->learning_rate = o.learning_rate;
+    out->momentum = o.momentum;
+    out->nesterov = o.nesterov == 1;
+    out->beta_1 = o.beta_1;
+    out->beta_2 = o.beta_2;
+    out->epsilon = o.epsilon;
+    out->amsgrad = o.amsgrad == 1;
+    out->rho = o.rho;
+    out->centered = o.centered == 1;
+    out->initial_accumulator_value = o.initial_accumulator_value;
+    out->weight_decay = o.weight_decay;
+    out->clipnorm = o.clipnorm;
+    out->clipvalue = o.clipvalue;
+    out->global_clipnorm = o.global_clipnorm;
+    return {};
+}
+
+Status to_loss(const fr_loss* given, LossSpec* out) {
+    fr_loss l;
+    FR_RETURN_IF_ERROR(read_struct("loss", given, &l));
+    FR_RETURN_IF_ERROR(check_kind("loss.kind", l.kind, FR_POISSON + 1));
+    FR_RETURN_IF_ERROR(check_flag("loss.from_logits", l.from_logits));
+    *out = {Loss(l.kind), l.from_logits == 1, l.label_smoothing, l.delta};
+    return {};
+}
+
+}  // namespace fastreg::capi
+
+using namespace fastreg;
+using capi::guarded;
+
+// The two vocabularies are one, and so are the codes.
+static_assert(int(Activation::softmax) == FR_SOFTMAX && int(Activation::gelu_tanh) == FR_GELU_TANH);
+static_assert(int(Loss::poisson) == FR_POISSON && int(Loss::binary_crossentropy) == FR_BINARY_CROSSENTROPY);
+static_assert(int(Optimizer::adagrad) == FR_ADAGRAD && int(Optimizer::adam) == FR_ADAM);
+static_assert(int(LayerKind::dropout) == FR_DROPOUT && int(Constraint::unit_norm) == FR_UNIT_NORM);
+static_assert(int(Initializer::truncated_normal) == FR_TRUNCATED_NORMAL && int(Dtype::f64) == FR_F64);
+static_assert(int(Code::invalid_argument) == FR_INVALID_ARGUMENT && int(Code::cancelled) == FR_CANCELLED);
+
+extern "C" {
+
+FASTREG_API int fr_abi_version(void) { return FR_ABI_VERSION; }
+FASTREG_API const char* fr_version(void) { return FASTREG_VERSION; }
+FASTREG_API const char* fr_last_error(void) { return capi::t_message.c_str(); }
+
+FASTREG_API const char* fr_build_info(void) {
+    const fr_status status = guarded([]() -> Status {
+        const BuildInfo info = build_info();
+        std::string isas;
+        for (const std::string& name : info.isas_compiled) isas += (isas.empty() ? "" : " ") + name;
+        capi::t_build_info = "fastreg " + info.version + ", " + info.compiler + ", " + info.isa + " of " + isas +
+                             ", cuda " + info.cuda + ", " + std::to_string(info.num_threads) + " threads";
+        return {};
+    });
+    return status == FR_OK ? capi::t_build_info.c_str() : "";
+}
+
+FASTREG_API int fr_get_num_threads(void) {
+    int n = 1;
+    const fr_status status = guarded([&]() -> Status {
+        n = get_num_threads();
+        return {};
+    });
+    return status == FR_OK ? n : 1;
+}
+FASTREG_API fr_status fr_set_num_threads(int n) {
+    return guarded([&] { return set_num_threads(n); });
+}
+
+}  // extern "C"

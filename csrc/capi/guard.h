@@ -1,0 +1,99 @@
+// What every function of the C interface does: catch everything, keep the message, and check pointers, sizes and
+// options before the core sees them. It must not know what a function computes.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "core/ops.h"
+#include "core/runtime.h"
+#include "core/status.h"
+#include "fastreg/fastreg.h"
+
+namespace fastreg::capi {
+
+void keep_message(const char* message) noexcept;  // for fr_last_error
+
+// Runs f, which returns a Status, and turns all that can happen into a status code. The environment is read before the
+// first.
+template <class F>
+fr_status guarded(F f) noexcept {
+    try {
+        static const Status environment = runtime_init();
+        Status s = environment.ok() ? f() : environment;
+        if (s.ok()) return FR_OK;
+        keep_message(s.message.c_str());
+        return fr_status(int(s.code));
+    } catch (const std::bad_alloc&) {
+        keep_message("out of memory");
+        return FR_OUT_OF_MEMORY;
+    } catch (const std::exception& e) {
+        keep_message(e.what());
+        return FR_RUNTIME;
+    }
+}
+
+template <class T>
+constexpr Dtype dtype_of() {
+    return sizeof(T) == 4 ? Dtype::f32 : Dtype::f64;
+}
+
+Status check_size(const char* name, int64_t n, int64_t least = 0);
+Status check_flag(const char* name, int64_t value);
+Status check_kind(const char* name, int64_t value, int64_t kinds);  // an enum of 0 .. kinds - 1
+Status check_given(const char* name, const void* p);
+
+// An array as the caller describes it. Without strides it is contiguous.
+struct Array {
+    const char* name;
+    const void* data;
+    int64_t rows, cols;
+    int64_t row_stride, col_stride = 1;
+    bool optional = false;
+};
+
+// *view = a, absent if it is optional and NULL. Rows must be contiguous unless `strided`.
+Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix* view);
+
+template <class T>
+Status matrix(const char* name, const T* p, int64_t rows, int64_t cols, int64_t row_stride, Matrix* view) {
+    return to_view({name, p, rows, cols, row_stride}, dtype_of<T>(), sizeof(T), false, view);
+}
+template <class T>
+Status optional_matrix(const char* name, const T* p, int64_t rows, int64_t cols, int64_t row_stride, Matrix* view) {
+    return to_view({name, p, rows, cols, row_stride, 1, true}, dtype_of<T>(), sizeof(T), false, view);
+}
+template <class T>
+Status strided_matrix(const char* name, const T* p, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride,
+                      Matrix* view) {
+    return to_view({name, p, rows, cols, row_stride, col_stride}, dtype_of<T>(), sizeof(T), true, view);
+}
+template <class T>
+Status vector(const char* name, const T* p, int64_t n, Matrix* view) {
+    return to_view({name, p, 1, n, n}, dtype_of<T>(), sizeof(T), false, view);
+}
+template <class T>
+Status optional_vector(const char* name, const T* p, int64_t n, Matrix* view) {
+    return to_view({name, p, 1, n, n, 1, true}, dtype_of<T>(), sizeof(T), false, view);
+}
+
+// The size of a struct that a caller says he has.
+Status check_struct(const char* name, const void* given, size_t size, size_t known);
+
+// *out = what the caller gave. A longer struct, of a newer header, may say nothing that this library does not know.
+template <class S>
+Status read_struct(const char* name, const S* given, S* out) {
+    FR_RETURN_IF_ERROR(check_given(name, given));
+    FR_RETURN_IF_ERROR(check_struct(name, given, given->struct_size, sizeof(S)));
+    std::memcpy(static_cast<void*>(out), given, sizeof(S));
+    return {};
+}
+
+Status to_penalty(const char* name, const fr_penalty& p, PenaltySpec* out);
+Status to_optimizer(const fr_optimizer* given, OptimizerSpec* out);
+Status to_loss(const fr_loss* given, LossSpec* out);
+
+}  // namespace fastreg::capi
