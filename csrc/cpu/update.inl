@@ -20,8 +20,16 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
     const T* const gradients = s.g + begin;
     T* slots[3] = {};
     for (int k = 0; k < O::kSlots; ++k) slots[k] = s.slot[k] + begin;
+    // Divisions and roots keep the CPU from looking ahead as far as memory is away, and its own prefetching ends at
+    // pages.
+    constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kAhead = 32 * kLine;
     Sum16<V> absolute, square;
     sweep16<V>(end - begin, [&](int64_t i, int j, auto at) FR_LAMBDA {
+        if (j * V::L % kLine == 0) {
+            __builtin_prefetch(weights + i + kAhead, 1);
+            __builtin_prefetch(gradients + i + kAhead);
+            for (int k = 0; k < O::kSlots; ++k) __builtin_prefetch(slots[k] + i + kAhead, 1);
+        }
         V w = at.template load<V>(weights + i), slot[3] = {V::set(0), V::set(0), V::set(0)};
         for (int k = 0; k < O::kSlots; ++k) slot[k] = at.template load<V>(slots[k] + i);
         if (Terms::kL1 != rules::L1::none) absolute.lanes[j] = absolute.lanes[j] + rules::abs(w);
