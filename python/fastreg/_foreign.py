@@ -1,4 +1,4 @@
-"""Arrays of other libraries: NumPy arrays over their memory (buffer protocol, DLPack).
+"""Arrays of other libraries: NumPy arrays over their memory (buffer protocol, DLPack), or their numbers.
 
 It must not know kernels or models, nor import another library: NumPy reads both protocols.
 """
@@ -73,6 +73,38 @@ def shared(value: AnyArray, name: str, write: bool = False) -> NDArray[Any]:
             f"{name} must be writeable, got a read-only {_kind(value)}; give a NumPy array or a writeable tensor"
         )
     return array
+
+
+def numbers(value: Any, name: str, dtype: str | None) -> Any:
+    """`value`, which is no NumPy array, list or number, as something `np.asarray` takes as it should; may copy.
+
+    `dtype` is what the numbers of a data frame become; None as for `numeric`.
+    """
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{name} is sparse ({_kind(value)}) and must be dense; pass {name}.toarray()")
+    _refuse_gradient(value, name)
+    if not _is_array(value):
+        from fastreg import _frames  # and narwhals with it
+
+        table = _frames.table(value, name, dtype)
+        return value if table is None else table
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return _from_dlpack(value, name, write=False)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise TypeError(f"{name} ({_kind(value)}) is no NumPy array: {error}; {_conversion(name)}") from error
+    if array.dtype.kind == "V":  # bfloat16 and its like
+        raise TypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}; {_conversion(name)}")
+    return array
+
+
+def _is_array(value: Any) -> bool:
+    if type(value).__module__.partition(".")[0] == "pyarrow":  # which may lack values
+        return False
+    if hasattr(value, "__dlpack__") or hasattr(value, "__array_interface__"):
+        return True
+    return _buffer(value) is not None
 
 
 def _buffer(value: Any) -> memoryview | None:

@@ -138,8 +138,9 @@ class Sequential(Network):
         Parameters
         ----------
         x : array (n, features)
-            Anything `np.asarray` takes; converted once to the model's dtype.
-        y : array (n,), (n, 1) or (n, outputs)
+            What `np.asarray` takes, an array of another library in the memory of the CPU, or a frame of pandas, polars
+            or Arrow; converted once to the model's dtype. So are y and sample_weight.
+        y : array (n,), (n, 1) or (n, outputs); a frame or one of its columns
             For sparse_categorical_crossentropy the class indices, (n,) or (n, 1).
         batch_size : int, default 32
             The last batch may be smaller.

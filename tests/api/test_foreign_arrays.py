@@ -1,4 +1,4 @@
-"""Arrays of other libraries: fastreg.ops works in their memory and gives the bits of NumPy arrays.
+"""Arrays of other libraries: fastreg.ops works in their memory, models take them; both give the bits of NumPy arrays.
 
 It must not test what the operations compute. PyTorch and JAX need not be installed; `Lent` stands for any library.
 It is over 250 lines because it is a table of every refusal.
@@ -13,8 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api_cases import X as ROWS
+from api_cases import Y as LABELS
+from api_cases import classifier, same_weights
 from fastreg import _core, ops
 from fastreg._foreign import shared
+from fastreg.activations import relu
 
 RNG = np.random.default_rng(0)
 X, W, B, DY = (RNG.normal(size=shape).astype(np.float32) for shape in ((5, 4), (4, 3), (3,), (5, 3)))
@@ -313,3 +317,71 @@ def test_jax_arrays_that_are_refused() -> None:
     assert not np.asarray(out).any()
     with pytest.raises(TypeError, match=r"w must .*bfloat16.*np.asarray\(w, 'float32'\)"):
         ops.dense_forward(X, jnp.asarray(W, jnp.bfloat16))
+
+
+# ---- models -------------------------------------------------------------------------------------------------------
+class Interface:
+    """An array that nothing but __array_interface__ reaches."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values  # kept alive
+        self.__array_interface__ = values.__array_interface__
+
+
+class Converted:
+    """An array that nothing but __array__ reaches."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.values.astype(self.values.dtype if dtype is None else dtype)
+
+
+TAKEN = [memoryview, Lent, Interface, Converted, torch_tensor, jax_array]
+
+
+@pytest.mark.parametrize("lend", TAKEN, ids=["memoryview", "dlpack", "interface", "array", "torch", "jax"])
+def test_models_take_them(lend: Lender) -> None:
+    weight = np.linspace(0, 1, len(ROWS)).astype(np.float32)
+    labels = LABELS.astype(np.int32)
+    ours, theirs = classifier(), classifier()
+    ours.fit(ROWS, labels, sample_weight=weight, validation_data=(ROWS, labels), epochs=2, verbose=0)
+    x, y = lend(ROWS), lend(labels)
+    theirs.fit(x, y, sample_weight=lend(weight), validation_data=(x, y), epochs=2, verbose=0)
+    assert same_weights(ours, theirs)
+    assert ours.evaluate(ROWS, labels, verbose=0) == theirs.evaluate(x, y, verbose=0)
+    assert np.array_equal(ours.predict(ROWS), theirs.predict(x))
+    ours.set_weights(theirs.get_weights())
+    assert np.array_equal(relu(lend(X)), relu(X))
+
+
+def test_models_refuse_what_they_cannot_read() -> None:
+    model = classifier()
+    with pytest.raises(TypeError, match=r"x requires grad.* pass x.detach\(\)"):
+        model.predict(NeedsGradient(ROWS))
+    with pytest.raises(
+        TypeError, match=r"y must be in the memory of the CPU, but is on CUDA:0; pass y.cpu\(\)"
+    ):
+        model.fit(ROWS, Lent(LABELS, device=2), verbose=0)
+    with pytest.raises(TypeError, match=r"x .* but DLPack refuses the .*: gone"):
+        model.predict(Lent(ROWS, error=RuntimeError("gone")))
+
+
+def test_models_refuse_tensors_that_numpy_cannot_read() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    model = classifier()
+    with pytest.raises(TypeError, match=r"x requires grad.* pass x.detach\(\)"):
+        model.fit(torch.from_numpy(ROWS.copy()).requires_grad_(), LABELS)
+    with pytest.raises(
+        TypeError, match=r"x \(torch.Tensor\) is no NumPy array: .*; convert it first: x.float\(\)"
+    ):
+        model.predict(torch.from_numpy(ROWS).bfloat16())
+
+
+def test_models_refuse_bfloat16_of_jax() -> None:
+    jnp = pytest.importorskip("jax.numpy", reason="JAX is not installed")
+    with pytest.raises(
+        TypeError, match=r"x must hold real numbers, .* bfloat16; convert it first: .*np.asarray\(x"
+    ):
+        classifier().predict(jnp.asarray(ROWS, jnp.bfloat16))
