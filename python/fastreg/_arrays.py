@@ -51,8 +51,13 @@ def check_finite(array: Array, name: str) -> None:
     if _core.all_finite(array):
         return
     place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    raise ValueError(
-        f"{name} holds NaN or infinite values as {array.dtype}; the first is {array[place]} at {list(place)}. "
+    raise nonfinite(array[place], list(place), name)
+
+
+def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueError:
+    """The error for an array that holds `value`, the first that is not finite, at `place`."""
+    return ValueError(
+        f"{name} holds NaN or infinite values as {value.dtype}; the first is {value} at {place}. "
         "Clean them, or pass allow_nonfinite=True to fit"
     )
 
