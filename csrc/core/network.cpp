@@ -69,11 +69,15 @@ DropoutSpec Network<T>::dropout_of(const Node& n, bool training, uint64_t step, 
 }
 
 template <class T>
-void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, bool training, uint64_t step,
-                         double* activity) {
+void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, bool training,
+                         uint64_t step, double* activity) {
+    Csr<T> sparse = x.sparse;
+    sparse.first += rows.first;
+    if (sparse.order) sparse.order += rows.first;
     for (size_t i = 0; i < plan_->nodes.size(); ++i) {
         const Node& n = plan_->nodes[i];
-        const T* in = input_of(i, x) + rows.first * n.in;
+        const bool is_sparse = i == 0 && x.is_sparse();
+        const T* in = is_sparse ? nullptr : input_of(i, x.dense) + rows.first * n.in;
         const int64_t out_offset = rows.first * n.out;
         T* out = buffers_[i].Y + out_offset;
         const DropoutSpec drop = dropout_of(n, training, step, rows.first);
@@ -93,7 +97,8 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowR
                                        out,
                                        n.out,
                                        Z,
-                                       n.out});
+                                       n.out,
+                                       is_sparse ? &sparse : nullptr});
         } else if (n.kind == NodeKind::activation) {
             ops.activation_forward(map, last_fused ? ActivationSpec{} : n.activation);
         } else if (training) {
@@ -146,7 +151,7 @@ bool Network<T>::joins_epilogue(size_t i) const {
 }
 
 template <class T>
-void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, uint64_t step) {
+void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, uint64_t step) {
     const auto [first, count] = rows;
     bool through = fused_;  // whether the gradient at hand has been taken through node i
     for (size_t i = plan_->nodes.size(); i-- > size_t(plan_->first_dense);) {
@@ -156,12 +161,12 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, Row
             if (has_penalty(n.activity_penalty))
                 ops.activity_penalty(buffers_[i].Y + first * n.out, G, count, n.out, n.activity_penalty);
             ops.layer_backward({count, n.out, G, n.out, gradient_at(i, true) + first * n.out, n.out},
-                               gradient_of(i, x, step, first));
+                               gradient_of(i, x.dense, step, first));
         }
         if (i == size_t(plan_->first_dense)) return;
         through = false;
         if (n.kind != NodeKind::dense) continue;
-        const LayerGradient<T> producer = gradient_of(i - 1, x, step, first);
+        const LayerGradient<T> producer = gradient_of(i - 1, x.dense, step, first);
         through = joins_epilogue(i - 1);
         ops.dense_backward_x(cancel, {count,
                                       n.in,
@@ -175,7 +180,7 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const T* x, Row
 }
 
 template <class T>
-void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B) {
+void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, int64_t B) {
     weight_gradients_.clear();
     for (size_t i = size_t(plan_->first_dense); i < plan_->nodes.size(); ++i) {
         const Node& n = plan_->nodes[i];
@@ -183,11 +188,12 @@ void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, cons
         weight_gradients_.push_back({B,
                                      n.in,
                                      n.out,
-                                     {input_of(i, x), n.in, 1},
+                                     {input_of(i, x.dense), n.in, 1},
                                      {buffers_[i].G, n.out, 1},
                                      parameters_->gradient(n.kernel),
                                      n.out,
-                                     parameters_->gradient(n.bias)});
+                                     parameters_->gradient(n.bias),
+                                     i == 0 && x.is_sparse() ? &x.sparse : nullptr});
     }
     ops.dense_backward_w(cancel, weight_gradients_.data(), int64_t(weight_gradients_.size()));
 }

@@ -18,6 +18,14 @@ struct Targets {
     const T* weight;  // B, or null
 };
 
+// The inputs of a batch: dense and contiguous, or sparse. Only a dense first node takes sparse ones.
+template <class T>
+struct Inputs {
+    const T* dense = nullptr;
+    Csr<T> sparse;
+    bool is_sparse() const { return sparse.starts != nullptr; }
+};
+
 // Rows [first, first + count) of a batch.
 struct RowRange {
     int64_t first, count;
@@ -48,16 +56,16 @@ public:
     // run side by side.
     // Outputs of the last node (logits where fused). The penalty of activities, summed over nodes, is added to
     // *activity. `step` addresses dropout when training.
-    void forward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, bool training, uint64_t step,
+    void forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, bool training, uint64_t step,
                  double* activity);
     // After forward: per-row losses, probabilities where fused, and, when training, the first gradient.
     void loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training);
     // After loss: the gradient of every node's output.
-    void backward(const OpTable<T>& ops, Cancel& cancel, const T* x, RowRange rows, uint64_t step);
+    void backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, uint64_t step);
 
     // After these for all rows: the sum of w_i loss_i, and the gradients of all parameters.
     double loss_sum(const Targets<T>& targets, int64_t B) const;
-    void parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const T* x, int64_t B);
+    void parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, int64_t B);
 
     // Outputs as the user knows them (probabilities where fused): after loss(), or, into out, after forward().
     const T* prediction() const { return fused_ ? probability_ : buffers_.back().Y; }

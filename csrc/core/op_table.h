@@ -17,6 +17,17 @@ struct Strided {
     int64_t rs = 0, cs = 1;
 };
 
+// Rows of a sparse matrix: row i is row order[i] of the arrays, or first + i without an order; its elements are those
+// from starts[row] to starts[row + 1], by increasing column.
+template <class T>
+struct Csr {
+    const int64_t* starts = nullptr;
+    const int32_t* columns = nullptr;
+    const T* values = nullptr;
+    const uint32_t* order = nullptr;
+    int64_t first = 0;
+};
+
 // Dimensions everywhere: B batch, I inputs, O outputs. Unless strided, matrices are row-major with the given row
 // stride.
 
@@ -32,6 +43,7 @@ struct DenseForward {
     int64_t y_rs;
     T* Z;  // or null
     int64_t z_rs;
+    const Csr<T>* sparse_X = nullptr;  // instead of X; then the rows of W are contiguous
 };
 
 // What turns dL/dY of a layer into dL/dZ: dZ = dY * mask * scale * f'(Z).
@@ -62,7 +74,8 @@ struct DenseBackwardW {
     Strided<const T> X, dZ;
     T* dW;
     int64_t dw_rs;
-    T* db;  // O, or null
+    T* db;                             // O, or null
+    const Csr<T>* sparse_X = nullptr;  // instead of X, in the first of several layers only
 };
 
 // An elementwise map over `rows` rows of `cols` contiguous elements.

@@ -143,7 +143,7 @@ public:
         FR_RETURN_IF_ERROR(check_data(data, false));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         const char *x = static_cast<const char*>(data.x), *y = static_cast<const char*>(out);
-        if (x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
+        if (x && x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
             y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
             return invalid("out must not overlap x in memory");
         const int64_t step = inference_rows(plan_);
@@ -152,8 +152,7 @@ public:
             const int64_t B = data.rows - row < step ? data.rows - row : step;
             double activity = 0.0;
             for_row_parts(B, [&](RowRange rows) {
-                network_.forward(ops(), cancel, static_cast<const T*>(data.x) + row * plan_.inputs, rows, false, step_,
-                                 &activity);
+                network_.forward(ops(), cancel, inputs(data, row), rows, false, step_, &activity);
                 network_.finish_prediction(ops(), rows, static_cast<T*>(out) + row * plan_.outputs);
             });
             if (cancel.check()) return {Code::cancelled, "predict was interrupted"};
@@ -222,7 +221,7 @@ public:
 
 private:
     struct Batch {
-        const T* x;
+        Inputs<T> x;
         Targets<T> targets;
         int64_t rows;
     };
@@ -250,10 +249,29 @@ private:
         if (d.x_cols != plan_.inputs)
             return invalid("x has " + std::to_string(d.x_cols) + " columns; layer 0 expects " +
                            std::to_string(plan_.inputs));
+        if (d.sparse_x.starts) FR_RETURN_IF_ERROR(check_sparse(d));
         if (!with_targets) return {};
         FR_RETURN_IF_ERROR(check_targets(loss_, d.y_cols, plan_.outputs));
         for (const MetricState& m : metrics_) FR_RETURN_IF_ERROR(check_metric_targets(m.spec, d.y_cols, plan_.outputs));
         return check_classes_of(static_cast<const T*>(d.y), d.rows);
+    }
+
+    Status check_sparse(const DataView& d) const {
+        const SparseView& x = d.sparse_x;
+        if (plan_.nodes.front().kind != NodeKind::dense)
+            return {Code::type_mismatch, "x is sparse, which only a Dense first layer takes; pass x.toarray()"};
+        if (x.starts[0] < 0 || x.starts[d.rows] > x.n_elements)
+            return invalid("x is no CSR matrix: its rows go beyond its elements");
+        for (int64_t row = 0; row < d.rows; ++row)
+            if (x.starts[row] > x.starts[row + 1]) return invalid("x is no CSR matrix: a row ends before it starts");
+        for (int64_t row = 0; row < d.rows; ++row) {
+            int64_t before = -1;
+            for (int64_t e = x.starts[row]; e < x.starts[row + 1]; before = x.columns[e++])
+                if (x.columns[e] <= before || x.columns[e] >= d.x_cols)
+                    return invalid("x is no CSR matrix: columns must increase along row " + std::to_string(row) +
+                                   " and be below " + std::to_string(d.x_cols));
+        }
+        return {};
     }
 
     // Asked again before each step: the data is the caller's and may have changed.
@@ -303,7 +321,7 @@ private:
         order_.resize(size_t(data_.rows));
         sort_scratch_.resize(3 * size_t(data_.rows));
         backend().permutation(data_.rows, seed_, uint32_t(epoch_), order_.data(), sort_scratch_.data());
-        const int64_t numbers_a_row = plan_.inputs + data_.y_cols + 1;
+        const int64_t numbers_a_row = gathered_x_cols() + data_.y_cols + 1;
         const int64_t batches = kGatheredBytes / int64_t(sizeof(T)) / numbers_a_row / batch_size_;
         gathered_rows_ = batch_size_ * (batches > 1 ? batches : 1);
         if (gathered_rows_ > data_.rows) gathered_rows_ = data_.rows;
@@ -311,29 +329,49 @@ private:
         gathered_begin_ = gathered_end_ = 0;
     }
 
+    // Of a sparse x nothing is gathered: its rows are read in the epoch's order.
+    int64_t gathered_x_cols() const { return data_.sparse_x.starts ? 0 : data_.x_cols; }
+
+    static Inputs<T> inputs(const DataView& d, int64_t row) {
+        const SparseView& s = d.sparse_x;
+        if (!s.starts) return {static_cast<const T*>(d.x) + row * d.x_cols, {}};
+        return {nullptr, {s.starts, s.columns, static_cast<const T*>(s.values), nullptr, row}};
+    }
+
     static Batch typed(const DataView& d, int64_t row, int64_t B) {
         const T* weight = static_cast<const T*>(d.sample_weight);
-        return {static_cast<const T*>(d.x) + row * d.x_cols,
+        return {inputs(d, row),
                 {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr},
                 B};
     }
 
     Batch batch_at(int64_t row, int64_t B) {
         if (!shuffle_) return typed(data_, row, B);
-        T *x = gathered_.data(), *y = x + gathered_rows_ * data_.x_cols, *weight = y + gathered_rows_ * data_.y_cols;
+        T *x = gathered_.data(), *y = x + gathered_rows_ * gathered_x_cols(),
+          *weight = y + gathered_rows_ * data_.y_cols;
         if (row + B > gathered_end_) {
             gathered_begin_ = row;
             gathered_end_ = row + gathered_rows_ < data_.rows ? row + gathered_rows_ : data_.rows;
             const auto gather = [&](const void* from, int64_t cols, T* to) {
                 ops().gather({static_cast<const T*>(from), cols, order_.data() + row, gathered_end_ - row, to});
             };
-            gather(data_.x, data_.x_cols, x);
+            if (data_.x) gather(data_.x, data_.x_cols, x);
             gather(data_.y, data_.y_cols, y);
             if (data_.sample_weight) gather(data_.sample_weight, 1, weight);
         }
-        const DataView gathered{
-            x, y, data_.sample_weight ? weight : nullptr, gathered_end_ - gathered_begin_, data_.x_cols, data_.y_cols};
-        return typed(gathered, row - gathered_begin_, B);
+        const DataView gathered{x,
+                                y,
+                                data_.sample_weight ? weight : nullptr,
+                                gathered_end_ - gathered_begin_,
+                                gathered_x_cols(),
+                                data_.y_cols,
+                                {}};
+        Batch batch = typed(gathered, row - gathered_begin_, B);
+        if (!data_.x) {
+            batch.x = inputs(data_, 0);
+            batch.x.sparse.order = order_.data() + row;
+        }
+        return batch;
     }
 
     // One step. Interrupted before the update, it leaves everything as it was.

@@ -22,7 +22,16 @@ struct ModelSpec {
     uint64_t seed = 0;
 };
 
-// A batch or a data set, row-major, in the session's dtype. y may be absent (predict). sample_weight may be null.
+// Rows of a sparse x: the elements of row r are those from starts[r] to starts[r + 1], by increasing column.
+struct SparseView {
+    const int64_t* starts = nullptr;  // rows + 1
+    const int32_t* columns = nullptr;
+    const void* values = nullptr;
+    int64_t n_elements = 0;  // of columns and values
+};
+
+// A batch or a data set, row-major, in the session's dtype. y may be absent (predict). sample_weight may be null. x is
+// null where sparse_x stands in for it; then the first layer must be dense.
 // y has y_cols columns; for sparse_categorical_crossentropy it holds class indices as numbers of the session's dtype.
 struct DataView {
     const void* x = nullptr;
@@ -31,6 +40,7 @@ struct DataView {
     int64_t rows = 0;
     int64_t x_cols = 0;
     int64_t y_cols = 0;
+    SparseView sparse_x = {};
 };
 
 // Sums over the rows seen so far; divide by rows for Keras's epoch values.

@@ -76,7 +76,9 @@ void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
                          });
     };
     const bool bare = __is_same(Act, rules::Linear) && !Drop && !a.Z;
-    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, bare ? Finish{} : finish_by(finish));
+    const Finish done = bare ? Finish{} : finish_by(finish);
+    if (a.sparse_X) return csr_product<V>(cancel, *a.sparse_X, a.B, a.O, a.I, a.W.p, a.W.rs, a.b, a.Y, a.y_rs, done);
+    gemm<V>(cancel, a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, done);
 }
 
 template <class V>
@@ -166,9 +168,22 @@ void weight_gradient(Cancel& cancel, const DenseBackwardW<typename V::T>& a, int
     if (a.db && i0 == 0) column_sums<V>(a.dZ, a.B, a.O, a.db);
 }
 
+// The same for all rows of a sparse X: each thread makes rows of dW from columns of X.
+template <class V>
+void sparse_weight_gradient(Cancel& cancel, const DenseBackwardW<typename V::T>& a) {
+    const CsrTranspose<typename V::T> Xt(*a.sparse_X, a.B, a.I);
+    csr_product<V>(cancel, Xt.csr(), a.I, a.O, a.B, a.dZ.p, a.dZ.rs, nullptr, a.dW, a.dw_rs, Finish{});
+    if (a.db) column_sums<V>(a.dZ, a.B, a.O, a.db);
+}
+
 // Large layers one after the other, each with all threads; small ones together, their rows shared out by cost.
 template <class V>
 void dense_backward_w(Cancel& cancel, const DenseBackwardW<typename V::T>* layers, int64_t n_layers) {
+    if (n_layers > 0 && layers->sparse_X) {
+        sparse_weight_gradient<V>(cancel, *layers);
+        ++layers;
+        --n_layers;
+    }
     int64_t most = 0, total = 0;
     for (int64_t l = 0; l < n_layers; ++l) {
         const int64_t weights = layers[l].I * layers[l].O;

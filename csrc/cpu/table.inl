@@ -22,6 +22,7 @@ namespace fastreg::FASTREG_ISA_NAMESPACE {
 #include "cpu/sweep.inl"
 #include "cpu/draws.inl"
 #include "cpu/gemm.inl"
+#include "cpu/csr.inl"
 #include "cpu/dense.inl"
 #include "cpu/softmax.inl"
 #include "cpu/elementwise.inl"

@@ -14,20 +14,55 @@
 namespace fastreg::python {
 namespace {
 
+// The integers of a contiguous 1-D array, and how many there are.
+template <class Int>
+std::pair<const Int*, int64_t> to_integers(py::handle value, const char* name) {
+    using Integers = py::array_t<Int, py::array::c_style>;
+    if (!py::isinstance<Integers>(value)) {
+        raise(PyExc_TypeError, std::string(name) + " must be a contiguous array of int" +
+                                   std::to_string(8 * sizeof(Int)) + ", got " + type_name(value));
+    }
+    const auto array = py::reinterpret_borrow<Integers>(value);
+    if (array.ndim() != 1) raise(PyExc_ValueError, std::string(name) + " must have 1 dimension");
+    return {array.data(), array.size()};
+}
+
+// x as the rows of a matrix, or as a tuple (starts, columns, values, features). See csrc/core/session.h.
+DataView to_rows(ArrayGate* gate, py::handle x) {
+    DataView view;
+    if (!py::isinstance<py::tuple>(x)) {
+        const Matrix dense = gate->matrix({x, "x"}, Layout::contiguous);
+        view.x = dense.data;
+        view.rows = dense.rows;
+        view.x_cols = dense.cols;
+        return view;
+    }
+    const auto parts = py::reinterpret_borrow<py::tuple>(x);
+    if (parts.size() != 4) raise(PyExc_ValueError, "a sparse x must be (starts, columns, values, features)");
+    const auto [starts, n_starts] = to_integers<int64_t>(parts[0], "the starts of x");
+    const auto [columns, n_elements] = to_integers<int32_t>(parts[1], "the columns of x");
+    if (n_starts < 1) raise(PyExc_ValueError, "the starts of x must be one more than its rows");
+    view.sparse_x = {starts, columns, gate->numbers(parts[2], "the values of x", {n_elements}, ", one for each column"),
+                     n_elements};
+    view.rows = n_starts - 1;
+    view.x_cols = to_size(parts[3], "the features of x");
+    return view;
+}
+
 DataSet to_data(Dtype dtype, py::handle x, py::handle y, py::handle sample_weight) {
     ArrayGate gate(dtype, "the session");
-    const Matrix x_view = gate.matrix({x, "x"}, Layout::contiguous);
+    DataView view = to_rows(&gate, x);
     const Matrix y_view = gate.matrix({y, "y"}, Layout::contiguous);
-    if (y_view.rows != x_view.rows) {
-        raise(PyExc_ValueError, "y has " + std::to_string(y_view.rows) + " rows; x has " + std::to_string(x_view.rows));
+    if (y_view.rows != view.rows) {
+        raise(PyExc_ValueError, "y has " + std::to_string(y_view.rows) + " rows; x has " + std::to_string(view.rows));
     }
-    const void* weights = nullptr;
+    view.y = y_view.data;
+    view.y_cols = y_view.cols;
     if (!sample_weight.is_none()) {
-        weights = gate.numbers(sample_weight, "sample_weight", {x_view.rows}, ", one for each row of x");
+        view.sample_weight = gate.numbers(sample_weight, "sample_weight", {view.rows}, ", one for each row of x");
     }
     const auto keep = [](py::handle value) { return py::reinterpret_borrow<py::object>(value); };
-    return {keep(x), keep(y), keep(sample_weight),
-            DataView{x_view.data, y_view.data, weights, x_view.rows, x_view.cols, y_view.cols}};
+    return {keep(x), keep(y), keep(sample_weight), view};
 }
 
 py::dict to_dict(const Totals& totals) {
@@ -113,14 +148,10 @@ py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weigh
 void PySession::predict(py::handle x, py::handle out, py::handle batch_size) {
     const Turn turn(busy_);
     ArrayGate gate(core_->dtype(), "the session");
-    const Matrix x_view = gate.matrix({x, "x"}, Layout::contiguous);
+    const DataView data = to_rows(&gate, x);
     void* out_numbers =
-        gate.numbers(out, "out", {x_view.rows, core_->output_units()}, ", (rows of x, output_units)", Access::write);
+        gate.numbers(out, "out", {data.rows, core_->output_units()}, ", (rows of x, output_units)", Access::write);
     const int64_t size = to_size(batch_size, "batch_size");
-    DataView data;
-    data.x = x_view.data;
-    data.rows = x_view.rows;
-    data.x_cols = x_view.cols;
     run_interruptible([&](Cancel& cancel) { return core_->predict(cancel, data, size, out_numbers); });
 }
 

@@ -1,6 +1,6 @@
 """Arrays on their way in: what a user passed becomes a C-contiguous array of numbers, or a clear error.
 
-It must not know models, losses or labels.
+It must not know models, losses or labels, nor other libraries' arrays and data frames: _foreign.py does.
 """
 
 from __future__ import annotations
@@ -11,20 +11,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastreg import _core
+from fastreg._foreign import numbers
 
 Array = NDArray[Any]  # float32 or float64
 
 DTYPES = ("float32", "float64")
 
+_OURS = (np.ndarray, list, tuple, int, float, complex, np.generic)  # what NumPy alone makes an array of
+
 
 def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
     """`value` as a C-contiguous array of `dtype`, copied only when needed.
 
-    `dtype` None keeps float32 and float64 and turns all other numbers into float64.
-    Raises TypeError for complex numbers, text, objects, ragged lists and masked arrays.
+    `dtype` None keeps float32 and float64 and turns all other numbers into float64. `value` is what `np.asarray`
+    takes, an array of another library in the memory of the CPU, or a data frame or a column of one.
+    Raises TypeError for complex numbers, text, objects, ragged lists, masked and sparse arrays; ValueError for missing
+    values.
     """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it first: what is masked would count")
+    if not isinstance(value, _OURS):
+        value = numbers(value, name, dtype)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -44,8 +51,13 @@ def check_finite(array: Array, name: str) -> None:
     if _core.all_finite(array):
         return
     place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    raise ValueError(
-        f"{name} holds NaN or infinite values as {array.dtype}; the first is {array[place]} at {list(place)}. "
+    raise nonfinite(array[place], list(place), name)
+
+
+def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueError:
+    """The error for an array that holds `value`, the first that is not finite, at `place`."""
+    return ValueError(
+        f"{name} holds NaN or infinite values as {value.dtype}; the first is {value} at {place}. "
         "Clean them, or pass allow_nonfinite=True to fit"
     )
 

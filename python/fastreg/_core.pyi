@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]  # float32 or float64
+# Rows of a sparse x: the elements of row r are those from starts[r] to starts[r + 1], by increasing column:
+# (starts, columns, values, features), the first three contiguous, values of the session's dtype.
+Sparse = tuple[NDArray[np.int64], NDArray[np.int32], Array, int]
 
 class BuildInfo(TypedDict):
     version: str
@@ -56,21 +59,22 @@ class Session:
         Resets the optimizer's slots and the step. Parameters stay."""
 
     def begin_epoch(
-        self, x: Array, y: Array, sample_weight: Array | None, batch_size: int, shuffle: bool
+        self, x: Array | Sparse, y: Array, sample_weight: Array | None, batch_size: int, shuffle: bool
     ) -> None:
         """x (rows, in), y (rows, k), sample_weight (rows,): C-contiguous, the session's dtype; kept alive until the
-        epoch has finished. For sparse_categorical_crossentropy y is (rows, 1) and holds class indices."""
+        epoch has finished. A sparse x needs a dense first layer.
+        For sparse_categorical_crossentropy y is (rows, 1) and holds class indices."""
 
     def run_steps(self, max_steps: int = -1, stop_on_nonfinite: bool = False) -> dict[str, Any]:
         """Run at most max_steps more batches of the epoch (-1: all). Totals so far:
         {"loss", "data_loss", "penalty": sums over rows (divide by rows), "rows", "steps": int,
         "finished", "nonfinite": bool, "metrics": list of float64 arrays, the accumulators of rules/spec.h}."""
 
-    def train_batch(self, x: Array, y: Array, sample_weight: Array | None) -> dict[str, Any]: ...
+    def train_batch(self, x: Array | Sparse, y: Array, sample_weight: Array | None) -> dict[str, Any]: ...
     def evaluate(
-        self, x: Array, y: Array, sample_weight: Array | None, batch_size: int
+        self, x: Array | Sparse, y: Array, sample_weight: Array | None, batch_size: int
     ) -> dict[str, Any]: ...
-    def predict(self, x: Array, out: Array, batch_size: int) -> None:
+    def predict(self, x: Array | Sparse, out: Array, batch_size: int) -> None:
         """out (rows, output_units): written in place."""
 
     def parameter_info(self) -> list[tuple[str, tuple[int, ...], int]]:

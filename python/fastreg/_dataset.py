@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
 from fastreg._arrays import Array, check_finite, matrix
+from fastreg._sparse import SparseRows, check_finite_elements, is_sparse, sparse_rows
 from fastreg._targets import class_weights, row_weights, targets
 from fastreg.losses import Loss
+
+if TYPE_CHECKING:
+    from fastreg._core import Sparse
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """x (rows, features), y (rows, columns), sample_weight (rows,) or None: C-contiguous, of one dtype."""
+    """x (rows, features), perhaps sparse, y (rows, columns), sample_weight (rows,) or None: C-contiguous, of one
+    dtype."""
 
-    x: Array
+    x: Array | SparseRows
     y: Array
     sample_weight: Array | None
 
@@ -86,12 +91,21 @@ class Expectation:
 
 
 def inputs(
-    x: ArrayLike, input_units: int | None, dtype: str, name: str = "x", allow_nonfinite: bool = False
-) -> Array:
-    """`x` as (rows, features), of the width that layer 0 expects."""
-    array = matrix(x, name, dtype)
+    x: Any, input_units: int | None, dtype: str, name: str = "x", allow_nonfinite: bool = False
+) -> Array | SparseRows:
+    """`x` as (rows, features), of the width that layer 0 expects; sparse as it is."""
+    array = sparse_rows(x, name, dtype) if is_sparse(x) else matrix(x, name, dtype)
     if input_units is not None and array.shape[1] != input_units:
         raise ValueError(f"{name} has {array.shape[1]} columns; layer 0 expects {input_units}")
-    if not allow_nonfinite:
+    if allow_nonfinite:
+        return array
+    if isinstance(array, SparseRows):
+        check_finite_elements(array, name)
+    else:
         check_finite(array, name)
     return array
+
+
+def native(x: Array | SparseRows) -> Array | Sparse:
+    """x as a session takes it."""
+    return x.native if isinstance(x, SparseRows) else x

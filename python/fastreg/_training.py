@@ -16,8 +16,9 @@ from fastreg._arguments import flag, integer
 from fastreg._arrays import Array
 from fastreg._compiled import Compiled, Logs
 from fastreg._core import Session
-from fastreg._dataset import Dataset
+from fastreg._dataset import Dataset, native
 from fastreg._progress import Progress, check_verbose
+from fastreg._sparse import SparseRows
 from fastreg.callbacks import Callback, History, TerminateOnNaN
 from fastreg.callbacks.base import overrides
 
@@ -170,7 +171,7 @@ def fit(
 def _train_epoch(
     model: Sequential, session: Session, compiled: Compiled, data: Dataset, plan: Plan, hooks: Hooks
 ) -> dict[str, Any]:
-    session.begin_epoch(data.x, data.y, data.sample_weight, plan.batch_size, plan.shuffle)
+    session.begin_epoch(native(data.x), data.y, data.sample_weight, plan.batch_size, plan.shuffle)
     batch = 0
     while True:
         if hooks.train_batches:
@@ -195,7 +196,7 @@ def evaluate(session: Session, compiled: Compiled, data: Dataset, batch_size: in
     if hooks.test_batches:
         totals = _evaluate_in_batches(session, compiled, data, batch_size, hooks)
     else:
-        totals = session.evaluate(data.x, data.y, data.sample_weight, batch_size)
+        totals = session.evaluate(native(data.x), data.y, data.sample_weight, batch_size)
     logs = compiled.logs(totals)
     logs["sparsity"] = sparsity(session)
     hooks.call("on_test_end", logs)
@@ -209,7 +210,7 @@ def _evaluate_in_batches(
     for batch, rows in enumerate(_slices(data.rows, batch_size)):
         hooks.call("on_test_batch_begin", batch, {})
         weight = None if data.sample_weight is None else data.sample_weight[rows]
-        part = session.evaluate(data.x[rows], data.y[rows], weight, batch_size)
+        part = session.evaluate(native(data.x[rows]), data.y[rows], weight, batch_size)
         totals = _added(totals, part) if totals else part
         hooks.call("on_test_batch_end", batch, compiled.logs(totals))
     return totals
@@ -224,11 +225,11 @@ def _added(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     return {**sums, "metrics": [x + y for x, y in zip(a["metrics"], b["metrics"], strict=True)]}
 
 
-def predict(session: Session, x: Array, batch_size: int, hooks: Hooks) -> Array:
+def predict(session: Session, x: Array | SparseRows, batch_size: int, hooks: Hooks) -> Array:
     """The outputs for `x`."""
     hooks.call("on_predict_begin", {})
     out = np.empty((len(x), session.output_units), dtype=x.dtype)
-    session.predict(x, out, batch_size)
+    session.predict(native(x), out, batch_size)
     hooks.call("on_predict_end", {})
     return out
 

@@ -16,7 +16,7 @@ from fastreg import layers as _layers
 from fastreg._arguments import flag, integer, number
 from fastreg._arrays import Array
 from fastreg._compiled import Compiled
-from fastreg._dataset import Dataset, Expectation, inputs
+from fastreg._dataset import Dataset, Expectation, inputs, native
 from fastreg._layer import Layer
 from fastreg._network import Network
 from fastreg._progress import check_verbose, line_of
@@ -138,8 +138,10 @@ class Sequential(Network):
         Parameters
         ----------
         x : array (n, features)
-            Anything `np.asarray` takes; converted once to the model's dtype.
-        y : array (n,), (n, 1) or (n, outputs)
+            What `np.asarray` takes, an array of another library in the memory of the CPU, or a frame of pandas, polars
+            or Arrow; converted once to the model's dtype. So are y and sample_weight. If the first layer is Dense,
+            x may be a matrix of scipy.sparse, which is never made dense.
+        y : array (n,), (n, 1) or (n, outputs); a frame or one of its columns
             For sparse_categorical_crossentropy the class indices, (n,) or (n, 1).
         batch_size : int, default 32
             The last batch may be smaller.
@@ -247,7 +249,7 @@ class Sequential(Network):
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
         session = self._ready_for(data)
         session.learning_rate = compiled.optimizer.learning_rate
-        totals = session.train_batch(data.x, data.y, data.sample_weight)
+        totals = session.train_batch(native(data.x), data.y, data.sample_weight)
         compiled.optimizer.iterations = session.step
         return compiled.answer(compiled.logs(totals), as_dict)
 
@@ -261,7 +263,7 @@ class Sequential(Network):
         """What `evaluate` returns, of one batch."""
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
-        totals = self._ready_for(data).evaluate(data.x, data.y, data.sample_weight, data.rows)
+        totals = self._ready_for(data).evaluate(native(data.x), data.y, data.sample_weight, data.rows)
         return compiled.answer(compiled.logs(totals), as_dict)
 
     def predict_on_batch(self, x: ArrayLike) -> Array:

@@ -1,5 +1,8 @@
-"""The kernels on NumPy arrays. Inputs and outputs are float32 or float64, all of one call the same; nothing is
-converted, and an output given by `out=` is written in place or refused, never copied.
+"""The kernels on arrays. Inputs and outputs are float32 or float64, all of one call the same; nothing is converted, and
+an output given by `out=` is written in place or refused, never copied.
+
+An array is NumPy's, or anything that offers its memory by the buffer protocol or DLPack: a PyTorch tensor on the CPU, a
+JAX array (to read only), an array.array, a memoryview. New arrays are NumPy's.
 
 It must not know models. Everything random is a function of (seed, stream, step, index): the same arguments give the
 same bits on every CPU and for any number of threads. The gates of the native core raise TypeError and ValueError,
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from fastreg import _core
 from fastreg._arguments import choice, integer
 from fastreg._arrays import Array
+from fastreg._foreign import AnyArray, again, shared
 from fastreg.activations import default_alpha
 from fastreg.regularizers import METHODS
 
@@ -35,28 +39,28 @@ __all__ = [
 ]
 
 
-# Python checks only what it needs to make an output, and whatever is given goes to the gate, which checks all: a kernel
-# may take less time than one isinstance.
-def _array(value: Array, name: str, ndim: int | None = None) -> Array:
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, not {type(value).__name__}")
-    if ndim is not None and value.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, not the shape {value.shape}")
-    return value
+# Python checks only what it needs to make an output, and whatever is given goes to the gate, which checks all and takes
+# NumPy arrays alone; where it refuses, the call is made `again` over the memory of what is no NumPy array. A kernel may
+# take less time than one isinstance, so NumPy arrays must not pay for the others.
+def _array(value: AnyArray, name: str, ndim: int | None = None) -> Array:
+    array: Array = value if isinstance(value, np.ndarray) else shared(value, name)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, not the shape {array.shape}")
+    return array
 
 
 def dense_forward(
-    x: Array,
-    w: Array,
-    b: Array | None = None,
+    x: AnyArray,
+    w: AnyArray,
+    b: AnyArray | None = None,
     activation: str = "linear",
     alpha: float | None = None,
     rate: float = 0.0,
     seed: int = 0,
     step: int = 0,
     stream: int = 0,
-    out: Array | None = None,
-    z_out: Array | None = None,
+    out: AnyArray | None = None,
+    z_out: AnyArray | None = None,
 ) -> Array:
     """`dropout(activation(x @ w + b))`, in one pass.
 
@@ -84,7 +88,7 @@ def dense_forward(
     Returns
     -------
     array (batch, units)
-        `out`, or a new array.
+        `out`, or a new NumPy array.
 
     Examples
     --------
@@ -93,27 +97,33 @@ def dense_forward(
     [[1.0, 0.0]]
     """
     if out is None:
-        out = np.empty((_array(x, "x", 2).shape[0], _array(w, "w", 2).shape[1]), x.dtype)
+        x, w = _array(x, "x", 2), _array(w, "w", 2)
+        out = np.empty((x.shape[0], w.shape[1]), x.dtype)
     slope = default_alpha(activation) if alpha is None else alpha
-    _core.dense_forward(x, w, b, activation, slope, rate, seed, step, stream, out, z_out)
+    try:
+        _core.dense_forward(x, w, b, activation, slope, rate, seed, step, stream, out, z_out)
+    except TypeError as error:
+        reads, writes = {"x": x, "w": w, "b": b}, {"out": out, "z_out": z_out}
+        at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
+        again(error, _core.dense_forward, reads, writes, activation=activation, alpha=slope, **at)
     return out
 
 
 def dense_backward(
-    dy: Array,
-    x: Array,
-    w: Array,
-    y: Array,
-    z: Array | None = None,
+    dy: AnyArray,
+    x: AnyArray,
+    w: AnyArray,
+    y: AnyArray,
+    z: AnyArray | None = None,
     activation: str = "linear",
     alpha: float | None = None,
     rate: float = 0.0,
     seed: int = 0,
     step: int = 0,
     stream: int = 0,
-    dx: Array | None = None,
-    dw: Array | None = None,
-    db: Array | None = None,
+    dx: AnyArray | None = None,
+    dw: AnyArray | None = None,
+    db: AnyArray | None = None,
     need_dx: bool = True,
 ) -> tuple[Array | None, Array, Array]:
     """The gradients of `dense_forward`: from dL/dy to dL/dx, dL/dw and dL/db.
@@ -143,18 +153,26 @@ def dense_backward(
     if not need_dx:
         dx = None
     elif dx is None:
-        dx = np.empty(_array(x, "x", 2).shape, x.dtype)
+        x = _array(x, "x", 2)
+        dx = np.empty(x.shape, x.dtype)
     if dw is None:
-        dw = np.empty(_array(w, "w", 2).shape, w.dtype)
+        w = _array(w, "w", 2)
+        dw = np.empty(w.shape, w.dtype)
     if db is None:
-        db = np.empty(_array(w, "w", 2).shape[1], w.dtype)
+        w = _array(w, "w", 2)
+        db = np.empty(w.shape[1], w.dtype)
     slope = default_alpha(activation) if alpha is None else alpha
-    _core.dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
+    try:
+        _core.dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
+    except TypeError as error:
+        reads, writes = {"dy": dy, "x": x, "w": w, "y": y, "z": z}, {"dx": dx, "dw": dw, "db": db}
+        at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
+        again(error, _core.dense_backward, reads, writes, activation=activation, alpha=slope, **at)
     return dx, dw, db
 
 
 def dropout(
-    x: Array, rate: float, seed: int, step: int = 0, stream: int = 0, out: Array | None = None
+    x: AnyArray, rate: float, seed: int, step: int = 0, stream: int = 0, out: AnyArray | None = None
 ) -> Array:
     """Inverted dropout (Srivastava et al. 2014): 0 with probability `rate`, else x divided by the share kept.
 
@@ -173,7 +191,7 @@ def dropout(
     Returns
     -------
     array
-        `out`, or a new array.
+        `out`, or a new NumPy array.
 
     Examples
     --------
@@ -182,18 +200,33 @@ def dropout(
     >>> sorted(set(y.tolist()))
     [0.0, 2.0]
     """
-    y = np.empty_like(_array(x, "x"), order="C") if out is None else out
-    _core.dropout(x, rate, seed, step, stream, y)
-    return y
+    if out is None:
+        x = _array(x, "x")
+        result: Array = np.empty_like(x, order="C")
+    else:
+        result = out
+    try:
+        _core.dropout(x, rate, seed, step, stream, result)
+    except TypeError as error:
+        again(error, _core.dropout, {"x": x}, {"out": result}, rate=rate, seed=seed, step=step, stream=stream)
+    return result
 
 
 def dropout_backward(
-    dy: Array, rate: float, seed: int, step: int = 0, stream: int = 0, out: Array | None = None
+    dy: AnyArray, rate: float, seed: int, step: int = 0, stream: int = 0, out: AnyArray | None = None
 ) -> Array:
     """The gradient with respect to the input of `dropout`: the same mask and scale, applied to dy."""
-    dx = np.empty_like(_array(dy, "dy"), order="C") if out is None else out
-    _core.dropout(dy, rate, seed, step, stream, dx)
-    return dx
+    if out is None:
+        dy = _array(dy, "dy")
+        result: Array = np.empty_like(dy, order="C")
+    else:
+        result = out
+    try:
+        _core.dropout(dy, rate, seed, step, stream, result)
+    except TypeError as error:
+        at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
+        again(error, lambda dy, out, at: _core.dropout(dy, **at, out=out), {"dy": dy}, {"out": result}, at=at)
+    return result
 
 
 def dropout_mask(
@@ -215,7 +248,7 @@ def dropout_mask(
     return mask if packed else mask.reshape(sizes)
 
 
-def elastic_net(w: Array, l1: float, l2: float) -> float:
+def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
     """The penalty `l1 * sum|w| + l2 * sum(w**2)` (Zou and Hastie 2005, with factors instead of a budget).
 
     Examples
@@ -227,14 +260,21 @@ def elastic_net(w: Array, l1: float, l2: float) -> float:
     return _core.elastic_net(_array(w, "w"), l1, l2)
 
 
-def elastic_net_gradient(w: Array, l1: float, l2: float, out: Array | None = None) -> Array:
+def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None = None) -> Array:
     """Its subgradient `l1 * sign(w) + 2 * l2 * w`, with sign(0) = 0."""
-    gradient = np.empty_like(_array(w, "w"), order="C") if out is None else out
-    _core.elastic_net_gradient(w, l1, l2, gradient)
-    return gradient
+    if out is None:
+        w = _array(w, "w")
+        result: Array = np.empty_like(w, order="C")
+    else:
+        result = out
+    try:
+        _core.elastic_net_gradient(w, l1, l2, result)
+    except TypeError as error:
+        again(error, _core.elastic_net_gradient, {"w": w}, {"out": result}, l1=l1, l2=l2)
+    return result
 
 
-def prox(w: Array, l1: float, l2: float, step: float, out: Array | None = None) -> Array:
+def prox(w: AnyArray, l1: float, l2: float, step: float, out: AnyArray | None = None) -> Array:
     """The proximal step `argmin_u (u - w)**2 / 2 + step * (l1 * |u| + l2 * u**2)`, elementwise.
 
     That is `sign(w) * max(|w| - step * l1, 0) / (1 + 2 * step * l2)` (Parikh and Boyd 2014, section 6.5).
@@ -245,15 +285,22 @@ def prox(w: Array, l1: float, l2: float, step: float, out: Array | None = None) 
     >>> prox(np.array([0.5, -3.0]), l1=1.0, l2=0.0, step=1.0).tolist()
     [0.0, -2.0]
     """
-    u = np.empty_like(_array(w, "w"), order="C") if out is None else out
-    _core.prox(w, l1, l2, step, u)
-    return u
+    if out is None:
+        w = _array(w, "w")
+        result: Array = np.empty_like(w, order="C")
+    else:
+        result = out
+    try:
+        _core.prox(w, l1, l2, step, result)
+    except TypeError as error:
+        again(error, _core.prox, {"w": w}, {"out": result}, l1=l1, l2=l2, step=step)
+    return result
 
 
 def sgd_update(
-    w: Array,
-    g: Array,
-    velocity: Array | None = None,
+    w: AnyArray,
+    g: AnyArray,
+    velocity: AnyArray | None = None,
     *,
     learning_rate: float = 0.01,
     momentum: float = 0.0,
@@ -294,14 +341,31 @@ def sgd_update(
     if momentum == 0:
         velocity = None
     proximal = choice(method, "method", METHODS) == "proximal"
-    return _core.sgd_update(w, g, velocity, learning_rate, momentum, nesterov, weight_decay, l1, l2, proximal)
+    try:
+        return _core.sgd_update(
+            w, g, velocity, learning_rate, momentum, nesterov, weight_decay, l1, l2, proximal
+        )
+    except TypeError as error:
+        return again(
+            error,
+            _core.sgd_update,
+            {"g": g},
+            {"w": w, "velocity": velocity},
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            l1=l1,
+            l2=l2,
+            proximal=proximal,
+        )
 
 
 def adam_update(
-    w: Array,
-    g: Array,
-    m: Array,
-    v: Array,
+    w: AnyArray,
+    g: AnyArray,
+    m: AnyArray,
+    v: AnyArray,
     step: int,
     *,
     learning_rate: float = 0.001,
@@ -334,6 +398,23 @@ def adam_update(
         The penalty of w before the step.
     """
     proximal = choice(method, "method", METHODS) == "proximal"
-    return _core.adam_update(
-        w, g, m, v, step, learning_rate, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal
-    )
+    try:
+        return _core.adam_update(
+            w, g, m, v, step, learning_rate, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal
+        )
+    except TypeError as error:
+        return again(
+            error,
+            _core.adam_update,
+            {"g": g},
+            {"w": w, "m": m, "v": v},
+            step=step,
+            learning_rate=learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            l1=l1,
+            l2=l2,
+            proximal=proximal,
+        )

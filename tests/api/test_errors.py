@@ -476,7 +476,7 @@ def test_a_model_without_dense_layers_cannot_be_trained() -> None:
 # ---- ops ----------------------------------------------------------------------------------------------------------
 W = np.ones((3, 2), np.float32)
 OPS: list[Row] = [
-    (lambda: ops.dense_forward(X.tolist(), W), TypeError, "x must be a NumPy array, not list"),
+    (lambda: ops.dense_forward(X.tolist(), W), TypeError, "x must be a NumPy array, or .* not list"),
     (lambda: ops.dense_forward(X[0], W), ValueError, "x must have 2 axes"),
     (
         lambda: ops.dense_forward(X, W.astype(np.float64)),

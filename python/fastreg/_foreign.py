@@ -1,0 +1,164 @@
+"""Arrays of other libraries: NumPy arrays over their memory (buffer protocol, DLPack), or their numbers.
+
+It must not know kernels or models, nor import another library: NumPy reads both protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A NumPy array, or anything that offers its memory by the buffer protocol or DLPack: a PyTorch tensor, a JAX array,
+# an array.array, a memoryview. For an output the memory must be writeable.
+AnyArray: TypeAlias = Any
+
+Result = TypeVar("Result")
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_CPU_MEMORY = (1, 3, 11)  # DLPack's device types CPU, CUDA host and ROCm host
+_DEVICES = {
+    2: "CUDA",
+    4: "OpenCL",
+    7: "Vulkan",
+    8: "Metal",
+    10: "ROCm",
+    13: "CUDA managed memory",
+    14: "oneAPI",
+}
+_DLPACK_WRITES = (
+    np.lib.NumpyVersion(np.__version__) >= "2.1.0"
+)  # before, all that came by DLPack was read-only
+
+
+def again(
+    error: TypeError,
+    kernel: Callable[..., Result],
+    reads: Mapping[str, Any],
+    writes: Mapping[str, Any],
+    **others: Any,
+) -> Result:
+    """Call `kernel`, which refused its arguments with `error`, with the arrays among them as NumPy arrays.
+
+    Raises `error` again if they were NumPy arrays (or None) all along.
+    """
+    given = {**reads, **writes}
+    try:
+        arrays = {
+            name: None if value is None else shared(value, name, name in writes)
+            for name, value in given.items()
+        }
+        if any(arrays[name] is not value for name, value in given.items()):
+            return kernel(**arrays, **others)
+    except (TypeError, ValueError) as second:
+        raise second from second.__cause__  # without the refusal as its context
+    raise error
+
+
+def shared(value: AnyArray, name: str, write: bool = False) -> NDArray[Any]:
+    """`value` as a NumPy array of float32 or float64 over the same memory; `write`: it is an output.
+
+    Raises TypeError or ValueError, naming the argument and what to do.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    array = _over_memory(value, name, write)
+    if array.dtype not in _FLOATS:
+        fix = "give one of that dtype" if write else _conversion(name)
+        raise TypeError(f"{name} must have dtype float32 or float64, got {array.dtype}; {fix}")
+    if write and not array.flags.writeable:
+        raise ValueError(
+            f"{name} must be writeable, got a read-only {_kind(value)}; give a NumPy array or a writeable tensor"
+        )
+    return array
+
+
+def numbers(value: Any, name: str, dtype: str | None) -> Any:
+    """`value`, which is no NumPy array, list or number, as something `np.asarray` takes as it should; may copy.
+
+    `dtype` is what the numbers of a data frame become; None as for `numeric`.
+    """
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{name} is sparse ({_kind(value)}) and must be dense; pass {name}.toarray()")
+    _refuse_gradient(value, name)
+    if not _is_array(value):
+        from fastreg import _frames  # and narwhals with it
+
+        table = _frames.table(value, name, dtype)
+        return value if table is None else table
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return _from_dlpack(value, name, write=False)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise TypeError(f"{name} ({_kind(value)}) is no NumPy array: {error}; {_conversion(name)}") from error
+    if array.dtype.kind == "V":  # bfloat16 and its like
+        raise TypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}; {_conversion(name)}")
+    return array
+
+
+def _is_array(value: Any) -> bool:
+    if type(value).__module__.partition(".")[0] == "pyarrow":  # which may lack values
+        return False
+    if hasattr(value, "__dlpack__") or hasattr(value, "__array_interface__"):
+        return True
+    return _buffer(value) is not None
+
+
+def _buffer(value: Any) -> memoryview | None:
+    try:
+        return memoryview(value)
+    except (TypeError, ValueError, BufferError):
+        return None
+
+
+def _over_memory(value: Any, name: str, write: bool) -> NDArray[Any]:
+    if hasattr(value, "__dlpack__"):
+        return _from_dlpack(value, name, write)
+    view = _buffer(value)
+    if view is None:
+        fix = "" if write else f"; pass np.asarray({name})"
+        raise TypeError(
+            f"{name} must be a NumPy array, or offer its memory by the buffer protocol or DLPack, "
+            f"not {_kind(value)}{fix}"
+        )
+    return np.asarray(view)
+
+
+def _from_dlpack(value: Any, name: str, write: bool) -> NDArray[Any]:
+    _refuse_gradient(value, name)
+    if write and not _DLPACK_WRITES:
+        raise TypeError(
+            f"{name}: outputs by DLPack need NumPy 2.1 or newer, this is {np.__version__}; "
+            f"give {name}.numpy() of a PyTorch tensor, or a NumPy array"
+        )
+    try:
+        device, index = (int(number) for number in value.__dlpack_device__())
+        if device in _CPU_MEMORY:
+            return np.from_dlpack(value, copy=False) if write else np.from_dlpack(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        what = f"{_kind(value)} of dtype {getattr(value, 'dtype', 'unknown')}"
+        raise TypeError(
+            f"{name} must hold float32 or float64 in the memory of the CPU, but DLPack refuses the {what}: {error}; "
+            f"{_conversion(name)}"
+        ) from error
+    raise TypeError(
+        f"{name} must be in the memory of the CPU, but is on {_DEVICES.get(device, f'device type {device}')}:{index}; "
+        f"pass {name}.cpu() of a PyTorch tensor, jax.device_get({name}) of a JAX array"
+    )
+
+
+def _refuse_gradient(value: Any, name: str) -> None:
+    if getattr(value, "requires_grad", False) is True:
+        raise TypeError(f"{name} requires grad, which fastreg does not record; pass {name}.detach()")
+
+
+def _conversion(name: str) -> str:
+    return f"convert it first: {name}.float() of a tensor, np.asarray({name}, 'float32') of other arrays"
+
+
+def _kind(value: Any) -> str:
+    room, kind = type(value).__module__.partition(".")[0], type(value).__name__
+    return kind if room == "builtins" else f"{room}.{kind}"

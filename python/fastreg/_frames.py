@@ -1,0 +1,72 @@
+"""Data frames and single columns of pandas, polars and Arrow as arrays of numbers, through narwhals.
+
+It must not know models. Whoever imports it imports narwhals: only when something that is no array has come.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+
+def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
+    """The numbers of a frame (rows, columns) as `dtype`, or of a column (rows,) as they are; None for anything else.
+
+    `dtype` None is float32 if every column is, else float64. Raises TypeError for columns that hold no numbers and
+    ValueError for missing values (NaN in a column that cannot tell it from a missing value is a number), naming the
+    column.
+    """
+    try:
+        frame = nw.from_native(_as_table(value), pass_through=True, allow_series=True)
+    except ValueError as error:  # columns of one name
+        raise ValueError(f"{name} is no table: {error}") from None
+    if isinstance(frame, nw.LazyFrame):
+        raise TypeError(f"{name} is a lazy {type(value).__name__}; pass {name}.collect()")
+    if isinstance(frame, nw.Series):
+        return _numbers(frame, f"column {frame.name!r} of {name}" if frame.name else name)
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    columns = [_numbers(column, f"column {column.name!r} of {name}") for column in frame.iter_columns()]
+    if dtype is None:
+        dtype = "float32" if all(column.dtype == np.float32 for column in columns) else "float64"
+    array = np.empty((len(frame), len(columns)), dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
+        for index, column in enumerate(columns):
+            array[:, index] = column
+    return array
+
+
+def _as_table(value: Any) -> Any:
+    """`value`, or, of the Arrow types that narwhals does not know, the one that it knows."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is None:
+        return value
+    if isinstance(value, arrow.RecordBatch):
+        return arrow.Table.from_batches([value])
+    return arrow.chunked_array([value]) if isinstance(value, arrow.Array) else value
+
+
+def _numbers(column: nw.Series[Any], where: str) -> NDArray[Any]:
+    native: Any = getattr(column.to_native(), "dtype", None)
+    kind = column.dtype
+    plain = isinstance(native, np.dtype)  # a NumPy array within: nothing is missing in it
+    if isinstance(kind, (nw.Categorical, nw.Enum)):
+        raise TypeError(
+            f"{where} is categorical; encode it as numbers first: its codes (pandas .cat.codes, polars .to_physical()) "
+            "or one column for each category (pandas.get_dummies, polars .to_dummies())"
+        )
+    holds_numbers = native.kind in "fiub" if plain else kind.is_numeric() or isinstance(kind, nw.Boolean)
+    if not holds_numbers:
+        what = native if plain else kind
+        raise TypeError(
+            f"{where} must hold real numbers, but its dtype is {what}; convert it with astype, or drop it"
+        )
+    if not plain and (missing := column.null_count()):
+        values = "1 missing value" if missing == 1 else f"{missing} missing values"
+        raise ValueError(f"{where} has {values}; fill or drop them first (pandas .fillna, polars .fill_null)")
+    array: NDArray[Any] = column.to_numpy()
+    return array.astype("float64") if array.dtype.kind == "O" else array  # Decimal
