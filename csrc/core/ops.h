@@ -51,6 +51,19 @@ FASTREG_API Status prox(const Matrix& w, double l1, double l2, double step, cons
 // One optimizer step in place; w, g, slots: same shape, contiguous. step counts from 1.
 FASTREG_API Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots,
                           size_t n_slots, int64_t step, const PenaltySpec& penalty, double* value);
+
+// One of the parameters of a step; w, g and the slots as for update.
+struct UpdateArrays {
+    Matrix w, g;
+    const Matrix* slots = nullptr;
+    size_t n_slots = 0;
+    PenaltySpec penalty;
+};
+// update for n parameters in one step, all of them checked before any is touched; values[i] is the penalty of the i-th
+// before it. What is written overlaps nothing else of the call; gradients may overlap each other. A global_clipnorm
+// sees all n together.
+FASTREG_API Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
+                               double* values);
 FASTREG_API Status all_finite(const Matrix& x, bool* result);
 
 enum class Initializer : int32_t { uniform, normal, truncated_normal };
