@@ -22,6 +22,7 @@ Params = Iterable[Any]
 Group = dict[str, Any]
 
 _DTYPES = (torch.float32, torch.float64)
+_NOT_SETTINGS = ("params", "param_names")
 
 
 def _real(value: Any, name: str, **limits: Any) -> float:
@@ -59,11 +60,13 @@ class _ElasticNet(torch.optim.Optimizer):
 
     def __init__(self, params: Params, defaults: Group) -> None:
         self._penalty = 0.0
+        self._checked: list[list[Any]] = []
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("_penalty", 0.0)
+        self._checked = []
         for group in self.param_groups:  # the state of torch.optim.Adam, say, has no l1
             for name, value in self.defaults.items():
                 if name != "differentiable":
@@ -92,8 +95,8 @@ class _ElasticNet(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         calls: dict[Any, tuple[dict[str, Any], int, _Call]] = {}
+        self._check_what_changed()
         for i, group in enumerate(self.param_groups):
-            self._check(group)
             spec, penalty = self._spec(group), self._terms(group)
             for j, parameter in enumerate(group["params"]):
                 if parameter.grad is None:
@@ -112,6 +115,17 @@ class _ElasticNet(torch.optim.Optimizer):
                 call.penalties.append(penalty)
         self._penalty = float(sum(call.run(spec, step) for spec, step, call in calls.values()))
         return loss
+
+    def _check_what_changed(self) -> None:
+        """The settings of every group, if any is not what it was: checks take as long as the step of a small layer."""
+        settings = [
+            [value for name, value in group.items() if name not in _NOT_SETTINGS]
+            for group in self.param_groups
+        ]
+        if settings != self._checked:
+            for group in self.param_groups:
+                self._check(group)
+            self._checked = settings
 
     def _state(self, parameter: Tensor, group: Group) -> dict[str, Any]:
         """The parameter's state; what is missing starts at 0."""
@@ -168,7 +182,9 @@ def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Array:
             f"{name('the gradient')} is {gradient.dtype} of shape {tuple(gradient.shape)}, but its parameter is "
             f"{parameter.dtype} of shape {tuple(parameter.shape)}"
         )
-    array: Array = gradient.detach().contiguous().numpy()
+    if gradient.requires_grad:
+        gradient = gradient.detach()
+    array: Array = gradient.contiguous().numpy()
     return array
 
 
