@@ -28,6 +28,8 @@ def run_examples(module: ModuleType) -> doctest.TestResults:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name: str) -> None:
+    if name.startswith("fastreg.torch"):
+        pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
     assert run_examples(importlib.import_module(name)).failed == 0
 
 

@@ -110,6 +110,15 @@ def test_early_stopping_monitor(tmp_path: Path) -> None:
     assert number(r"stopped at epoch (\d+)", output) == number(r"best epoch: (\d+)", output) + 20
 
 
+def test_torch_elastic_net(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the example needs PyTorch")
+    output = run(str(ROOT / "examples" / "torch_elastic_net.py"), cwd=tmp_path)
+    assert number(r"first layer: ([\d.]+)% of 4096 weights", output) > 30
+    assert number(r"output layer: ([\d.]+)% of 640 weights", output) > 10
+    assert number(r"test accuracy: ([\d.]+)%", output) > 93
+    assert "the same bits when run again: True" in output
+
+
 def test_every_example_has_a_test() -> None:
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} <= tested

@@ -3,11 +3,13 @@
 // entry here.
 #include "core/ops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/dropout_spec.h"
@@ -149,6 +151,90 @@ Strided<const T> dz_of(const OpTable<T>& ops, int64_t B, int64_t O, Strided<cons
 Status refuse_softmax(const ActivationSpec& a, const char* instead) {
     if (a.kind != Activation::softmax) return {};
     return invalid(std::string("activation softmax mixes a row and is not fused; ") + instead);
+}
+
+// How messages call the i-th parameter of an update: not at all when there is one.
+std::string owner(const char* word, size_t i, const char* after) {
+    return *word ? word + std::to_string(i) + after : std::string();
+}
+
+// An array of an update: what memory it takes, and whether it is written.
+struct Use {
+    Extent extent;
+    const Matrix* matrix;
+    size_t parameter, order;  // order: its place among the arrays of the call
+    bool written;
+};
+
+Status overlap(const Use& a, const Use& b, const char* word) {
+    const bool a_is_out = a.written && (!b.written || a.order > b.order);
+    const Use &out = a_is_out ? a : b, &other = a_is_out ? b : a;
+    return invalid(owner(word, out.parameter, "'s ") + out.matrix->name + " must not overlap " +
+                   owner(word, other.parameter, "'s ") + other.matrix->name + " in memory");
+}
+
+// Whatever is written is apart from all else. In the order of their first bytes, an array meets one before it exactly
+// when it meets the one that reaches furthest.
+Status expect_all_apart(std::vector<Use> uses, const char* word) {
+    std::sort(uses.begin(), uses.end(), [](const Use& a, const Use& b) { return a.extent.first < b.extent.first; });
+    const Use *furthest = nullptr, *furthest_written = nullptr;
+    for (const Use& use : uses) {
+        if (use.extent.last < use.extent.first) continue;  // no elements
+        const Use* before = use.written ? furthest : furthest_written;
+        if (before && use.extent.first <= before->extent.last) return overlap(*before, use, word);
+        if (!furthest || furthest->extent.last < use.extent.last) furthest = &use;
+        if (use.written && (!furthest_written || furthest_written->extent.last < use.extent.last))
+            furthest_written = &use;
+    }
+    return {};
+}
+
+// The arrays of one parameter fit each other and the call; adds them to uses.
+Status expect_update(const OptimizerSpec& optimizer, const UpdateArrays& p, Dtype dtype, size_t i,
+                     std::vector<Use>* uses) {
+    FR_RETURN_IF_ERROR(check_penalty("update", p.penalty));
+    const size_t needed = size_t(rules::n_slots(optimizer));
+    if (p.n_slots != needed)
+        return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " +
+                       std::to_string(p.n_slots));
+    const auto take = [&](const Matrix& m, bool written) -> Status {
+        FR_RETURN_IF_ERROR(expect_dtype(m, dtype));
+        FR_RETURN_IF_ERROR(expect_shape(m, p.w.rows, p.w.cols, "like w"));
+        FR_RETURN_IF_ERROR(expect_contiguous(m));
+        uses->push_back({extent(m), &m, i, uses->size(), written});
+        return {};
+    };
+    FR_RETURN_IF_ERROR(take(p.w, true));
+    FR_RETURN_IF_ERROR(take(p.g, false));
+    for (size_t k = 0; k < p.n_slots; ++k) FR_RETURN_IF_ERROR(take(p.slots[k], true));
+    return {};
+}
+
+// word: how messages call a parameter; empty when there is one.
+Status update_checked(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
+                      double* values, const char* word) {
+    FR_RETURN_IF_ERROR(check_optimizer(optimizer));
+    if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
+    if (n == 0) return {};
+    const Dtype dtype = parameters[0].w.dtype;
+    std::vector<Use> uses;
+    uses.reserve(n * 5);
+    for (size_t i = 0; i < n; ++i) {
+        Status fits = expect_update(optimizer, parameters[i], dtype, i, &uses);
+        if (!fits.ok()) return {fits.code, owner(word, i, ": ") + fits.message};
+    }
+    FR_RETURN_IF_ERROR(expect_all_apart(std::move(uses), word));
+    with_table(dtype, [&](const auto& ops, auto t) {
+        using T = decltype(t);
+        std::vector<UpdateSegment<T>> segments(n);
+        for (size_t i = 0; i < n; ++i) {
+            const UpdateArrays& p = parameters[i];
+            segments[i] = {data<T>(p.w), data<T>(p.g), {}, p.w.rows * p.w.cols, p.penalty, {}, p.w.rows, p.w.cols};
+            for (size_t k = 0; k < p.n_slots; ++k) segments[i].slot[k] = data<T>(p.slots[k]);
+        }
+        ops.update({optimizer, step, segments.data(), int64_t(n), values});
+    });
+    return {};
 }
 
 Status interrupted(const Cancel& cancel) {
@@ -328,32 +414,13 @@ int n_slots(const OptimizerSpec& optimizer) { return rules::n_slots(optimizer); 
 
 Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
               int64_t step, const PenaltySpec& penalty, double* value) {
-    FR_RETURN_IF_ERROR(check_optimizer(optimizer));
-    FR_RETURN_IF_ERROR(check_penalty("update", penalty));
-    if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
-    const size_t needed = size_t(rules::n_slots(optimizer));
-    if (n_slots != needed)
-        return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " +
-                       std::to_string(n_slots));
-    std::vector<const Matrix*> written(1 + n_slots, &w);
-    for (size_t i = 0; i < n_slots; ++i) written[1 + i] = &slots[i];
-    FR_RETURN_IF_ERROR(expect_dtype(g, w.dtype));
-    FR_RETURN_IF_ERROR(expect_shape(g, w.rows, w.cols, "like w"));
-    FR_RETURN_IF_ERROR(expect_contiguous(g));
-    for (size_t i = 0; i < written.size(); ++i) {
-        FR_RETURN_IF_ERROR(expect_dtype(*written[i], w.dtype));
-        FR_RETURN_IF_ERROR(expect_shape(*written[i], w.rows, w.cols, "like w"));
-        FR_RETURN_IF_ERROR(expect_contiguous(*written[i]));
-        FR_RETURN_IF_ERROR(expect_apart(*written[i], g));
-        for (size_t j = 0; j < i; ++j) FR_RETURN_IF_ERROR(expect_apart(*written[i], *written[j]));
-    }
-    with_table(w.dtype, [&](const auto& ops, auto t) {
-        using T = decltype(t);
-        UpdateSegment<T> s{data<T>(w), data<T>(g), {}, w.rows * w.cols, penalty, {}, w.rows, w.cols};
-        for (size_t i = 0; i < n_slots; ++i) s.slot[i] = data<T>(slots[i]);
-        ops.update({optimizer, step, &s, 1, value});
-    });
-    return {};
+    const UpdateArrays one{w, g, slots, n_slots, penalty};
+    return update_checked(optimizer, &one, 1, step, value, "");
+}
+
+Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
+                   double* values) {
+    return update_checked(optimizer, parameters, n, step, values, "parameter ");
 }
 
 Status all_finite(const Matrix& x, bool* result) {

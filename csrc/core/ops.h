@@ -53,6 +53,19 @@ int n_slots(const OptimizerSpec& optimizer);  // how many slots update() wants
 // One optimizer step in place; w, g, slots: same shape, contiguous. step counts from 1.
 Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
               int64_t step, const PenaltySpec& penalty, double* value) FR_PRIVATE(update);
+
+// One of the parameters of a step; w, g and the slots as for update.
+struct UpdateArrays {
+    Matrix w, g;
+    const Matrix* slots = nullptr;
+    size_t n_slots = 0;
+    PenaltySpec penalty;
+};
+// update for n parameters in one step, all of them checked before any is touched; values[i] is the penalty of the i-th
+// before it. What is written overlaps nothing else of the call; gradients may overlap each other. A global_clipnorm
+// sees all n together.
+Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
+                   double* values) FR_PRIVATE(update_many);
 Status all_finite(const Matrix& x, bool* result) FR_PRIVATE(all_finite);
 
 enum class Initializer : int32_t { uniform, normal, truncated_normal };

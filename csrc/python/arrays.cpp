@@ -223,6 +223,14 @@ void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout lay
     }
 }
 
+Matrix ArrayGate::item(py::handle value, const Name& name, Access access, py::handle first, const Name& first_name) {
+    const py::array array = check(value, name), model = py::reinterpret_borrow<py::array>(first);
+    if (!same_shape(array, model)) wrong_shape(array, name, shape_of(model), ", that of " + first_name);
+    require_layout(array, name, Layout::contiguous);
+    require_access(array, name, access);
+    return make_matrix(array, "", dtype_, 1, array.size());
+}
+
 void* ArrayGate::numbers(py::handle value, const Name& name, const Shape& shape, const std::string& source,
                          Access access) {
     const py::array array = check(value, name);

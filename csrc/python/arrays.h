@@ -62,6 +62,9 @@ public:
     }
     void elementwise(const ArrayArgument* arguments, size_t n, Layout layout, bool keep_rows, Matrix* views);
 
+    // The same for items of lists, one by one: contiguous, the shape of `first`, an array that has passed, or itself.
+    Matrix item(py::handle value, const Name& name, Access access, py::handle first, const Name& first_name);
+
     // The numbers of a contiguous array of exactly this shape; source, such as " (the shape of x)", ends the message.
     void* numbers(py::handle value, const Name& name, const Shape& shape, const std::string& source,
                   Access access = Access::read);

@@ -1,4 +1,4 @@
-// module: the native module _core: its process-wide functions and the rooms of session.cpp, ops.cpp and random.cpp.
+// module: the native module _core: its process-wide functions and what its other files bind.
 // It must not know arrays or models. python/fastreg/_core.pyi is the contract and holds the signatures.
 #include "python/module.h"
 
@@ -56,5 +56,6 @@ PYBIND11_MODULE(_core, m) {
     bind_process(m);
     bind_session(m);
     bind_ops(m);
+    bind_updates(m);
     bind_random(m);
 }

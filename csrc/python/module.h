@@ -7,6 +7,7 @@ namespace fastreg::python {
 
 void bind_session(pybind11::module_& module);
 void bind_ops(pybind11::module_& module);
+void bind_updates(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 
 }  // namespace fastreg::python

@@ -1,5 +1,6 @@
-// ops: the kernels on arrays of _core.pyi: arguments to views and specs, the core without the GIL, errors back.
-// It must not know a formula, nor which shapes and overlaps an operation accepts: that is core/ops.h.
+// ops: the kernels on arrays of _core.pyi (updates.cpp has the optimizer steps): arguments to views and specs, the core
+// without the GIL, errors back. It must not know a formula, nor which shapes and overlaps an operation accepts: that is
+// core/ops.h.
 #include "core/ops.h"
 
 #include "python/arrays.h"
@@ -124,57 +125,6 @@ void py_prox(py::handle w, py::handle l1, py::handle l2, py::handle step, py::ha
     run([&] { return prox(views[0], l1_value, l2_value, size, views[1]); });
 }
 
-// arrays: w, g and the optimizer's slots.
-double update_arrays(const OptimizerSpec& spec, const std::vector<ArrayArgument>& arrays, py::handle step,
-                     py::handle l1, py::handle l2, py::handle proximal) {
-    std::vector<Matrix> views(arrays.size());
-    ArrayGate().elementwise(arrays.data(), arrays.size(), Layout::contiguous, false, views.data());
-    const int64_t count = to_int64(step, "step");
-    const PenaltySpec penalty{to_double(l1, "l1"), to_double(l2, "l2"), to_bool(proximal, "proximal")};
-    double value = 0.0;
-    run([&] { return update(spec, views[0], views[1], views.data() + 2, views.size() - 2, count, penalty, &value); });
-    return value;
-}
-
-double py_update(py::handle optimizer, py::handle w, py::handle g, py::handle slots, py::handle step, py::handle l1,
-                 py::handle l2, py::handle proximal) {
-    const OptimizerSpec spec = to_optimizer(optimizer, "optimizer");
-    const py::tuple slot_arrays = to_sequence(slots, "slots");
-    std::vector<std::string> names;
-    for (size_t i = 0; i < slot_arrays.size(); ++i) names.push_back(Name("slots", i).text());
-    std::vector<ArrayArgument> arrays = {{w, "w", kWrite}, {g, "g"}};
-    for (size_t i = 0; i < names.size(); ++i) arrays.push_back({slot_arrays[i], names[i].c_str(), kWrite});
-    return update_arrays(spec, arrays, step, l1, l2, proximal);
-}
-
-// The next two are py_update without the dict, which takes longer to read than a small layer to update.
-double py_sgd_update(py::handle w, py::handle g, py::handle velocity, py::handle learning_rate, py::handle momentum,
-                     py::handle nesterov, py::handle weight_decay, py::handle l1, py::handle l2, py::handle proximal) {
-    OptimizerSpec spec;
-    spec.kind = Optimizer::sgd;
-    spec.learning_rate = to_double(learning_rate, "learning_rate");
-    spec.momentum = to_double(momentum, "momentum");
-    spec.nesterov = to_bool(nesterov, "nesterov");
-    spec.weight_decay = to_double(weight_decay, "weight_decay");
-    std::vector<ArrayArgument> arrays = {{w, "w", kWrite}, {g, "g"}};
-    if (!velocity.is_none()) arrays.push_back({velocity, "velocity", kWrite});
-    return update_arrays(spec, arrays, py::int_(1), l1, l2, proximal);
-}
-
-double py_adam_update(py::handle w, py::handle g, py::handle m, py::handle v, py::handle step, py::handle learning_rate,
-                      py::handle beta_1, py::handle beta_2, py::handle epsilon, py::handle weight_decay, py::handle l1,
-                      py::handle l2, py::handle proximal) {
-    OptimizerSpec spec;
-    spec.kind = Optimizer::adam;
-    spec.learning_rate = to_double(learning_rate, "learning_rate");
-    spec.beta_1 = to_double(beta_1, "beta_1");
-    spec.beta_2 = to_double(beta_2, "beta_2");
-    spec.epsilon = to_double(epsilon, "epsilon");
-    spec.weight_decay = to_double(weight_decay, "weight_decay");
-    return update_arrays(spec, {{w, "w", kWrite}, {g, "g"}, {m, "m", kWrite}, {v, "v", kWrite}}, step, l1, l2,
-                         proximal);
-}
-
 bool py_all_finite(py::handle x) {
     ArrayGate gate;
     const Matrix view = gate.flat({x, "x"}, Layout::any_order);
@@ -215,14 +165,6 @@ void bind_ops(py::module_& module) {
                "out = l1 * sign(w) + 2 * l2 * w.");
     module.def("prox", &py_prox, arg("w"), arg("l1"), arg("l2"), arg("step"), arg("out"),
                "out = the proximal step of elastic_net from w.");
-    module.def("update", &py_update, arg("optimizer"), arg("w"), arg("g"), arg("slots"), arg("step"), arg("l1"),
-               arg("l2"), arg("proximal"), "One optimizer step in place; returns the penalty of w before it.");
-    module.def("sgd_update", &py_sgd_update, arg("w"), arg("g"), arg("velocity"), arg("learning_rate"), arg("momentum"),
-               arg("nesterov"), arg("weight_decay"), arg("l1"), arg("l2"), arg("proximal"),
-               "update by sgd; velocity is None without momentum.");
-    module.def("adam_update", &py_adam_update, arg("w"), arg("g"), arg("m"), arg("v"), arg("step"),
-               arg("learning_rate"), arg("beta_1"), arg("beta_2"), arg("epsilon"), arg("weight_decay"), arg("l1"),
-               arg("l2"), arg("proximal"), "update by adam.");
     module.def("all_finite", &py_all_finite, arg("x"), "Whether no element is NaN or infinite.");
     module.def("math_function", &py_math_function, arg("name"), arg("x"), arg("out"), "out = name(x), for tests.");
 }

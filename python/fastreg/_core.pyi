@@ -240,5 +240,17 @@ def adam_update(
 ) -> float:
     """update by adam."""
 
+def update_many(
+    optimizer: dict[str, Any],
+    weights: list[Array],
+    gradients: list[Array],
+    slots: list[list[Array]],
+    step: int,
+    penalties: list[tuple[float, float, bool]],
+) -> list[float]:
+    """update for many arrays in one step; everything is checked before anything is changed. penalties: (l1, l2,
+    proximal) of each weight. What is written overlaps nothing else; gradients may overlap each other. Returns each
+    weight's penalty before the step."""
+
 def math_function(name: str, x: Array, out: Array) -> None:
     """out = name(x), elementwise: exp expm1 log log1p tanh sigmoid softplus norm_cdf. For tests; x, out contiguous."""

@@ -1,0 +1,144 @@
+"""The functions `dropout` and `linear` on tensors: words, defaults, and checks that name what to do.
+
+They must not know modules or kernels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastreg.activations import default_alpha
+from fastreg.torch import _operators  # noqa: F401
+
+_DTYPES = (torch.float32, torch.float64)
+
+
+def check_tensor(tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "meta")) -> None:
+    """Raise unless `tensor` is what the kernels take: dense float32 or float64 on the CPU (or meta: shapes only)."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name} is sparse ({tensor.layout}); use {name}.to_dense()")
+    if tensor.dtype not in _DTYPES:
+        hint = "torch.view_as_real" if tensor.dtype.is_complex else ".float()"
+        raise TypeError(f"{name} is {tensor.dtype}; fastreg takes float32 and float64: use {hint}")
+    if tensor.device.type not in devices:
+        raise ValueError(f"{name} is on {tensor.device}; fastreg computes on the CPU: use {name}.cpu()")
+
+
+def signed(seed: int) -> int:
+    """A seed in [0, 2**64) as the int64 with the same bits."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be in [0, 2**64), not {seed}")
+    return seed if seed < 2**63 else seed - 2**64
+
+
+def address(seed: int | Tensor, step: int | Tensor) -> Tensor:
+    """(seed, step) for the operators. A seed that is a tensor has its 64 bits in two's complement."""
+    if not isinstance(step, Tensor) and not 0 <= step < 2**32:
+        raise ValueError(f"step must be in [0, 2**32), not {step}")
+    if not isinstance(seed, Tensor):
+        seed = signed(seed)
+        if not isinstance(step, Tensor):
+            return torch.tensor([seed, step], dtype=torch.int64)
+    return torch.stack((torch.as_tensor(seed, dtype=torch.int64), torch.as_tensor(step, dtype=torch.int64)))
+
+
+def _check_rate(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be in [0, 1], not {p}")
+
+
+def dropout(
+    x: Tensor, p: float, seed: int | Tensor, step: int | Tensor, stream: int = 0, training: bool = True
+) -> Tensor:
+    """`fastreg.ops.dropout` on a tensor, bit for bit; its gradient computes the mask again instead of storing it.
+
+    Parameters
+    ----------
+    x : tensor of float32 or float64, on the CPU
+    p : float in [0, 1]
+        Probability of 0; what is kept is scaled so that the expectation is x.
+    seed, step, stream : int
+        Where the random bits are: seed in [0, 2**64), step and stream in [0, 2**32). The same place gives the same
+        mask, so count the step. Seed and step may be int64 tensors of no axes.
+    training : bool
+        False returns x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> sorted(set(dropout(torch.ones(1000), 0.5, seed=1, step=0).tolist()))
+    [0.0, 2.0]
+    """
+    _check_rate(p)
+    check_tensor(x, "x")
+    if not training or p == 0:
+        return x
+    result: Tensor = torch.ops.fastreg.dropout(x, float(p), address(seed, step), stream)
+    return result
+
+
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    activation: str = "linear",
+    *,
+    alpha: float | None = None,
+    p: float = 0.0,
+    seed: int | Tensor = 0,
+    step: int | Tensor = 0,
+    stream: int = 0,
+    training: bool = True,
+) -> Tensor:
+    """`dropout(activation(x @ weight.T + bias))` in one pass. First derivatives only.
+
+    Parameters
+    ----------
+    x : tensor (..., in) of float32 or float64, on the CPU
+    weight : tensor (out, in)
+        As `torch.nn.Linear` keeps it; read through its strides, not copied.
+    bias : tensor (out,), optional
+    activation : str
+        linear, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, tanh, sigmoid or softplus.
+    alpha : float, optional
+        Slope of leaky_relu (default 0.2, as in Keras; torch's is 0.01) or scale of elu (default 1) below 0.
+    p, seed, step, stream, training
+        Of the dropout; see `dropout`.
+
+    Returns
+    -------
+    tensor (..., out)
+
+    Examples
+    --------
+    >>> import torch
+    >>> linear(torch.tensor([[1.0, -2.0]]), torch.eye(2), activation="relu").tolist()
+    [[1.0, 0.0]]
+    """
+    _check_rate(p)
+    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
+        if tensor is not None:
+            check_tensor(tensor, name)
+    if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"x of shape {tuple(x.shape)} does not fit weight of shape {tuple(weight.shape)}; "
+            "expected (..., in) and (out, in)"
+        )
+    rows = x if x.dim() == 2 else x.unsqueeze(0) if x.dim() == 1 else x.flatten(0, -2)
+    slope = default_alpha(activation) if alpha is None else alpha
+    drops = training and p > 0
+    y: Tensor
+    y, _ = torch.ops.fastreg.linear(
+        rows,
+        weight,
+        bias,
+        activation,
+        float(slope),
+        float(p) if drops else 0.0,
+        address(seed, step) if drops else None,
+        stream,
+    )
+    return y if x.dim() == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

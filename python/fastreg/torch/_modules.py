@@ -1,0 +1,170 @@
+"""The modules `Dropout` and `Linear`: they own the seed, the step counter and, as torch.nn.Linear, the weights.
+
+They must not know kernels or how a mask is addressed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastreg import _arguments, _core
+from fastreg.activations import default_alpha
+from fastreg.torch._functions import dropout, linear, signed
+
+_COUNTERS = ("seed", "step")
+
+
+def _register_counters(module: torch.nn.Module, seed: int | None) -> None:
+    """The buffers `seed` (its 64 bits in two's complement; None: from torch's generator) and `step` (0)."""
+    seed = _arguments.seed(seed)
+    if seed is None:
+        bits = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu")
+    else:
+        bits = torch.tensor(signed(seed), dtype=torch.int64, device="cpu")
+    module.register_buffer("seed", bits)
+    module.register_buffer("step", torch.zeros((), dtype=torch.int64, device="cpu"))
+
+
+def _advance(module: torch.nn.Module) -> Tensor:
+    """The step of this forward pass, in memory of its own: the gradient reads it after the counter has moved on."""
+    step: Tensor = module.step.clone()
+    module.step.add_(1)
+    return step
+
+
+class Dropout(torch.nn.Module):
+    """Dropout by address: the mask is a function of (seed, stream, step, index) and is never stored.
+
+    The same seed gives the same masks on any machine and for any number of threads. `seed` and `step` are buffers, so
+    a state_dict holds all that is needed to go on with the same masks.
+
+    Parameters
+    ----------
+    p : float in [0, 1]
+        Probability of 0.
+    seed : int in [0, 2**64), optional
+        By default drawn from torch's generator, so that torch.manual_seed fixes it.
+    stream : int in [0, 2**32)
+        Tells modules of the same seed apart.
+
+    Notes
+    -----
+    Each forward pass in training mode advances `step`. A pass that is repeated, as torch.utils.checkpoint does, would
+    take another mask: use the function `dropout` there, with a step of your own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> drop = Dropout(0.5, seed=1)
+    >>> x = torch.ones(1000)
+    >>> torch.equal(drop(x), drop(x)), int(drop.step)
+    (False, 2)
+    """
+
+    seed: Tensor
+    step: Tensor
+
+    def __init__(self, p: float = 0.5, seed: int | None = None, *, stream: int = 0) -> None:
+        super().__init__()
+        self.p = _arguments.number(p, "p", low=0.0, high=1.0)
+        self.stream = _arguments.integer(stream, "stream", low=0, high=2**32 - 1)
+        _register_counters(self, seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return dropout(x, self.p, self.seed, _advance(self), self.stream)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, stream={self.stream}"
+
+
+class Linear(torch.nn.Linear):
+    """torch.nn.Linear with an activation and dropout in the same pass.
+
+    Weights, their initial values and their names are those of torch.nn.Linear, and state_dicts fit both ways. With
+    p > 0 there are two more entries, `seed` and `step`; a state_dict without them is accepted.
+
+    Parameters
+    ----------
+    in_features, out_features, bias
+        See torch.nn.Linear.
+    activation, alpha
+        See `linear`.
+    p, seed, stream
+        Of the dropout after the activation; see `Dropout`.
+    dtype : torch.float32 or torch.float64, optional
+        By default torch's.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = Linear(3, 2, activation="relu")
+    >>> layer(torch.zeros(5, 3)).shape, sorted(layer.state_dict())
+    (torch.Size([5, 2]), ['bias', 'weight'])
+    """
+
+    seed: Tensor
+    step: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        activation: str = "linear",
+        p: float = 0.0,
+        seed: int | None = None,
+        *,
+        alpha: float | None = None,
+        stream: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        slope = default_alpha(activation) if alpha is None else _arguments.number(alpha, "alpha")
+        nothing, w = np.empty((0, 1)), np.empty((1, 1))  # the gate knows the activations
+        _core.dense_forward(nothing, w, None, activation, slope, 0.0, 0, 0, 0, nothing.copy(), None)
+        super().__init__(in_features, out_features, bias, dtype=dtype)
+        self.activation, self.alpha = activation, slope
+        self.p = _arguments.number(p, "p", low=0.0, high=1.0)
+        self.stream = _arguments.integer(stream, "stream", low=0, high=2**32 - 1)
+        if self.p > 0:
+            _register_counters(self, seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return linear(x, self.weight, self.bias, self.activation, alpha=self.alpha)
+        return linear(
+            x,
+            self.weight,
+            self.bias,
+            self.activation,
+            alpha=self.alpha,
+            p=self.p,
+            seed=self.seed,
+            step=_advance(self),
+            stream=self.stream,
+        )
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """As torch's, but a torch.nn.Linear's state lacks the counters rightly."""
+        lacking: list[str] = []
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, lacking, unexpected_keys, error_msgs
+        )
+        missing_keys += [key for key in lacking if key.removeprefix(prefix) not in _COUNTERS]
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, activation={self.activation}, p={self.p}"

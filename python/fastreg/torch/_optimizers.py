@@ -1,0 +1,378 @@
+"""ElasticNetSGD, ElasticNetAdam, ElasticNetAdamW: torch.optim's words and bookkeeping around fastreg's update.
+
+They must not know an update rule: all parameters that share settings and a step count are one native call, which checks
+every array before it touches any. It is over 250 lines because arguments are documented in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastreg import _core
+from fastreg._arguments import choice, flag, number
+from fastreg._arrays import Array
+from fastreg.regularizers import METHODS
+from fastreg.torch._functions import check_tensor
+
+Params = Iterable[Any]
+Group = dict[str, Any]
+
+_DTYPES = (torch.float32, torch.float64)
+_NOT_SETTINGS = ("params", "param_names")
+
+
+def _real(value: Any, name: str, **limits: Any) -> float:
+    """A number, or a tensor that holds one."""
+    return number(value.item() if isinstance(value, Tensor) else value, name, **limits)
+
+
+class _Call:
+    """The arrays of one native call."""
+
+    def __init__(self) -> None:
+        self.parameters: list[Tensor] = []
+        self.weights: list[Array] = []
+        self.gradients: list[Array] = []
+        self.slots: list[list[Array]] = []
+        self.steps: list[Array] = []
+        self.penalties: list[tuple[float, float, bool]] = []
+
+    def run(self, spec: dict[str, Any], step: int) -> float:
+        """Step all of them; the sum of their penalties before."""
+        values = _core.update_many(spec, self.weights, self.gradients, self.slots, step, self.penalties)
+        for count in self.steps:
+            count[...] = step
+        for (
+            parameter
+        ) in self.parameters:  # what torch does in place does this: graphs of old values are stale
+            torch.autograd.graph.increment_version(parameter)
+        return sum(values)
+
+
+class _ElasticNet(torch.optim.Optimizer):
+    """What the optimizers share: the groups, the state, and the step."""
+
+    _decoupled = False  # whether weight_decay is apart from the gradient
+
+    def __init__(self, params: Params, defaults: Group) -> None:
+        self._penalty = 0.0
+        self._checked: list[list[Any]] = []
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__.setdefault("_penalty", 0.0)
+        self._checked = []
+        for group in self.param_groups:  # the state of torch.optim.Adam, say, has no l1
+            for name, value in self.defaults.items():
+                if name != "differentiable":
+                    group.setdefault(name, value)
+
+    @property
+    def penalty(self) -> float:
+        """The penalty that the last step saw: of the weights before it, over all parameters that had a gradient."""
+        return self._penalty
+
+    def add_param_group(self, param_group: Group) -> None:
+        """As torch's, and the settings are checked."""
+        if isinstance(param_group, dict):
+            self._check({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step for every parameter that has a gradient; returns what `closure` returns.
+
+        Raises TypeError or ValueError, naming the parameter, before anything changes, where it is not dense, float32 or
+        float64, on the CPU and contiguous.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        calls: dict[Any, tuple[dict[str, Any], int, _Call]] = {}
+        self._check_what_changed()
+        for i, group in enumerate(self.param_groups):
+            spec, penalty = self._spec(group), self._terms(group)
+            for j, parameter in enumerate(group["params"]):
+                if parameter.grad is None:
+                    continue
+                gradient = _checked_gradient(parameter, i, j, group)
+                state = self._state(parameter, group)
+                count = state["step"].numpy()
+                step = int(count) + 1
+                key = (*spec.values(), step, parameter.dtype)
+                _, _, call = calls.setdefault(key, (spec, step, _Call()))
+                call.parameters.append(parameter)
+                call.weights.append(parameter.detach().numpy())
+                call.gradients.append(gradient)
+                call.slots.append([state[name].numpy() for name in self._slots(group)])
+                call.steps.append(count)
+                call.penalties.append(penalty)
+        self._penalty = float(sum(call.run(spec, step) for spec, step, call in calls.values()))
+        return loss
+
+    def _check_what_changed(self) -> None:
+        """The settings of every group, if any is not what it was: checks take as long as the step of a small layer."""
+        settings = [
+            [value for name, value in group.items() if name not in _NOT_SETTINGS]
+            for group in self.param_groups
+        ]
+        if settings != self._checked:
+            for group in self.param_groups:
+                self._check(group)
+            self._checked = settings
+
+    def _state(self, parameter: Tensor, group: Group) -> dict[str, Any]:
+        """The parameter's state; what is missing starts at 0."""
+        state: dict[str, Any] = self.state[parameter]
+        step = state.get("step", 0)
+        if not isinstance(step, Tensor):
+            state["step"] = torch.tensor(float(step), dtype=torch.float64)
+        for name in self._slots(group):
+            if name not in state:
+                state[name] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+        return state
+
+    def _terms(self, group: Group) -> tuple[float, float, bool]:
+        """(l1, l2, proximal). Weight decay in the gradient, as in torch's SGD and Adam, is an L2 of half of it."""
+        l2 = float(group["l2"])
+        if "weight_decay" in group and not self._decoupled:
+            l2 += 0.5 * float(group["weight_decay"])
+        return float(group["l1"]), l2, group["method"] == "proximal"
+
+    def _check(self, group: Group) -> None:
+        _real(group["lr"], "lr", low=0.0)
+        for name in ("l1", "l2", "weight_decay"):
+            number(group[name], name, low=0.0)
+        choice(group["method"], "method", METHODS)
+
+    def _spec(self, group: Group) -> dict[str, Any]:
+        """The group as the native core takes it."""
+        raise NotImplementedError
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        """What is kept per weight, in the native order."""
+        raise NotImplementedError
+
+
+def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Array:
+    """The gradient of parameter j of group i as an array, copied if it is not contiguous."""
+
+    def name(what: str) -> str:
+        names = group.get("param_names")
+        return f"{what} of param_groups[{i}]['params'][{j}]{f' ({names[j]})' if names else ''}"
+
+    gradient = parameter.grad
+    assert gradient is not None
+    for tensor, what in ((parameter, "the data"), (gradient, "the gradient")):
+        if not (tensor.layout is torch.strided and tensor.is_cpu and tensor.dtype in _DTYPES):
+            check_tensor(tensor, name(what), ("cpu",))
+    if not parameter.is_contiguous():
+        raise ValueError(
+            f"{name('the data')} is not contiguous, with strides {parameter.stride()} for shape "
+            f"{tuple(parameter.shape)}; use parameter.data = parameter.data.contiguous()"
+        )
+    if gradient.dtype is not parameter.dtype or gradient.shape != parameter.shape:
+        raise ValueError(
+            f"{name('the gradient')} is {gradient.dtype} of shape {tuple(gradient.shape)}, but its parameter is "
+            f"{parameter.dtype} of shape {tuple(parameter.shape)}"
+        )
+    if gradient.requires_grad:
+        gradient = gradient.detach()
+    array: Array = gradient.contiguous().numpy()
+    return array
+
+
+class ElasticNetSGD(_ElasticNet):
+    """Gradient descent with an elastic net penalty: `v = momentum * v - lr * g`, `w += v`, then the soft threshold.
+
+    The penalty is `l1 * sum|w| + l2 * sum(w**2)`, without halves or means; do not add it to the loss. Its L2 part is
+    in the gradient g. With `method="proximal"` the L1 part is a soft threshold of `lr * l1 / (1 - momentum)` after the
+    step, which gives weights that are exactly 0; with "subgradient" it is `l1 * sign(w)` in the gradient.
+
+    Parameters
+    ----------
+    params : iterable of parameters, of (name, parameter), or of dicts
+        Dicts are groups and may set each of the following for themselves: l1 for weights only, say.
+    lr : float or tensor, default 0.001
+    momentum : float in [0, 1), default 0
+    weight_decay : float, default 0
+        As in torch.optim.SGD it is added to the gradient as `weight_decay * w`, an L2 penalty of `weight_decay / 2`,
+        and `penalty` counts it so.
+    nesterov : bool, default False
+        `w += momentum * v - lr * g`.
+    l1, l2 : float, default 0
+    method : {"proximal", "subgradient"}
+
+    Notes
+    -----
+    The state of a parameter is `step` and, with momentum, `velocity`. That is Keras's v, which has lr in it, not
+    torch's momentum_buffer, which has not: at a constant lr the steps are the same, and after a change of lr the moves
+    already gathered keep the old one.
+
+    Examples
+    --------
+    >>> w = torch.nn.Parameter(torch.tensor([1.0, 0.01]))
+    >>> optimizer = ElasticNetSGD([w], lr=0.5, l1=0.5)
+    >>> w.grad = torch.zeros(2)
+    >>> optimizer.step()
+    >>> w.tolist(), round(optimizer.penalty, 6)
+    ([0.75, 0.0], 0.505)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        method: str = "proximal",
+    ) -> None:
+        defaults = {
+            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov, "l1": l1, "l2": l2,
+            "method": method,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        momentum = number(group["momentum"], "momentum", low=0.0, high=1.0, open_high=True)
+        if flag(group["nesterov"], "nesterov") and momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+
+    def _spec(self, group: Group) -> dict[str, Any]:
+        return {
+            "kind": "sgd",
+            "learning_rate": float(group["lr"]),
+            "momentum": float(group["momentum"]),
+            "nesterov": bool(group["nesterov"]),
+        }
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("velocity",) if group["momentum"] > 0 else ()
+
+
+class ElasticNetAdam(_ElasticNet):
+    """Adam with an elastic net penalty, in Keras's form; the penalty is that of `ElasticNetSGD`.
+
+    `m += (1 - b1) * (g - m)`, `v += (1 - b2) * (g**2 - v)`,
+    `w -= lr * sqrt(1 - b2**t) / (1 - b1**t) * m / (sqrt(v) + eps)`, then the soft threshold of each weight,
+    `lr * l1 / (sqrt(v / (1 - b2**t)) + eps)` (ProxGen, Yun et al. 2020).
+
+    Parameters
+    ----------
+    params
+        See `ElasticNetSGD`.
+    lr : float or tensor, default 0.001
+    betas : (float, float), default (0.9, 0.999)
+        b1 and b2, both in [0, 1).
+    eps : float, default 1e-8
+        Added to sqrt(v), where torch adds it to sqrt(v / (1 - b2**t)): this eps does what `eps / sqrt(1 - b2**t)`
+        does in torch.optim.Adam, which is the same after some thousand steps.
+    weight_decay : float, default 0
+        See `ElasticNetSGD`.
+    amsgrad : bool, default False
+        Take the largest v seen (Reddi et al. 2018).
+    l1, l2 : float, default 0
+    method : {"proximal", "subgradient"}
+
+    Notes
+    -----
+    A parameter's state is `step`, `exp_avg` (m), `exp_avg_sq` (v) and, with amsgrad, `max_exp_avg_sq`, as in
+    torch.optim.Adam.
+
+    Examples
+    --------
+    >>> w = torch.nn.Parameter(torch.tensor([1.0, 0.001]))
+    >>> optimizer = ElasticNetAdam([w], lr=0.01, l1=0.5)
+    >>> w.grad = torch.tensor([1.0, 0.1])
+    >>> optimizer.step()
+    >>> [round(x, 4) for x in w.tolist()]
+    [0.985, 0.0]
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        method: str = "proximal",
+    ) -> None:
+        defaults = {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "l1": l1, "l2": l2,
+            "method": method,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        betas = group["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"betas must be two numbers, not {betas!r}")
+        for i, beta in enumerate(betas):
+            _real(beta, f"betas[{i}]", low=0.0, high=1.0, open_high=True)
+        number(group["eps"], "eps", low=0.0)
+        flag(group["amsgrad"], "amsgrad")
+
+    def _spec(self, group: Group) -> dict[str, Any]:
+        return {
+            "kind": "adam",
+            "learning_rate": float(group["lr"]),
+            "beta_1": float(group["betas"][0]),
+            "beta_2": float(group["betas"][1]),
+            "epsilon": float(group["eps"]),
+            "amsgrad": bool(group["amsgrad"]),
+            "weight_decay": float(group["weight_decay"]) if self._decoupled else 0.0,
+        }
+
+    def _slots(self, group: Group) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+
+
+class ElasticNetAdamW(ElasticNetAdam):
+    """`ElasticNetAdam` with decoupled weight decay: `w -= lr * weight_decay * w` before the step, in no gradient and
+    not in `penalty` (Loshchilov and Hutter 2019).
+
+    Parameters
+    ----------
+    params, lr, betas, eps, amsgrad, l1, l2, method
+        See `ElasticNetAdam`.
+    weight_decay : float, default 0.01
+
+    Examples
+    --------
+    >>> ElasticNetAdamW([torch.nn.Parameter(torch.zeros(2))], l1=1e-4).param_groups[0]["weight_decay"]
+    0.01
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        method: str = "proximal",
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, l1=l1, l2=l2, method=method)

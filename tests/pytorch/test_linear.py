@@ -1,0 +1,234 @@
+"""Linear in torch: the values and gradients of torch's own operations, no copy of the weights, interchangeable states.
+
+It must not test the kernels' bits: tests/ops does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from binding_cases import raises
+from fastreg import _core
+
+torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
+
+from fastreg.torch import Linear, dropout, linear  # noqa: E402
+
+F = torch.nn.functional
+ACTIVATIONS: dict[str, Any] = {
+    "linear": lambda z: z,
+    "relu": F.relu,
+    "leaky_relu": lambda z: F.leaky_relu(z, 0.2),
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": F.softplus,
+}
+ADDRESS: dict[str, int] = {"seed": 2**64 - 5, "step": 3, "stream": 2}
+
+
+def leaves(*shapes: tuple[int, ...], dtype: Any = torch.float64) -> list[Any]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(s, dtype=dtype, generator=generator).requires_grad_() for s in shapes]
+
+
+@pytest.mark.parametrize("p", [0.0, 0.4])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_values_and_gradients_are_those_of_torch(activation: str, p: float) -> None:
+    x, w, b = leaves((9, 5), (4, 5), (4,))
+    y = linear(x, w, b, activation, p=p, **ADDRESS)
+    expected = dropout(ACTIVATIONS[activation](F.linear(x, w, b)), p, **ADDRESS)
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    dy = torch.randn(y.shape, dtype=y.dtype)
+    for got, wanted in zip(
+        torch.autograd.grad(y, (x, w, b), dy), torch.autograd.grad(expected, (x, w, b), dy), strict=True
+    ):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.4])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_those_of_finite_differences(activation: str, p: float) -> None:
+    x, w, b = leaves((3, 4), (2, 4), (2,))
+    assert torch.autograd.gradcheck(lambda *t: linear(*t, activation, p=p, **ADDRESS), (x, w, b))
+    assert torch.autograd.gradcheck(lambda *t: linear(*t, None, activation, p=p, **ADDRESS), (x, w))
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_only_wanted_gradients_are_given(frozen: int) -> None:
+    tensors = leaves((3, 4), (2, 4), (2,))
+    expected = torch.autograd.grad(linear(*tensors, "tanh").sum(), tensors)
+    tensors[frozen].requires_grad_(False)
+    linear(*tensors, "tanh").sum().backward()
+    for i, tensor in enumerate(tensors):
+        assert (tensor.grad is None) == (i == frozen)
+        assert tensor.grad is None or torch.equal(tensor.grad, expected[i])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5,), (0, 5), (1, 5), (2, 3, 5), (2, 1, 3, 5)])
+def test_any_leading_axes(shape: tuple[int, ...], dtype: Any) -> None:
+    x, w, b = leaves(shape, (4, 5), (4,), dtype=dtype)
+    y = linear(x, w, b, "relu")
+    expected = F.relu(F.linear(x, w, b))
+    torch.testing.assert_close(y, expected)
+    got, wanted = (torch.autograd.grad(v.sum(), (x, w, b)) for v in (y, expected))
+    torch.testing.assert_close(got, wanted)
+
+
+def test_strides_of_the_input_do_not_matter() -> None:
+    x, w, b = (t.detach() for t in leaves((6, 5), (4, 5), (4,)))
+    expected = linear(x, w, b, "gelu")
+    for strided in (x.t().contiguous().t(), torch.stack((x, x), 2)[:, :, 0]):
+        assert not strided.is_contiguous()
+        assert torch.equal(linear(strided, w, b, "gelu"), expected)
+    assert torch.equal(linear(x[:1].expand(6, 5), w, b, "gelu"), expected[:1].expand(6, 4))
+    assert torch.equal(linear(x, w.t().contiguous().t(), b.expand(2, 4)[0], "gelu"), expected)
+
+
+def test_the_weight_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    native = {name: getattr(_core, name) for name in ("dense_forward", "dense_backward")}
+
+    def forward(x: Any, w: Any, *rest: Any) -> None:
+        seen.append(w)
+        native["dense_forward"](x, w, *rest)
+
+    def backward(dy: Any, x: Any, w: Any, *rest: Any) -> None:
+        seen.append(w)
+        native["dense_backward"](dy, x, w, *rest)
+
+    layer = Linear(5, 4)
+    monkeypatch.setattr(_core, "dense_forward", forward)
+    monkeypatch.setattr(_core, "dense_backward", backward)
+    layer(torch.randn(3, 5)).sum().backward()
+    assert [w.shape for w in seen] == [(5, 4), (5, 4)]
+    assert all(w.ctypes.data == layer.weight.data_ptr() for w in seen)
+
+
+def test_states_fit_torchs_linear_both_ways() -> None:
+    theirs, x = torch.nn.Linear(5, 4), torch.randn(7, 5)
+    for ours in (Linear(5, 4), Linear(5, 4, p=0.5)):
+        assert not torch.equal(ours.weight, theirs.weight)
+        assert ours.load_state_dict(theirs.state_dict()) is not None
+        torch.testing.assert_close(ours.eval()(x), theirs(x))
+    back = torch.nn.Linear(5, 4)
+    back.load_state_dict(Linear(5, 4, bias=True, activation="relu").state_dict())
+    with pytest.raises(RuntimeError, match="weight"):
+        Linear(5, 4, p=0.5).load_state_dict({"bias": torch.zeros(4)})
+
+
+def test_initial_weights_are_torchs() -> None:
+    torch.manual_seed(0)
+    theirs = torch.nn.Linear(5, 4)
+    torch.manual_seed(0)
+    ours = Linear(5, 4, activation="relu", p=0.5)
+    assert torch.equal(ours.weight, theirs.weight)
+    assert torch.equal(ours.bias, theirs.bias)
+
+
+def test_a_module_with_dropout_counts_and_resumes() -> None:
+    layer, x = Linear(5, 40, activation="tanh", p=0.5, seed=3, stream=1), torch.randn(7, 5)
+    for step in range(2):
+        expected = linear(x, layer.weight, layer.bias, "tanh", p=0.5, seed=3, step=step, stream=1)
+        assert torch.equal(layer(x), expected)
+    resumed = Linear(5, 40, activation="tanh", p=0.5, seed=99, stream=1)
+    resumed.load_state_dict(layer.state_dict())
+    assert torch.equal(resumed(x), layer(x))
+    assert not (layer.eval()(x) == 0).any()
+    assert int(layer.step) == 3
+
+
+def test_a_fused_mask_is_that_of_dropout() -> None:
+    x, w = (t.detach() for t in leaves((33, 5), (17, 5)))
+    z = linear(x, w, None, "sigmoid")
+    assert torch.equal(linear(x, w, None, "sigmoid", p=0.3, **ADDRESS), dropout(z, 0.3, **ADDRESS))
+
+
+def test_a_second_derivative_is_refused() -> None:
+    x, w = leaves((3, 4), (2, 4))
+    (dx,) = torch.autograd.grad(linear(x, w, None, "tanh").sum(), x, create_graph=True)
+    with raises(NotImplementedError, "fastreg.torch.linear has no second derivatives"):
+        dx.sum().backward()
+
+
+ADDRESSES = [(0.0, None), (0.5, torch.tensor([-3, 5]))]
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "gelu"])
+@pytest.mark.parametrize(("p", "address"), ADDRESSES)
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_operators_pass_torchs_own_check(activation: str, p: float, address: Any, bias: bool) -> None:
+    x, w, b = leaves((6, 5), (4, 5), (4,), dtype=torch.float32)
+    b = b if bias else None
+    operators = torch.ops.fastreg
+    forward = (x, w, b, activation, 0.0, p, address, 2)
+    assert set(torch.library.opcheck(operators.linear.default, forward).values()) == {"SUCCESS"}
+    x, w = x.detach(), w.detach()
+    y, z = (t.detach() for t in operators.linear(*forward))
+    backward = (torch.randn(6, 4), x, w, y, z, activation, 0.0, p, address, 2, True, bias)
+    assert set(torch.library.opcheck(operators.linear_backward.default, backward).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_model_has_one_graph_and_the_same_bits(backend: str) -> None:
+    torch._dynamo.reset()
+
+    def model() -> Any:
+        torch.manual_seed(0)
+        return torch.nn.Sequential(Linear(4, 8, activation="gelu", p=0.5, seed=7), Linear(8, 1))
+
+    plain, compiled = model(), model()
+    run = torch.compile(compiled, backend=backend, fullgraph=True)
+    for rows in (10, 10, 7):  # another batch size: dynamic shapes
+        x = torch.randn(rows, 4)
+        expected, got = plain(x), run(x)
+        assert torch.equal(got, expected)
+        for module, y in ((plain, expected), (compiled, got)):
+            module.zero_grad()
+            y.square().sum().backward()
+        for a, b in zip(plain.parameters(), compiled.parameters(), strict=True):
+            assert torch.equal(a.grad, b.grad)
+    assert int(compiled[0].step) == 3
+
+
+X, W = torch.ones(3, 5), torch.ones(4, 5)
+BAD: list[tuple[Any, type[Exception], str]] = [
+    (lambda: linear(X.half(), W), TypeError, "x is torch.float16"),
+    (lambda: linear(X, W.bfloat16()), TypeError, "weight is torch.bfloat16"),
+    (lambda: linear(X, W, torch.ones(4).to_sparse()), TypeError, "bias is sparse"),
+    (lambda: linear(X, W.double()), TypeError, "w must have dtype float32, that of x, got float64"),
+    (
+        lambda: linear(X, torch.ones(4, 6)),
+        ValueError,
+        "x of shape (3, 5) does not fit weight of shape (4, 6)",
+    ),
+    (lambda: linear(torch.tensor(1.0), W), ValueError, "x of shape () does not fit"),
+    (lambda: linear(X, torch.ones(5)), ValueError, "does not fit weight of shape (5,)"),
+    (
+        lambda: linear(X, W, torch.ones(3)),
+        ValueError,
+        "b has shape (1, 3); expected (1, 4) one number per output",
+    ),
+    (lambda: linear(X, W, None, "relu6"), ValueError, "activation must be one of linear"),
+    (lambda: linear(X, W, None, "softmax"), ValueError, "softmax mixes a row and is not fused"),
+    (lambda: linear(X, W, p=2.0), ValueError, "p must be in [0, 1], not 2.0"),
+    (lambda: Linear(5, 4, activation="relu6"), ValueError, "activation must be one of linear"),
+    (lambda: Linear(5, 4, activation="softmax"), ValueError, "softmax mixes a row and is not fused"),
+    (lambda: Linear(5, 4, activation="elu", alpha=-1.0), ValueError, "alpha must be finite and >= 0"),
+    (lambda: Linear(5, 4, p=1.5), ValueError, "p must be a finite number in [0, 1]"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD)))
+def test_bad_input(case: int) -> None:
+    call, kind, words = BAD[case]
+    with raises(kind, words):
+        call()

@@ -1,0 +1,143 @@
+"""What the optimizers refuse, in whose name, and that nothing has changed then.
+
+It must not test numbers: test_optimizers.py does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from binding_cases import raises
+
+torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
+
+from fastreg.torch import ElasticNetAdam, ElasticNetAdamW, ElasticNetSGD  # noqa: E402
+
+ALL = (ElasticNetSGD, ElasticNetAdam, ElasticNetAdamW)
+
+SETTINGS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+    *((cls, {"lr": -1.0}, ValueError, "lr must be a finite number of at least 0") for cls in ALL),
+    *(
+        (cls, {"lr": torch.tensor(-1.0)}, ValueError, "lr must be a finite number of at least 0")
+        for cls in ALL
+    ),
+    *((cls, {"lr": "x"}, TypeError, "lr must be a number, not str") for cls in ALL),
+    *((cls, {"l1": -1.0}, ValueError, "l1 must be a finite number of at least 0") for cls in ALL),
+    *((cls, {"l2": float("nan")}, ValueError, "l2 must be a finite number of at least 0") for cls in ALL),
+    *((cls, {"weight_decay": -1.0}, ValueError, "weight_decay must be a finite number") for cls in ALL),
+    *(
+        (cls, {"method": "prox"}, ValueError, "method must be one of 'proximal', 'subgradient'")
+        for cls in ALL
+    ),
+    *((cls, {"maximize": True}, TypeError, "unexpected keyword argument 'maximize'") for cls in ALL),
+    (ElasticNetSGD, {"momentum": 1.0}, ValueError, "momentum must be a finite number in [0, 1)"),
+    (ElasticNetSGD, {"nesterov": True}, ValueError, "nesterov needs a momentum above 0"),
+    (ElasticNetAdam, {"betas": (0.9, 1.0)}, ValueError, "betas[1] must be a finite number in [0, 1)"),
+    (ElasticNetAdam, {"betas": 0.9}, ValueError, "betas must be two numbers, not 0.9"),
+    (ElasticNetAdam, {"eps": -1e-8}, ValueError, "eps must be a finite number of at least 0"),
+    (ElasticNetAdam, {"amsgrad": "yes"}, TypeError, "amsgrad must be True or False"),
+]
+
+
+@pytest.mark.parametrize(("cls", "settings", "kind", "words"), SETTINGS)
+def test_bad_settings(cls: Any, settings: dict[str, Any], kind: type[Exception], words: str) -> None:
+    w = torch.nn.Parameter(torch.ones(2))
+    with raises(kind, words):
+        cls([w], **settings)
+    if "maximize" in settings:
+        return
+    optimizer = cls([torch.nn.Parameter(torch.ones(2))])
+    with raises(kind, words):
+        optimizer.add_param_group({"params": [w], **settings})
+    assert len(optimizer.param_groups) == 1
+    optimizer.param_groups[0].update(settings)  # as a scheduler might
+    before = optimizer.param_groups[0]["params"][0]
+    before.grad = torch.ones(2)
+    with raises(kind, words):
+        optimizer.step()
+    assert torch.equal(before, torch.ones(2))
+
+
+def with_gradient(data: Any, gradient: Any = None) -> Any:
+    w = torch.nn.Parameter(data)
+    w.grad = torch.ones_like(data) if gradient is None else gradient
+    return w
+
+
+ONES = torch.ones(3, 4)
+SECOND = "param_groups[0]['params'][1] (second)"
+ARRAYS: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
+    "half": (with_gradient(ONES.half()), TypeError, (f"the data of {SECOND} is torch.float16", "use .float()")),
+    "bfloat16": (with_gradient(ONES.bfloat16()), TypeError, (f"{SECOND} is torch.bfloat16", "use .float()")),
+    "complex": (
+        with_gradient(ONES.to(torch.complex64)), TypeError, (f"{SECOND} is torch.complex64", "torch.view_as_real")
+    ),
+    "sparse gradient": (
+        with_gradient(ONES, ONES.to_sparse()), TypeError, (f"the gradient of {SECOND} is sparse", ".to_dense()")
+    ),
+    "sparse": (
+        with_gradient(ONES.to_sparse(), ONES.to_sparse()), TypeError, (f"the data of {SECOND} is sparse",)
+    ),
+    "meta": (with_gradient(ONES.to("meta")), ValueError, (f"the data of {SECOND} is on meta", "on the CPU")),
+    "transposed": (
+        with_gradient(torch.ones(4, 3).t(), ONES),
+        ValueError,
+        (f"the data of {SECOND} is not contiguous", "use parameter.data = parameter.data.contiguous()"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_bad_arrays_are_refused_before_anything_changes(case: str) -> None:
+    bad, kind, words = ARRAYS[case]
+    good = with_gradient(torch.ones(2))
+    optimizer = ElasticNetAdam([good, bad], l1=0.1)
+    optimizer.param_groups[0]["param_names"] = [
+        "first",
+        "second",
+    ]  # as torch 2.6 and newer do for named_parameters()
+    with raises(kind, *words):
+        optimizer.step()
+    assert torch.equal(good, torch.ones(2))
+    assert optimizer.state[good].get("step", 0) == 0
+    assert optimizer.penalty == 0.0
+
+
+def test_parameters_without_names_are_called_by_their_place() -> None:
+    w = torch.nn.Parameter(torch.ones(2, dtype=torch.float16))
+    w.grad = torch.ones_like(w)
+    with raises(TypeError, "the data of param_groups[0]['params'][0] is torch.float16"):
+        ElasticNetSGD([w]).step()
+
+
+def test_a_parameter_that_overlaps_another_is_refused() -> None:
+    memory = torch.ones(6)
+    weights = [torch.nn.Parameter(memory[:4]), torch.nn.Parameter(memory[3:])]
+    for w in weights:
+        w.grad = torch.ones_like(w)
+    with raises(ValueError, "parameter 1's w must not overlap parameter 0's w in memory"):
+        ElasticNetSGD(weights).step()
+    assert torch.equal(memory, torch.ones(6))
+
+
+def test_a_gradient_of_any_strides_is_taken() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(3, 4)) for _ in range(2)]
+    gradient = torch.arange(12.0).reshape(4, 3)
+    weights[0].grad = gradient.t()
+    weights[1].grad = gradient.t().contiguous()
+    assert not weights[0].grad.is_contiguous()
+    for w in weights:
+        ElasticNetSGD([w], lr=0.5).step()
+    assert torch.equal(*weights)
+    assert torch.equal(weights[0], -0.5 * gradient.t())
+
+
+def test_a_gradient_with_a_graph_is_taken_as_numbers() -> None:
+    w = torch.nn.Parameter(torch.full((3,), 2.0))
+    (w.grad,) = torch.autograd.grad(w.square().sum(), w, create_graph=True)
+    assert w.grad.requires_grad
+    ElasticNetSGD([w], lr=0.25).step()
+    assert torch.equal(w, torch.ones(3))
+    w.grad = None  # breaks the cycle of a parameter and a graph that holds it
