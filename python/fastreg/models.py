@@ -16,10 +16,11 @@ from fastreg import layers as _layers
 from fastreg._arguments import flag, integer, number
 from fastreg._arrays import Array
 from fastreg._compiled import Compiled
-from fastreg._dataset import Dataset, Expectation, inputs, native
+from fastreg._dataset import Expectation, inputs, native
 from fastreg._layer import Layer
 from fastreg._network import Network
 from fastreg._progress import check_verbose, line_of
+from fastreg._sparse import SparseRows
 
 if TYPE_CHECKING:
     import os
@@ -193,7 +194,7 @@ class Sequential(Network):
         hooks = _training.Hooks(callbacks)
         if not any(isinstance(layer, _layers.Dense) for layer in self.layers):
             raise ValueError("the model has no weights to train; add a Dense layer")
-        return _training.fit(self, self._ready_for(data), compiled, data, validation, plan, hooks)
+        return _training.fit(self, self._ready_for(data.x), compiled, data, validation, plan, hooks)
 
     def evaluate(
         self,
@@ -214,7 +215,7 @@ class Sequential(Network):
         size = _training.check_batch_size(batch_size)
         show, hooks = check_verbose(verbose) > 0, _training.Hooks(callbacks)
         hooks.attach(self, {"verbose": int(show), "steps": -(-data.rows // size)})
-        session = self._ready_for(data)
+        session = self._ready_for(data.x)
         logs = _training.evaluate(session, compiled, data, size, hooks)
         if show:
             print(line_of(logs, self.metrics_names))
@@ -233,7 +234,7 @@ class Sequential(Network):
         array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
         hooks = _training.Hooks(callbacks)
         hooks.attach(self, {"verbose": 0, "steps": 1})
-        return _training.predict(self._ready_for_width(array.shape[1]), array, size, hooks)
+        return _training.predict(self._ready_for(array), array, size, hooks)
 
     def train_on_batch(
         self,
@@ -247,7 +248,7 @@ class Sequential(Network):
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         expected = self._expectation()
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
-        session = self._ready_for(data)
+        session = self._ready_for(data.x)
         session.learning_rate = compiled.optimizer.learning_rate
         totals = session.train_batch(native(data.x), data.y, data.sample_weight)
         compiled.optimizer.iterations = session.step
@@ -263,7 +264,7 @@ class Sequential(Network):
         """What `evaluate` returns, of one batch."""
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
-        totals = self._ready_for(data).evaluate(native(data.x), data.y, data.sample_weight, data.rows)
+        totals = self._ready_for(data.x).evaluate(native(data.x), data.y, data.sample_weight, data.rows)
         return compiled.answer(compiled.logs(totals), as_dict)
 
     def predict_on_batch(self, x: ArrayLike) -> Array:
@@ -350,8 +351,10 @@ class Sequential(Network):
             raise RuntimeError("the model is compiled without a loss; call model.compile(optimizer, loss)")
         return Expectation(loss, self._input_units, self._output_units(), self.dtype, allow_nonfinite)
 
-    def _ready_for(self, data: Dataset) -> _core.Session:
-        return self._ready_for_width(data.x.shape[1])
+    def _ready_for(self, x: Array | SparseRows) -> _core.Session:
+        if isinstance(x, SparseRows) and self.layers and not isinstance(self.layers[0], _layers.Dense):
+            raise TypeError("x is sparse, which only a Dense first layer takes; pass x.toarray()")
+        return self._ready_for_width(x.shape[1])
 
     def _prepare(self, session: _core.Session) -> None:
         if self._compiled is not None:

@@ -184,11 +184,20 @@ def test_refusals_name_the_argument_and_the_fix() -> None:
 def test_the_first_layer_must_be_dense(first: Any) -> None:
     model = Sequential([first, Dense(1)], seed=0)
     model.compile("sgd", "mse")
-    for call in (model.fit, model.evaluate):
-        with pytest.raises(
-            TypeError, match=r"x is sparse, which only a Dense first layer takes; pass x.toarray\(\)"
-        ):
-            call(sparse.csr_array(rows(50, 4)), Y, verbose=0)
+    x, message = (
+        sparse.csr_array(rows(50, 4)),
+        r"x is sparse, which only a Dense first layer takes; pass x.toarray\(\)",
+    )
+    for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.raises(TypeError, match=message):
+            call(x, Y)
+    with pytest.raises(TypeError, match=message):
+        model.predict(x)
+    assert not model.built
+    layers = [{"kind": "activation", "activation": "relu"}, {"kind": "dense", "units": 2}]
+    session, nothing = _core.Session(layers, 3, "float64", 1), np.array([])
+    with pytest.raises(TypeError, match=message):
+        session.predict((np.array([0, 0]), nothing.astype(np.int32), nothing, 3), np.empty((1, 2)), 32)
 
 
 STARTS, COLUMNS, VALUES = [0, 2, 3], [0, 2, 1], [1.0, 2.0, 3.0]
