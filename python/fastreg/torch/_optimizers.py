@@ -46,9 +46,7 @@ class _Call:
         values = _core.update_many(spec, self.weights, self.gradients, self.slots, step, self.penalties)
         for count in self.steps:
             count[...] = step
-        for (
-            parameter
-        ) in self.parameters:  # what torch does in place does this: graphs of old values are stale
+        for parameter in self.parameters:  # as whatever torch does in place: graphs of old values are stale
             torch.autograd.graph.increment_version(parameter)
         return sum(values)
 
