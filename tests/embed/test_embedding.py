@@ -153,13 +153,13 @@ def test_only_the_same_minor_version_will_do(asked: str, found: bool, tmp_path: 
 
 
 def test_the_programs_of_the_documentation(tmp_path: Path) -> None:
-    """Each program of docs/embedding.md, by the CMakeLists.txt of that page."""
+    """Each C and C++ program of docs/embedding.md, by the CMakeLists.txt of that page."""
     page = (ROOT / "docs" / "embedding.md").read_text()
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (project,) = (text for language, text in blocks if language == "cmake")
     outputs = {}
     for language, text in blocks:
-        if language == "cmake":
+        if language not in ("c", "cpp"):
             continue
         source = tmp_path / language
         source.mkdir()
