@@ -67,8 +67,8 @@ fr_status dense_backward_of(int64_t batch, int64_t inputs, int64_t outputs, cons
 }
 
 template <class T>
-fr_status activation_forward_of(int64_t rows, int64_t cols, const T* x, int64_t x_rs, fr_activation activation,
-                                double alpha, T* y, int64_t y_rs) {
+fr_status activation_forward_of(int64_t rows, int64_t cols, const T* x, int64_t x_rs, int32_t activation, double alpha,
+                                T* y, int64_t y_rs) {
     return guarded([&]() -> Status {
         FR_RETURN_IF_ERROR(check_size("rows", rows));
         FR_RETURN_IF_ERROR(check_size("cols", cols));
@@ -171,7 +171,7 @@ fr_status update_of(const fr_optimizer* options, T* w, const T* g, T* const* slo
 }
 
 template <class T>
-fr_status initialize_of(fr_initializer kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, T* out) {
+fr_status initialize_of(int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, T* out) {
     return guarded([&]() -> Status {
         FR_RETURN_IF_ERROR(check_size("n", n));
         FR_RETURN_IF_ERROR(check_kind("kind", kind, FR_TRUNCATED_NORMAL + 1));
@@ -231,9 +231,9 @@ FR_BOTH(dense_backward,
         (batch, inputs, outputs, dy, dy_rs, x, x_rs, x_cs, w, w_rs, w_cs, y, y_rs, z, z_rs, options, dx, dx_rs, dw,
          dw_rs, db))
 FR_BOTH(activation_forward,
-        (int64_t rows, int64_t cols, const float* x, int64_t x_rs, fr_activation activation, double alpha, float* y,
+        (int64_t rows, int64_t cols, const float* x, int64_t x_rs, int32_t activation, double alpha, float* y,
          int64_t y_rs),
-        (int64_t rows, int64_t cols, const double* x, int64_t x_rs, fr_activation activation, double alpha, double* y,
+        (int64_t rows, int64_t cols, const double* x, int64_t x_rs, int32_t activation, double alpha, double* y,
          int64_t y_rs),
         (rows, cols, x, x_rs, activation, alpha, y, y_rs))
 FR_BOTH(loss,
@@ -258,8 +258,8 @@ FR_BOTH(update,
         (const fr_optimizer* options, double* w, const double* g, double* const* slots, int64_t n, int64_t step,
          const fr_penalty* penalty, double* value),
         (options, w, g, slots, n, step, penalty, value))
-FR_BOTH(initialize, (fr_initializer kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, float* out),
-        (fr_initializer kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, double* out),
+FR_BOTH(initialize, (int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, float* out),
+        (int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, double* out),
         (kind, a, b, seed, stream, n, out))
 
 }  // extern "C"

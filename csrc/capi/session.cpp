@@ -220,7 +220,7 @@ fr_status set(fr_session* session, int64_t parameter, int64_t slot, int64_t n, c
 
 extern "C" {
 
-FASTREG_API fr_status fr_session_create(const fr_layer* layers, int64_t n_layers, int64_t inputs, fr_dtype dtype,
+FASTREG_API fr_status fr_session_create(const fr_layer* layers, int64_t n_layers, int64_t inputs, int32_t dtype,
                                         uint64_t seed, fr_session** session) {
     return guarded([&]() -> Status {
         FR_RETURN_IF_ERROR(check_given("session", session));

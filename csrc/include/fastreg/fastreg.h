@@ -172,10 +172,10 @@ fr_status fr_dense_backward_f64(int64_t batch, int64_t inputs, int64_t outputs, 
                                 const fr_dense* options, double* dx, int64_t dx_rs, double* dw, int64_t dw_rs,
                                 double* db);
 
-/* y = activation(x), over rows of columns; softmax is taken over each row. y may be x. */
-fr_status fr_activation_forward_f32(int64_t rows, int64_t cols, const float* x, int64_t x_rs, fr_activation activation,
+/* y = activation(x), an fr_activation, over rows of columns; softmax is taken over each row. y may be x. */
+fr_status fr_activation_forward_f32(int64_t rows, int64_t cols, const float* x, int64_t x_rs, int32_t activation,
                                     double alpha, float* y, int64_t y_rs);
-fr_status fr_activation_forward_f64(int64_t rows, int64_t cols, const double* x, int64_t x_rs, fr_activation activation,
+fr_status fr_activation_forward_f64(int64_t rows, int64_t cols, const double* x, int64_t x_rs, int32_t activation,
                                     double alpha, double* y, int64_t y_rs);
 
 /* The loss of each row, its mean, and its gradient. y_true (batch, outputs; or (batch, 1) class indices), y_pred
@@ -225,12 +225,10 @@ fr_status fr_update_f32(const fr_optimizer* options, float* w, const float* g, f
 fr_status fr_update_f64(const fr_optimizer* options, double* w, const double* g, double* const* slots, int64_t n,
                         int64_t step, const fr_penalty* penalty, double* value);
 
-/* n random numbers: uniform in [a, b), or normal (truncated: within two deviations) with mean a and deviation b >= 0.
- * Number i is a function of (seed, stream, i) alone. */
-fr_status fr_initialize_f32(fr_initializer kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n,
-                            float* out);
-fr_status fr_initialize_f64(fr_initializer kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n,
-                            double* out);
+/* n random numbers by kind, an fr_initializer: uniform in [a, b), or normal (truncated: within two deviations) with
+ * mean a and deviation b >= 0. Number i is a function of (seed, stream, i) alone. */
+fr_status fr_initialize_f32(int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, float* out);
+fr_status fr_initialize_f64(int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, double* out);
 
 /* ---- sessions: a network being trained ----------------------------------------------------------------------- */
 
@@ -264,10 +262,10 @@ typedef struct fr_totals {
 } fr_totals;
 #define FR_TOTALS_INIT {sizeof(fr_totals), 0.0, 0.0, 0.0, 0, 0, 0}
 
-/* *session = a network over `inputs` columns: at least one FR_DENSE layer, n_layers structs of one size. Kernels start
- * Glorot-uniform, biases 0, from the seed, as fastreg.Sequential(layers, seed=seed) does; the seed also addresses
- * shuffles and dropout, whose stream is the number of the layer. */
-fr_status fr_session_create(const fr_layer* layers, int64_t n_layers, int64_t inputs, fr_dtype dtype, uint64_t seed,
+/* *session = a network over `inputs` columns of dtype, an fr_dtype: at least one FR_DENSE layer, n_layers structs of
+ * one size. Kernels start Glorot-uniform, biases 0, from the seed, as fastreg.Sequential(layers, seed=seed) does; the
+ * seed also addresses shuffles and dropout, whose stream is the number of the layer. */
+fr_status fr_session_create(const fr_layer* layers, int64_t n_layers, int64_t inputs, int32_t dtype, uint64_t seed,
                             fr_session** session);
 
 /* Frees a session; NULL is nothing. No call may be using it. */
