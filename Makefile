@@ -4,16 +4,19 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ASAN   := .venv-asan
+# What the CUDA plugin of this environment is compiled for, where there is a CUDA compiler: Hopper, and code that other
+# GPUs translate for themselves. All that `pip install .` builds would take minutes more.
+CUDA_ARCHITECTURES ?= 75;90a-real
 
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # What a change of which needs a new install. Tests run against that install, never against python/fastreg.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -name '*.so*' -not -path '*/__pycache__/*')
-CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' \))
+CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
 
-.PHONY: help demo test lint format bench bench-quick bench-kernels test-asan test-native test-neon clean
+.PHONY: help demo test lint format bench bench-quick bench-kernels gpu-check test-asan test-native test-neon clean
 help:
 	@echo "make demo         train on handwritten digits under each technique; table, and figures in demo-output/"
 	@echo "make test         all tests"
@@ -21,6 +24,7 @@ help:
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
 	@echo "make bench-kernels  each kernel's speed, share of the machine's peak, and error; KERNELS_ARGS='--quick'"
 	@echo "make test-asan    tests of the kernels and of training under AddressSanitizer and UBSan (g++)"
+	@echo "make gpu-check    on a machine with a GPU, offline: build, test, sanitize, measure; GPU_ARGS='--parts build,parity'"
 	@echo "make test-native  the C++ test programs"
 	@echo "make test-neon    the same for 64-bit ARM under qemu (see CONTRIBUTING.md)"
 	@echo "make clean        remove all of the above"
@@ -55,7 +59,8 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(BIN)/package.stamp: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet .
+	$(BIN)/python -m pip install --quiet . \
+	    --config-settings=cmake.define.FASTREG_CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)'
 	@touch $@
 
 $(BIN)/%.stamp: $(BIN)/package.stamp
@@ -87,6 +92,10 @@ bench-kernels: $(BIN)/python
 	    -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF -DFASTREG_BENCHMARKS=ON
 	$(BIN)/cmake --build build/kernels
 	build/kernels/benchmarks/kernels/kernels $(KERNELS_ARGS)
+
+# A machine with a GPU: what it needs must be installed for PYTHON. GPU_ARGS as tools/gpu_check.py takes them.
+gpu-check:
+	$(PYTHON) tools/gpu_check.py $(GPU_ARGS)
 
 # The native test programs, for this machine and for 64-bit ARM under qemu; a training must give both the same digest.
 NATIVE := -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF \

@@ -1,12 +1,14 @@
 """How tests compare arrays and visit configurations: one place, so that every failure reads alike.
 
-It must not know formulas: expected values come from the reference modules.
+With the environment variable FASTREG_TEST_CUDA=1 the GPU is one of the configurations, and it is an error if none can
+be used; without it no test touches CUDA. It must not know formulas: expected values come from the reference modules.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,15 +16,37 @@ import numpy as np
 
 from fastreg import _core
 
-ISAS: list[str] = _core.build_info()["isas_runnable"]
+TEST_CUDA = os.environ.get("FASTREG_TEST_CUDA", "") == "1"
+if TEST_CUDA:
+    _core.cuda_device_count()  # raises what is missing
+ISAS: list[str] = [
+    *(["cuda"] if TEST_CUDA else []),
+    *_core.build_info()["isas_runnable"],
+]  # scalar is the last
+DEVICES = ("cpu", "cuda") if TEST_CUDA else ("cpu",)
 THREADS = (1, 2, 3, 8)
 DTYPES = ("float32", "float64")
+_session_device = "cpu"
+
+
+def session_device() -> str:
+    """Where the sessions of `networks.session` live while a configuration is in force."""
+    return _session_device
 
 
 @contextlib.contextmanager
-def running(isa: str | None = None, threads: int | None = None) -> Iterator[None]:
-    """Run a block on one table and thread count, prove it, and put back what was there."""
-    before = _core.build_info()
+def running(
+    isa: str | None = None, threads: int | None = None, sessions: str | None = None
+) -> Iterator[None]:
+    """Run a block on one table and thread count, prove it, and put back what was there.
+
+    On "cuda" operations copy to the GPU and back, and sessions live there, unless `sessions` says "cpu": then each
+    operation of theirs is copied too.
+    """
+    global _session_device
+    before, device_before = _core.build_info(), _session_device
+    if isa is not None:
+        _session_device = sessions or ("cuda" if isa == "cuda" else "cpu")
     if isa is not None:
         _core.set_isa(isa)
         assert _core.build_info()["isa"] == isa
@@ -32,13 +56,19 @@ def running(isa: str | None = None, threads: int | None = None) -> Iterator[None
     try:
         yield
     finally:
+        _session_device = device_before
         _core.set_isa(before["isa"])
         _core.set_num_threads(before["num_threads"])
 
 
 def configurations(threads: tuple[int, ...] = THREADS) -> Iterator[str]:
-    """Visit every runnable ISA at every thread count; yields its name while it is in force."""
+    """Visit every runnable ISA at every thread count, and the GPU at one; yields its name while it is in force."""
     for isa in ISAS:
+        if isa == "cuda":
+            for device in DEVICES:
+                with running(isa, 1, device):
+                    yield f"cuda, sessions on the {device}"
+            continue
         for count in threads:
             with running(isa, count):
                 yield f"{isa}, {count} threads"

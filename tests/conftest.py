@@ -1,4 +1,4 @@
-"""Fixtures every test may ask for: the ISA, the thread count, the dtype.
+"""Fixtures every test may ask for: the ISA, the thread count, the dtype, the device.
 
 It must not hold formulas or helpers: reference*.py and checks.py do.
 """
@@ -18,7 +18,7 @@ import checks
 
 @pytest.fixture(params=checks.ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Every instruction set this CPU can run, in force during the test."""
+    """Every instruction set this CPU can run, in force during the test; and the GPU, see checks.py."""
     with checks.running(isa=request.param):
         yield request.param
 
@@ -31,4 +31,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture(params=checks.DTYPES)
 def dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=checks.DEVICES)
+def backend(request: pytest.FixtureRequest) -> str:
+    """What `Sequential` takes as `device`: "cpu", and "cuda" where checks.py says so."""
     return str(request.param)

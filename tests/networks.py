@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from checks import session_device
 from fastreg import _core
 from reference import Spec, activation
 
@@ -76,7 +77,7 @@ def session(
     seed: int = 0, metrics: list[Spec] | None = None, dtype: str = "float64",
 ) -> Any:  # fmt: skip
     """A compiled `_core.Session` with these weights."""
-    s = _core.Session(layers, inputs, dtype, seed)
+    s = _core.Session(layers, inputs, dtype, seed, session_device())
     s.set_weights(weights)
     s.compile(loss, optimizer, metrics or [])
     return s

@@ -23,7 +23,7 @@ ALLOWED = {
     "rules": set(),
     "core": {"rules/"},
     "cpu": SEAM | {"rules/"},
-    "cuda": SEAM | {"rules/"},
+    "cuda": SEAM | {"core/queue.h", "core/cuda.h", "rules/"},
     "capi": {"core/", "include/", VOCABULARY},
     "python": {"core/", VOCABULARY},
     "include": set(),
@@ -46,7 +46,7 @@ def includes(name: str) -> list[tuple[bool, str]]:
 
 
 def test_there_is_something_to_check() -> None:
-    for room in ("rules", "core", "cpu", "capi", "python", "include"):
+    for room in ("rules", "core", "cpu", "cuda", "capi", "python", "include"):
         assert any(name.startswith(room + "/") for name in SOURCES), f"csrc/{room} holds no source"
 
 
@@ -110,7 +110,7 @@ def written_by_hand() -> list[Path]:
 def test_a_long_file_says_why(path: Path) -> None:
     lines = path.read_text().splitlines()
     if len(lines) > 250:
-        said = "over 250 lines" in " ".join(lines[:12])
+        said = "over 250 lines" in " ".join(lines[:12]).lower()
         assert said, f"{path.name} has {len(lines)} lines; its head must say why it is over 250 lines"
 
 

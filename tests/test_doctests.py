@@ -13,11 +13,11 @@ import pytest
 
 import fastreg
 
-# libfastreg.so looks like an extension module to pkgutil, and _core has no docstrings of ours.
+# libfastreg*.so look like extension modules to pkgutil, and _core has no docstrings of ours.
 MODULES = ["fastreg"] + [
     module.name
     for module in pkgutil.walk_packages(fastreg.__path__, "fastreg.")
-    if not module.name.endswith(("._core", ".libfastreg"))
+    if not module.name.endswith(("._core", ".libfastreg", ".libfastreg_cuda"))
 ]
 ROOMS = sorted(name for name in fastreg.__all__ if inspect.ismodule(getattr(fastreg, name)))
 

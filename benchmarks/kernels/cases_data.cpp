@@ -51,7 +51,8 @@ void add_gather(const Backend& backend, std::vector<Case>* cases) {
                               auto first = std::make_shared<int64_t>(0);
                               const auto& ops = backend.table<T>();
                               const auto run = [=, &ops] {
-                                  ops.gather({x.get(), s.cols, order.get() + *first, s.batch, out.get()});
+                                  const Gather<T> batch{x.get(), s.cols, order.get() + *first, s.batch, out.get()};
+                                  ops.gather(&batch, 1);
                                   *first = *first + 2 * s.batch > s.rows ? 0 : *first + s.batch;
                               };
                               const auto check = [=] {

@@ -1,39 +1,27 @@
-// Arena: one aligned block of memory, handed out in pieces and never freed piecewise. A training step allocates
-// nothing. It must not know what the pieces hold.
+// Arena: one aligned block of a queue's memory, handed out in pieces and never freed piecewise. A training step
+// allocates nothing. It must not know what the pieces hold.
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <new>
-#include <string>
+
+#include "core/queue.h"
 
 namespace fastreg {
-
-// A bad_alloc that says how much was wanted.
-class OutOfMemory : public std::bad_alloc {
-public:
-    explicit OutOfMemory(size_t bytes)
-        : message_("out of memory: " + std::to_string(bytes) + " bytes could not be had") {}
-    const char* what() const noexcept override { return message_.c_str(); }
-
-private:
-    std::string message_;
-};
 
 class Arena {
 public:
     // Reserves room for pieces of `bytes` in all, each rounded up to 64 bytes by its caller (see padded()). Zeroed.
-    void reserve(size_t bytes) {
+    void reserve(Queue& queue, size_t bytes) {
         memory_.reset();
         size_ = used_ = 0;
         if (bytes == 0) return;
-        memory_.reset(static_cast<char*>(std::aligned_alloc(64, bytes)));
-        if (!memory_) throw OutOfMemory(bytes);
-        std::memset(memory_.get(), 0, bytes);
+        memory_ = Memory(static_cast<char*>(queue.allocate(bytes)), Release{&queue});
         size_ = bytes;
     }
+    size_t size_bytes() const { return size_; }
+    void rewind() { used_ = 0; }  // all pieces are given back
 
     template <class T>
     T* take(int64_t n) {
@@ -51,10 +39,12 @@ public:
     }
 
 private:
-    struct Free {
-        void operator()(char* p) const { std::free(p); }
+    struct Release {
+        Queue* queue;  // set where there is memory
+        void operator()(char* p) const { queue->release(p); }
     };
-    std::unique_ptr<char, Free> memory_;
+    using Memory = std::unique_ptr<char, Release>;
+    Memory memory_;
     size_t size_ = 0, used_ = 0;
 };
 

@@ -3,7 +3,6 @@
 #include "core/network.h"
 
 #include "core/dropout_spec.h"
-#include "core/weighted_sum.h"
 
 namespace fastreg {
 
@@ -26,8 +25,8 @@ void Network<T>::set_loss(const LossSpec& loss) {
 }
 
 template <class T>
-void Network<T>::reserve(int64_t rows, bool training) {
-    if (rows <= capacity_ && (!training || training_room_)) return;
+bool Network<T>::reserve(int64_t rows, bool training) {
+    if (rows <= capacity_ && (!training || training_room_)) return false;
     rows = rows > capacity_ ? rows : capacity_;
     training = training || training_room_;
     capacity_ = 0;
@@ -35,7 +34,10 @@ void Network<T>::reserve(int64_t rows, bool training) {
     const auto pieces = [&](auto take) {  // the same list is measured, then taken
         for (size_t i = 0; i < plan_->nodes.size(); ++i) {
             const Node& n = plan_->nodes[i];
-            take(&buffers_[i].Y, rows * n.out);
+            if (last_is_in_loss(i))
+                buffers_[i].Y = buffers_[i - 1].Y;  // the logits, as they are
+            else
+                take(&buffers_[i].Y, rows * n.out);
             const bool keeps_z =
                 training && n.kind == NodeKind::dense && activation_needs_z(n.activation.kind, n.has_dropout);
             buffers_[i].Z = nullptr;
@@ -48,10 +50,11 @@ void Network<T>::reserve(int64_t rows, bool training) {
     };
     size_t bytes = 0;
     pieces([&](T**, int64_t n) { bytes += Arena::padded<T>(n); });
-    arena_.reserve(bytes);
+    arena_.reserve(*queue_, bytes);
     pieces([&](T** p, int64_t n) { *p = arena_.take<T>(n); });
     capacity_ = rows;
     training_room_ = training;
+    return true;
 }
 
 template <class T>
@@ -82,6 +85,7 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>&
         T* out = buffers_[i].Y + out_offset;
         const DropoutSpec drop = dropout_of(n, training, step, rows.first);
         const Rows<T> map{rows.count, n.out, in, n.out, out, n.out};
+        if (last_is_in_loss(i)) continue;
         const bool last_fused = fused_ && i + 1 == plan_->nodes.size();
         if (n.kind == NodeKind::dense) {
             const ActivationSpec f = last_fused ? ActivationSpec{} : n.activation;
@@ -100,7 +104,7 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>&
                                        n.out,
                                        is_sparse ? &sparse : nullptr});
         } else if (n.kind == NodeKind::activation) {
-            ops.activation_forward(map, last_fused ? ActivationSpec{} : n.activation);
+            ops.activation_forward(map, n.activation);
         } else if (training) {
             ops.dropout(map, drop);
         } else {
@@ -108,7 +112,7 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>&
             ops.scale(map, n.dropout.scale_at_inference ? trained.keep / 65536.0 : 1.0);
         }
         if (has_penalty(n.activity_penalty))
-            *activity += ops.activity_penalty(out, nullptr, rows.count, n.out, n.activity_penalty);
+            ops.activity_penalty(out, nullptr, rows.count, n.out, n.activity_penalty, activity);
     }
 }
 
@@ -122,16 +126,32 @@ void Network<T>::loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange
 }
 
 template <class T>
-double Network<T>::loss_sum(const Targets<T>& targets, int64_t B) const {
-    return weighted_sum(scratch_, targets.weight, B);
-}
-
-template <class T>
 void Network<T>::finish_prediction(const OpTable<T>& ops, RowRange rows, T* out) const {
     const int64_t O = plan_->outputs;
     ActivationSpec f;
     if (fused_) f.kind = fused_activation_;
     ops.activation_forward({rows.count, O, buffers_.back().Y + rows.first * O, O, out + rows.first * O, O}, f);
+}
+
+template <class T>
+bool Network<T>::describe(std::vector<TrainLayer<T>>* layers, TrainSteps<T>* steps) const {
+    layers->clear();
+    if (!rows_apart_) return false;
+    for (size_t i = 0; i < plan_->nodes.size(); ++i) {
+        const Node& n = plan_->nodes[i];
+        const bool last = i + 1 == plan_->nodes.size();
+        if (last_is_in_loss(i)) continue;
+        if (n.kind != NodeKind::dense) return false;
+        const ActivationSpec f = last && fused_ ? ActivationSpec{} : n.activation;
+        layers->push_back(
+            {n.in, n.out, f, dropout_of(n, true, 0, 0), n.kernel, n.bias, buffers_[i].Y, buffers_[i].Z, buffers_[i].G});
+    }
+    steps->layers = layers->data();
+    steps->n_layers = int64_t(layers->size());
+    steps->loss = loss_;
+    steps->per_row = scratch_;
+    steps->probability = probability_;
+    return true;
 }
 
 template <class T>
@@ -159,9 +179,11 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>
         T* G = buffers_[i].G + first * n.out;
         if (!through) {
             if (has_penalty(n.activity_penalty))
-                ops.activity_penalty(buffers_[i].Y + first * n.out, G, count, n.out, n.activity_penalty);
-            ops.layer_backward({count, n.out, G, n.out, gradient_at(i, true) + first * n.out, n.out},
-                               gradient_of(i, x.dense, step, first));
+                ops.activity_penalty(buffers_[i].Y + first * n.out, G, count, n.out, n.activity_penalty, nullptr);
+            T* through_node = gradient_at(i, true) + first * n.out;
+            const bool unchanged = G == through_node && n.activation.kind == Activation::linear && !n.has_dropout;
+            if (!unchanged)
+                ops.layer_backward({count, n.out, G, n.out, through_node, n.out}, gradient_of(i, x.dense, step, first));
         }
         if (i == size_t(plan_->first_dense)) return;
         through = false;

@@ -34,7 +34,8 @@ struct RowRange {
 template <class T>
 class Network {
 public:
-    void init(const Plan& plan, const Parameters<T>* parameters) {
+    void init(const Plan& plan, const Parameters<T>* parameters, Queue* queue) {
+        queue_ = queue;
         plan_ = &plan;
         parameters_ = parameters;
         buffers_.assign(plan.nodes.size(), {});
@@ -46,8 +47,9 @@ public:
     // logits.
     void set_loss(const LossSpec& loss);
 
-    // Room for batches of `rows`; training needs gradients and kept pre-activations too.
-    void reserve(int64_t rows, bool training);
+    // Room for batches of `rows`; training needs gradients and kept pre-activations too. Returns whether the memory is
+    // now another.
+    bool reserve(int64_t rows, bool training);
 
     // How many parts of a batch of `rows` are worth computing side by side.
     int64_t row_parts(const Backend& backend, int64_t rows) const;
@@ -63,9 +65,13 @@ public:
     // After loss: the gradient of every node's output.
     void backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, uint64_t step);
 
-    // After these for all rows: the sum of w_i loss_i, and the gradients of all parameters.
-    double loss_sum(const Targets<T>& targets, int64_t B) const;
+    // After these for all rows: their unweighted losses, and the gradients of all parameters.
+    const T* per_row_losses() const { return scratch_; }
     void parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, int64_t B);
+
+    // The nodes as one TrainSteps takes them; false where they are more than dense layers whose rows stand alone. Room
+    // for the batches must be there. What is left to the caller: data, optimizer, segments, totals.
+    bool describe(std::vector<TrainLayer<T>>* layers, TrainSteps<T>* steps) const;
 
     // Outputs as the user knows them (probabilities where fused): after loss(), or, into out, after forward().
     const T* prediction() const { return fused_ ? probability_ : buffers_.back().Y; }
@@ -87,10 +93,15 @@ private:
     T* gradient_at(size_t i, bool through) const {
         return through && plan_->nodes[i].kind != NodeKind::dense ? buffers_[i - 1].G : buffers_[i].G;
     }
+    // Whether node i is a last activation of its own that the loss has within it: softmax, whose input are the logits.
+    bool last_is_in_loss(size_t i) const {
+        return fused_ && i + 1 == plan_->nodes.size() && plan_->nodes[i].kind == NodeKind::activation;
+    }
     // Whether gradient_of(i) can run in the epilogue of the GEMM that makes dL/dY of node i.
     bool joins_epilogue(size_t i) const;
     const T* input_of(size_t i, const T* x) const { return i == 0 ? x : buffers_[i - 1].Y; }
 
+    Queue* queue_ = nullptr;
     const Plan* plan_ = nullptr;
     const Parameters<T>* parameters_ = nullptr;
     LossSpec loss_;

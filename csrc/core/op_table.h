@@ -1,5 +1,7 @@
 // THE SEAM: a struct of function pointers, one per operation. csrc/cpu fills one per instruction set, CUDA one more.
-// Arguments arrive checked. Nothing here knows models, errors, Python, SIMD or CUDA.
+// Arguments arrive checked, and every pointer in them is to the memory of the backend's queue. Nothing here knows
+// models, errors, Python, SIMD or CUDA. It is over 250 lines because what every operation takes stands here, in one
+// place.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +11,7 @@
 namespace fastreg {
 
 class Cancel;
+class Queue;
 
 // Element (r, c) of a strided matrix is at p[r * rs + c * cs].
 template <class T>
@@ -115,6 +118,7 @@ struct MetricBatch {
     const T* weight;  // B, or null
     T* scratch;       // B * (1 + O)
     double* totals;   // added to; what and how many: Metric in rules/spec.h
+    int64_t unit;     // as in BatchTotals
 };
 
 // One parameter in the one update of a step.
@@ -139,7 +143,8 @@ struct UpdateBatch {
     double* penalties;  // n_segments: penalty values of w before the step
 };
 
-// out = the rows index[0:n] of a contiguous (., cols) x.
+// out = the rows index[0:n] of a contiguous (., cols) x; without an index, its first n rows. In a recorded step
+// (core/queue.h) all rows are those `row` further on.
 template <class T>
 struct Gather {
     const T* x;
@@ -147,6 +152,52 @@ struct Gather {
     const uint32_t* index;
     int64_t n;
     T* out;
+};
+
+// What a batch of B rows adds to the totals of an epoch. In inference the rows count as batches of `unit`, whatever is
+// computed at once; in training B and unit are the same.
+template <class T>
+struct BatchTotals {
+    int64_t B, unit;
+    const T* per_row;         // B: unweighted losses
+    const T* weight;          // B, or null
+    double penalty;           // what is known of the penalty beforehand
+    const double* penalties;  // n_penalties more, each a parameter's
+    int64_t n_penalties;
+    double* activity;  // the penalty of activities, set to 0 when it has been read; or null
+    double* totals;    // kLossTotals numbers
+};
+// loss = data_loss + penalty, each times the rows of its batch; nonfinite: not 0 once a batch's loss was NaN or
+// infinite
+enum LossTotal : int { kTotalLoss, kTotalDataLoss, kTotalPenalty, kTotalNonfinite, kLossTotals };
+
+// A network of dense layers, each with an activation of single elements and perhaps dropout, as train_steps takes it.
+template <class T>
+struct TrainLayer {
+    int64_t in, out;
+    ActivationSpec activation;
+    DropoutSpec dropout;   // its step is that of each step
+    int64_t kernel, bias;  // segments of the update; bias may be -1
+    T *Y, *Z, *G;          // room for a batch: outputs, pre-activations where f' needs them (or null), dL/dZ
+};
+
+// Steps of an epoch: what a session does in so many single steps, with the same bits. The last batch may be shorter.
+// Losses, penalties and totals as in LossBatch, UpdateBatch and BatchTotals.
+template <class T>
+struct TrainSteps {
+    const TrainLayer<T>* layers;
+    int64_t n_layers;
+    LossSpec loss;  // from_logits where the last activation and the loss are one
+    T *per_row, *probability;
+    const T *x, *y, *weight;  // of the epoch, `rows` rows each; weight may be null
+    int64_t rows, y_cols;
+    const uint32_t* order;  // of the rows, or null
+    int64_t first_row, batch, steps;
+    OptimizerSpec optimizer;
+    uint64_t first_step;  // steps taken before
+    const UpdateSegment<T>* segments;
+    int64_t n_segments;
+    double *penalties, *totals;
 };
 
 template <class T>
@@ -158,19 +209,23 @@ struct OpTable {
     void (*layer_backward)(const Rows<T>& dy_to_dz, const LayerGradient<T>&);  // softmax too (Y needed, no dropout)
     void (*dropout)(const Rows<T>&, const DropoutSpec&);
     void (*scale)(const Rows<T>&, double factor);
-    // dy += (l1 sign(y) + 2 l2 y) / B and returns (l1 sum|y| + l2 sum y^2) / B; dy may be null. contiguous (B, O)
-    double (*activity_penalty)(const T* y, T* dy, int64_t B, int64_t O, const PenaltySpec&);
+    // dy += (l1 sign(y) + 2 l2 y) / B, *value += (l1 sum|y| + l2 sum y^2) / B; either may be null. contiguous (B, O)
+    void (*activity_penalty)(const T* y, T* dy, int64_t B, int64_t O, const PenaltySpec&, double* value);
     void (*loss)(const LossBatch<T>&);
     void (*metric)(const MetricBatch<T>&);
+    void (*totals)(const BatchTotals<T>&);
     double (*penalty)(const T* w, int64_t n, double l1, double l2);  // contiguous
     void (*penalty_gradient)(const Rows<T>&, double l1, double l2);
     void (*prox)(const Rows<T>&, double l1, double l2, double step);
     void (*update)(const UpdateBatch<T>&);
-    void (*gather)(const Gather<T>&);
+    void (*gather)(const Gather<T>* arrays, int64_t n_arrays);  // with one index and n; at most 3
     int64_t (*count_zeros)(const T* w, int64_t n);
     bool (*all_finite)(const T* x, int64_t n);
     void (*initialize)(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n);
     void (*math)(int function, const T* x, T* y, int64_t n);
+    // Many steps at once, where launching them one by one would take longer than they do; false, with nothing done, for
+    // what should be done step by step. Null where there is no such thing.
+    bool (*train_steps)(const TrainSteps<T>&) = nullptr;
 };
 
 struct Backend {
@@ -188,6 +243,9 @@ struct Backend {
     // i < n, side by side.
     int64_t (*row_parts)(int64_t rows, int64_t weights);
     void (*run_parts)(int64_t n, void (*task)(void* context, int64_t i), void* context);
+
+    // A queue of its own, to be deleted by the caller; null on the CPU, whose operations run at once, in host memory.
+    Queue* (*new_queue)() = nullptr;
 
     template <class T>
     const OpTable<T>& table() const;

@@ -13,13 +13,14 @@ namespace fastreg {
 template <class T>
 class Parameters {
 public:
-    void init(const Plan& plan) {
+    void init(const Plan& plan, Queue* queue) {
+        queue_ = queue;
         info_ = plan.parameters;
         segments_.resize(info_.size());
-        penalty_values_.assign(info_.size(), 0.0);
         size_t bytes = 0;
         for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
-        weights_.reserve(2 * bytes);
+        weights_.reserve(*queue, 2 * bytes + Arena::padded<double>(int64_t(info_.size())));
+        penalty_values_ = weights_.take<double>(int64_t(info_.size()));
         for (size_t i = 0; i < info_.size(); ++i) {
             UpdateSegment<T>& s = segments_[i];
             s = {};
@@ -34,18 +35,21 @@ public:
     }
 
     // New slots, all `value`.
-    void reset_slots(int n_slots, T value) {
+    Status reset_slots(int n_slots, T value) {
         size_t bytes = 0;
         for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
         Arena fresh;
-        fresh.reserve(bytes * size_t(n_slots));  // may throw: until it has not, the old slots stay
+        fresh.reserve(*queue_, bytes * size_t(n_slots));  // may throw: until it has not, the old slots stay
         slots_ = std::move(fresh);
         n_slots_ = n_slots;
         for (size_t i = 0; i < info_.size(); ++i)
             for (int k = 0; k < 3; ++k) {
                 segments_[i].slot[k] = k < n_slots ? slots_.take<T>(size(i)) : nullptr;
-                for (int64_t j = 0; k < n_slots && j < segments_[i].n; ++j) segments_[i].slot[k][j] = value;
+                if (k >= n_slots || value == T(0)) continue;
+                const std::vector<T> values(size_t(size(i)), value);
+                FR_RETURN_IF_ERROR(queue_->copy_in(segments_[i].slot[k], values.data(), values.size() * sizeof(T)));
             }
+        return {};
     }
 
     size_t count() const { return info_.size(); }
@@ -57,15 +61,13 @@ public:
     const UpdateSegment<T>& segment(size_t i) const { return segments_[i]; }
     const std::vector<ParameterInfo>& info() const { return info_; }
 
-    // One optimizer step over everything; returns the penalty of the weights before it.
-    double update(const OpTable<T>& ops, const OptimizerSpec& optimizer, int64_t step) {
-        const UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()),
-                                   penalty_values_.data()};
+    // One optimizer step over everything; penalty_values() are then those of the weights before it.
+    void update(const OpTable<T>& ops, const OptimizerSpec& optimizer, int64_t step) {
+        const UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()), penalty_values_};
         ops.update(batch);
-        double total = 0.0;
-        for (double p : penalty_values_) total += p;
-        return total;
     }
+    const UpdateSegment<T>* segments() const { return segments_.data(); }
+    double* penalty_values() const { return penalty_values_; }  // in the queue's memory
 
     double penalty(const OpTable<T>& ops, size_t i) const {
         const UpdateSegment<T>& s = segments_[i];
@@ -73,11 +75,12 @@ public:
     }
 
 private:
+    Queue* queue_ = nullptr;
     Arena weights_, slots_;
     std::vector<ParameterInfo> info_;
     std::vector<UpdateSegment<T>> segments_;
     std::vector<T*> gradients_;
-    std::vector<double> penalty_values_;
+    double* penalty_values_ = nullptr;
     int n_slots_ = 0;
 };
 

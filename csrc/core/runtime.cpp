@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "core/cuda.h"
 #include "core/tables.h"
 
 namespace fastreg {
@@ -56,6 +57,12 @@ Status set_isa(const std::string& name) {
         g_backend.store(kCpuBackends[i].backend, std::memory_order_release);
         return {};
     }
+    if (name == "cuda") {
+        const Backend* cuda = nullptr;
+        FR_RETURN_IF_ERROR(cuda_host_arrays(&cuda));
+        g_backend.store(cuda, std::memory_order_release);
+        return {};
+    }
     return invalid("isa must be one of " + known_isas() + "; got \"" + name + "\"");
 }
 
@@ -86,7 +93,7 @@ BuildInfo build_info() {
     info.compiler = "gcc " __VERSION__;
 #endif
     info.isa = backend().name;
-    info.cuda = "not built";
+    info.cuda = cuda_summary();
     for (int i = 0; i < kNumCpuBackends; ++i) {
         info.isas_compiled.push_back(kCpuBackends[i].backend->name);
         if (kCpuBackends[i].runnable()) info.isas_runnable.push_back(kCpuBackends[i].backend->name);

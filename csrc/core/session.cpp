@@ -4,12 +4,14 @@
 #include "core/session.h"
 
 #include <cmath>
-#include <cstring>
 #include <new>
+#include <type_traits>
 
+#include "core/cuda.h"
 #include "core/network.h"
 #include "core/parameters.h"
 #include "core/plan.h"
+#include "core/resident.h"
 #include "core/runtime.h"
 #include "core/validate.h"
 #include "rules/update.h"
@@ -21,9 +23,12 @@ namespace {
 // far rows takes hardly longer than for a few, and they stay in the second cache.
 constexpr int64_t kGatheredBytes = 128 * 1024;
 
-// Inference walks the data in blocks of rows, whatever batch size the user named: rows do not know their batch. Long
-// blocks use what is packed of a layer's weights more often; very wide layers take short ones, for the memory.
-int64_t inference_rows(const Plan& plan) { return plan.widest <= 8192 ? 1024 : 256; }
+// Inference counts in batches of this many rows, whatever batch size the user named: rows do not know their batch. Long
+// ones use what is packed of a layer's weights more often; very wide layers take short ones, for the memory.
+int64_t inference_unit(const Plan& plan) { return plan.widest <= 8192 ? 1024 : 256; }
+
+// A device computes several of them at once.
+constexpr int64_t kUnitsAtOnce = 16;
 
 struct MetricState {
     MetricSpec spec;
@@ -34,9 +39,11 @@ struct MetricState {
 template <class T>
 class SessionOf final : public Session {
 public:
-    SessionOf(const ModelSpec& spec, Plan plan) : plan_(std::move(plan)), seed_(spec.seed) {
-        parameters_.init(plan_);
-        network_.init(plan_, &parameters_);
+    // device: whose tables to use; null: those of the CPU, whichever is in force.
+    SessionOf(const ModelSpec& spec, Plan plan, const Backend* device)
+        : plan_(std::move(plan)), seed_(spec.seed), device_(device), queue_(new_queue(backend())) {
+        parameters_.init(plan_, queue_.get());
+        network_.init(plan_, &parameters_, queue_.get());
         network_.set_loss(loss_);
     }
 
@@ -45,9 +52,12 @@ public:
         FR_RETURN_IF_ERROR(check_loss(loss));
         FR_RETURN_IF_ERROR(check_optimizer(optimizer));
         for (const MetricSpec& m : metrics) FR_RETURN_IF_ERROR(check_loss(m.loss));
+        queue_->enter();
         compiled_ = epoch_active_ = false;  // whatever throws below leaves a session that asks to be compiled
+        ++version_;
         const bool adagrad = optimizer.kind == Optimizer::adagrad;
-        parameters_.reset_slots(rules::n_slots(optimizer), T(adagrad ? optimizer.initial_accumulator_value : 0.0));
+        FR_RETURN_IF_ERROR(
+            parameters_.reset_slots(rules::n_slots(optimizer), T(adagrad ? optimizer.initial_accumulator_value : 0.0)));
         loss_ = loss;
         optimizer_ = optimizer;
         network_.set_loss(loss);
@@ -66,21 +76,26 @@ public:
             m.spec.thresholds = m.thresholds.data();
             reads_classes_ |= takes_classes(m.spec);
         }
+        sums_memory_.reserve(*queue_, Arena::padded<double>(n_sums() + 1));
+        sums_ = sums_memory_.take<double>(n_sums() + 1);
         step_ = 0;
         compiled_ = true;
         return {};
     }
 
-    Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle) override {
+    Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle, bool fresh) override {
+        queue_->enter();
         FR_RETURN_IF_ERROR(check_data(data, true));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         if (data.rows > int64_t(UINT32_MAX)) return invalid("x has more than 2^32 - 1 rows");
         epoch_active_ = false;
-        data_ = data;
+        FR_RETURN_IF_ERROR(bring(&training_data_, data, fresh));
+        data_ = training_data_.view;
         batch_size_ = batch_size < data.rows ? batch_size : data.rows;
         shuffle_ = shuffle;
-        network_.reserve(batch_size_, true);
-        if (shuffle) prepare_shuffle();
+        reserve(batch_size_, true);
+        prepare_gather();
+        if (shuffle) backend().permutation(data_.rows, seed_, uint32_t(epoch_), order_, sort_scratch_);
         ++epoch_;
         totals_ = new_totals();
         epoch_active_ = true;
@@ -89,54 +104,73 @@ public:
 
     Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) override {
         if (!epoch_active_) return {Code::runtime, "run_steps needs an epoch: call begin_epoch first"};
-        epoch_active_ = false;
-        network_.reserve(batch_size_, true);  // an evaluation since may have failed for want of memory
-        epoch_active_ = true;
+        epoch_active_ = false;  // whatever fails below ends the epoch
+        queue_->enter();
+        reserve(batch_size_, true);  // an evaluation since may have failed for want of memory
+        take_turn(true);
+        FR_RETURN_IF_ERROR(put_sums(totals_));
         for (int64_t i = 0; (max_steps < 0 || i < max_steps) && totals_.rows < data_.rows; ++i) {
-            const int64_t left = data_.rows - totals_.rows;
-            Status s = train(cancel, batch_at(totals_.rows, left < batch_size_ ? left : batch_size_), &totals_);
-            if (!s.ok()) {
-                epoch_active_ = false;
-                return s;
+            if (const int64_t done = stop_on_nonfinite ? 0 : train_many(max_steps < 0 ? -1 : max_steps - i)) {
+                i += done - 1;
+                if (cancel.check()) return interrupted("training was interrupted");
+                continue;
             }
-            if (stop_on_nonfinite && totals_.nonfinite) break;
+            const int64_t left = data_.rows - totals_.rows, row = totals_.rows;
+            const int64_t B = left < batch_size_ ? left : batch_size_;
+            FR_RETURN_IF_ERROR(train(cancel, row, B, [&] { return batch_at(row, B); }));
+            totals_.rows += B;
+            totals_.steps += 1;
+            if (!stop_on_nonfinite) continue;
+            FR_RETURN_IF_ERROR(take_sums(&totals_));
+            if (totals_.nonfinite) break;
         }
+        FR_RETURN_IF_ERROR(take_sums(&totals_));
         totals_.finished = totals_.rows == data_.rows;
-        if (totals_.finished) epoch_active_ = false;
+        epoch_active_ = !totals_.finished;
         *totals = totals_;
         return {};
     }
 
     Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) override {
+        queue_->enter();
         FR_RETURN_IF_ERROR(check_data(batch, true));
-        network_.reserve(batch.rows, true);
+        reserve(batch.rows, true);
+        FR_RETURN_IF_ERROR(bring(&batch_data_, batch, true));
+        take_turn(false);
         *totals = new_totals();
+        FR_RETURN_IF_ERROR(put_sums(*totals));
+        FR_RETURN_IF_ERROR(train(cancel, 0, batch.rows, [&] { return typed(batch_data_.view, 0, batch.rows); }));
         totals->finished = true;
-        return train(cancel, typed(batch, 0, batch.rows), totals);
+        totals->rows = batch.rows;
+        totals->steps = 1;
+        return take_sums(totals);
     }
 
-    Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals) override {
+    Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals, bool fresh) override {
+        queue_->enter();
         FR_RETURN_IF_ERROR(check_data(data, true));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
-        const int64_t step = inference_rows(plan_);
-        network_.reserve(step < data.rows ? step : data.rows, false);
+        FR_RETURN_IF_ERROR(bring(&evaluation_data_, data, fresh));
+        const int64_t step = inference_rows();
+        reserve(step < data.rows ? step : data.rows, false);
         *totals = new_totals();
+        FR_RETURN_IF_ERROR(put_sums(*totals));
         double penalty = 0.0;
         for (size_t i = 0; i < parameters_.count(); ++i) penalty += parameters_.penalty(ops(), i);
         for (int64_t row = 0; row < data.rows; row += step) {
             const int64_t B = data.rows - row < step ? data.rows - row : step;
-            const Batch b = typed(data, row, B);
-            double activity = 0.0;
+            const Batch b = typed(evaluation_data_.view, row, B);
             for_row_parts(B, [&](RowRange rows) {
-                network_.forward(ops(), cancel, b.x, rows, false, step_, &activity);
+                network_.forward(ops(), cancel, b.x, rows, false, step_, activity());
                 network_.loss(ops(), b.targets, rows, B, false);
             });
-            if (cancel.check()) return {Code::cancelled, "evaluate was interrupted"};
-            const double data_loss = network_.loss_sum(b.targets, B) / double(B);
-            add(b, data_loss, activity + penalty, totals);
+            if (cancel.check()) return interrupted("evaluate was interrupted");
+            add(b, inference_unit(plan_), penalty, nullptr);
+            totals->rows += B;
+            totals->steps += (B + inference_unit(plan_) - 1) / inference_unit(plan_);
         }
         totals->finished = true;
-        return {};
+        return take_sums(totals);
     }
 
     Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) override {
@@ -146,16 +180,13 @@ public:
         if (x && x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
             y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
             return invalid("out must not overlap x in memory");
-        const int64_t step = inference_rows(plan_);
-        network_.reserve(step < data.rows ? step : data.rows, false);
+        queue_->enter();
+        const int64_t step = inference_rows();
+        reserve(step < data.rows ? step : data.rows, false);
         for (int64_t row = 0; row < data.rows; row += step) {
             const int64_t B = data.rows - row < step ? data.rows - row : step;
-            double activity = 0.0;
-            for_row_parts(B, [&](RowRange rows) {
-                network_.forward(ops(), cancel, inputs(data, row), rows, false, step_, &activity);
-                network_.finish_prediction(ops(), rows, static_cast<T*>(out) + row * plan_.outputs);
-            });
-            if (cancel.check()) return {Code::cancelled, "predict was interrupted"};
+            FR_RETURN_IF_ERROR(predict_block(cancel, data, row, B, static_cast<T*>(out) + row * plan_.outputs));
+            if (cancel.check()) return interrupted("predict was interrupted");
         }
         return {};
     }
@@ -188,18 +219,21 @@ public:
 
     Status penalty(int64_t i, double* value) const override {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        queue_->enter();
         *value = parameters_.penalty(ops(), size_t(i));
-        return {};
+        return queue_->wait();
     }
     Status count_zeros(int64_t i, int64_t* count) const override {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        queue_->enter();
         *count = ops().count_zeros(parameters_.segment(size_t(i)).w, parameters_.segment(size_t(i)).n);
-        return {};
+        return queue_->wait();
     }
     Status set_penalty(int64_t i, const PenaltySpec& p) override {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
         FR_RETURN_IF_ERROR(check_penalty("penalty", p));
         parameters_.segment(size_t(i)).penalty = p;
+        ++version_;
         return {};
     }
     double learning_rate() const override { return optimizer_.learning_rate; }
@@ -241,7 +275,58 @@ private:
         backend().run_parts(parts, [](void* context, int64_t i) { (*static_cast<Part*>(context))(i); }, &part);
     }
 
-    static const OpTable<T>& ops() { return backend().table<T>(); }
+    const Backend& backend() const { return device_ ? *device_ : fastreg::backend(); }
+    const OpTable<T>& ops() const { return backend().template table<T>(); }
+    int64_t inference_rows() const { return inference_unit(plan_) * (queue_->is_host() ? 1 : kUnitsAtOnce); }
+
+    // What a recorded step was given must not move unnoticed.
+    void reserve(int64_t rows, bool training) {
+        if (network_.reserve(rows, training)) ++version_;
+    }
+    Status bring(Resident<T>* to, const DataView& data, bool fresh) {
+        bool moved = false;
+        Status s = to->bring(*queue_, data, fresh, &moved);
+        if (moved) ++version_;
+        return s;
+    }
+
+    // Steps of an epoch and steps of their own work on other memory, though their batches may be as large.
+    void take_turn(bool epoch) {
+        if (epoch != last_was_epoch_) ++version_;
+        last_was_epoch_ = epoch;
+    }
+
+    // Outputs for B rows of the caller's data from `row` on. A device takes dense rows one block at a time.
+    Status predict_block(Cancel& cancel, const DataView& data, int64_t row, int64_t B, T* out) {
+        Inputs<T> x = inputs(data, row);
+        T* result = out;
+        if (!queue_->is_host()) {
+            DataView block = data;
+            if (data.x) {
+                block.x = x.dense;
+                block.rows = B;
+            }
+            FR_RETURN_IF_ERROR(bring(&prediction_data_, block, data.x || row == 0));
+            x = inputs(prediction_data_.view, data.x ? 0 : row);
+            const size_t bytes = Arena::padded<T>(B * plan_.outputs);
+            if (bytes > prediction_memory_.size_bytes()) prediction_memory_.reserve(*queue_, bytes);
+            prediction_memory_.rewind();
+            result = prediction_memory_.take<T>(B * plan_.outputs);
+        }
+        for_row_parts(B, [&](RowRange rows) {
+            network_.forward(ops(), cancel, x, rows, false, step_, nullptr);
+            network_.finish_prediction(ops(), rows, result);
+        });
+        if (queue_->is_host()) return {};
+        FR_RETURN_IF_ERROR(queue_->wait());
+        return queue_->copy_out(out, result, size_t(B * plan_.outputs) * sizeof(T));
+    }
+
+    // Ends a computation that was told to stop. What a device has been given runs to its end.
+    Status interrupted(const char* message) {
+        FR_RETURN_IF_ERROR(queue_->wait());
+        return {Code::cancelled, message};
+    }
 
     Status check_data(const DataView& d, bool with_targets) const {
         if (with_targets && !compiled_) return {Code::runtime, "the session is not compiled: call compile first"};
@@ -288,6 +373,7 @@ private:
     // Parameter i, or a slot of it (slot < 0: the weights), as memory to copy from or to.
     Status memory_of(int64_t i, int64_t slot, T** memory, size_t* size_bytes) const {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        queue_->enter();
         const UpdateSegment<T>& s = parameters_.segment(size_t(i));
         *memory = slot >= 0 ? s.slot[slot] : s.w;
         *size_bytes = size_t(s.n) * sizeof(T);
@@ -298,16 +384,14 @@ private:
         T* memory = nullptr;
         size_t size_bytes = 0;
         FR_RETURN_IF_ERROR(memory_of(i, slot, &memory, &size_bytes));
-        std::memcpy(out, memory, size_bytes);
-        return {};
+        return queue_->copy_out(out, memory, size_bytes);
     }
 
     Status copy_in(int64_t i, int64_t slot, const void* values) const {
         T* memory = nullptr;
         size_t size_bytes = 0;
         FR_RETURN_IF_ERROR(memory_of(i, slot, &memory, &size_bytes));
-        std::memcpy(memory, values, size_bytes);
-        return {};
+        return queue_->copy_in(memory, values, size_bytes);
     }
 
     Totals new_totals() const {
@@ -316,17 +400,66 @@ private:
         return t;
     }
 
-    // The order of this epoch's rows, and room for its gathered batches.
-    void prepare_shuffle() {
-        order_.resize(size_t(data_.rows));
-        sort_scratch_.resize(3 * size_t(data_.rows));
-        backend().permutation(data_.rows, seed_, uint32_t(epoch_), order_.data(), sort_scratch_.data());
+    // Where the epoch's numbers are summed: kLossTotals, then those of each metric, then the penalty of activities.
+    int64_t n_sums() const {
+        size_t n = kLossTotals;
+        for (const MetricState& m : metrics_) n += m.n_totals;
+        return int64_t(n);
+    }
+    double* activity() const { return sums_ + n_sums(); }
+
+    Status put_sums(const Totals& t) {
+        std::vector<double>& all = host_sums_;
+        all.assign(size_t(n_sums()) + 1, 0.0);
+        all[kTotalLoss] = t.loss;
+        all[kTotalDataLoss] = t.data_loss;
+        all[kTotalPenalty] = t.penalty;
+        all[kTotalNonfinite] = t.nonfinite ? 1.0 : 0.0;
+        size_t at = kLossTotals;
+        for (const std::vector<double>& m : t.metrics)
+            for (double v : m) all[at++] = v;
+        return queue_->copy_in(sums_, all.data(), all.size() * sizeof(double));
+    }
+    // Waits for all steps.
+    Status take_sums(Totals* t) {
+        std::vector<double>& all = host_sums_;
+        FR_RETURN_IF_ERROR(queue_->wait());
+        FR_RETURN_IF_ERROR(queue_->copy_out(all.data(), sums_, size_t(n_sums()) * sizeof(double)));
+        t->loss = all[kTotalLoss];
+        t->data_loss = all[kTotalDataLoss];
+        t->penalty = all[kTotalPenalty];
+        t->nonfinite = all[kTotalNonfinite] != 0.0;
+        size_t at = kLossTotals;
+        for (std::vector<double>& m : t->metrics)
+            for (double& v : m) v = all[at++];
+        return {};
+    }
+
+    // Room for the order of this epoch's rows, and for its gathered batches. A device gathers one batch at a time,
+    // shuffled or not: where its rows begin is then nothing but a number of the step's clock.
+    void prepare_gather() {
+        gathered_begin_ = gathered_end_ = 0;
+        if (!shuffle_ && queue_->is_host()) return;
         const int64_t numbers_a_row = gathered_x_cols() + data_.y_cols + 1;
         const int64_t batches = kGatheredBytes / int64_t(sizeof(T)) / numbers_a_row / batch_size_;
-        gathered_rows_ = batch_size_ * (batches > 1 ? batches : 1);
+        gathered_rows_ = batch_size_ * (queue_->is_host() && batches > 1 ? batches : 1);
         if (gathered_rows_ > data_.rows) gathered_rows_ = data_.rows;
-        gathered_.resize(size_t(gathered_rows_ * numbers_a_row));
-        gathered_begin_ = gathered_end_ = 0;
+        const size_t bytes = Arena::padded<T>(gathered_rows_ * numbers_a_row) + Arena::padded<uint32_t>(data_.rows) +
+                             Arena::padded<uint32_t>(3 * data_.rows);
+        if (bytes > gather_memory_.size_bytes() || bytes < gather_memory_.size_bytes() / 2)
+            gather_memory_.reserve(*queue_, bytes);
+        gather_memory_.rewind();
+        const auto take = [&](auto** p, int64_t n) {
+            using Element = std::remove_reference_t<decltype(**p)>;
+            Element* memory = gather_memory_.template take<Element>(n);
+            if (*p != memory) ++version_;
+            *p = memory;
+        };
+        take(&gathered_, gathered_rows_ * numbers_a_row);
+        take(&order_, data_.rows);
+        take(&sort_scratch_, 3 * data_.rows);
+        if (gather_version_ != gathered_rows_ * 2 + shuffle_) ++version_;
+        gather_version_ = gathered_rows_ * 2 + shuffle_;
     }
 
     // Of a sparse x nothing is gathered: its rows are read in the epoch's order.
@@ -345,19 +478,25 @@ private:
                 B};
     }
 
+    // The batch that begins at `row` of the epoch. What a device is given for it begins at row 0: its clock knows
+    // better.
     Batch batch_at(int64_t row, int64_t B) {
-        if (!shuffle_) return typed(data_, row, B);
-        T *x = gathered_.data(), *y = x + gathered_rows_ * gathered_x_cols(),
-          *weight = y + gathered_rows_ * data_.y_cols;
-        if (row + B > gathered_end_) {
+        if (!shuffle_ && queue_->is_host()) return typed(data_, row, B);
+        T *x = gathered_, *y = x + gathered_rows_ * gathered_x_cols(), *weight = y + gathered_rows_ * data_.y_cols;
+        const uint32_t* order = !shuffle_ ? nullptr : queue_->is_host() ? order_ + row : order_;
+        if (row + B > gathered_end_ || !queue_->is_host()) {
             gathered_begin_ = row;
-            gathered_end_ = row + gathered_rows_ < data_.rows ? row + gathered_rows_ : data_.rows;
+            const int64_t rows = queue_->is_host() ? gathered_rows_ : B;
+            gathered_end_ = row + rows < data_.rows ? row + rows : data_.rows;
+            Gather<T> arrays[3];
+            int64_t n = 0;
             const auto gather = [&](const void* from, int64_t cols, T* to) {
-                ops().gather({static_cast<const T*>(from), cols, order_.data() + row, gathered_end_ - row, to});
+                arrays[n++] = {static_cast<const T*>(from), cols, order, gathered_end_ - row, to};
             };
             if (data_.x) gather(data_.x, data_.x_cols, x);
             gather(data_.y, data_.y_cols, y);
             if (data_.sample_weight) gather(data_.sample_weight, 1, weight);
+            ops().gather(arrays, n);
         }
         const DataView gathered{x,
                                 y,
@@ -369,51 +508,106 @@ private:
         Batch batch = typed(gathered, row - gathered_begin_, B);
         if (!data_.x) {
             batch.x = inputs(data_, 0);
-            batch.x.sparse.order = order_.data() + row;
+            batch.x.sparse.order = order;
         }
         return batch;
     }
 
-    // One step. Interrupted before the update, it leaves everything as it was.
-    Status train(Cancel& cancel, const Batch& b, Totals* totals) {
-        FR_RETURN_IF_ERROR(check_classes_of(b.targets.y, b.rows));
-        double activity = 0.0;
+    // One step of B rows on what batch() gives. On the CPU it can be interrupted before the update, which leaves
+    // everything as it was; a device is not asked to stop within a step.
+    template <class F>
+    Status train(Cancel& cancel, int64_t row, int64_t B, F batch) {
+        Status status;
+        Cancel never;
+        Cancel& inner = queue_->is_host() ? cancel : never;
+        auto body = [&] { status = operations_of_step(inner, batch()); };
+        using Body = decltype(body);
+        queue_->run_step(
+            version_, B, {step_, row, optimizer_.learning_rate}, [](void* f) { (*static_cast<Body*>(f))(); }, &body);
+        FR_RETURN_IF_ERROR(status);
+        ++step_;
+        if (!queue_->is_host() && cancel.check()) return interrupted("training was interrupted");
+        return {};
+    }
+
+    // Steps of the epoch that a device takes as one, at most max_steps (< 0: as many as there are): how many.
+    int64_t train_many(int64_t max_steps) {
+        if (!ops().train_steps || !metrics_.empty() || data_.sparse_x.starts) return 0;
+        TrainSteps<T> t{};
+        if (!network_.describe(&train_layers_, &t)) return 0;
+        constexpr int64_t kMostRows = 1 << 18;  // soon over, so that a training can be told to stop
+        const int64_t left = (data_.rows - totals_.rows + batch_size_ - 1) / batch_size_;
+        int64_t steps = kMostRows / batch_size_ + 1;
+        if (steps > left) steps = left;
+        if (max_steps >= 0 && steps > max_steps) steps = max_steps;
+        t.x = static_cast<const T*>(data_.x);
+        t.y = static_cast<const T*>(data_.y);
+        t.weight = static_cast<const T*>(data_.sample_weight);
+        t.rows = data_.rows;
+        t.y_cols = data_.y_cols;
+        t.order = shuffle_ ? order_ : nullptr;
+        t.first_row = totals_.rows;
+        t.batch = batch_size_;
+        t.steps = steps;
+        t.optimizer = optimizer_;
+        t.first_step = step_;
+        t.segments = parameters_.segments();
+        t.n_segments = int64_t(parameters_.count());
+        t.penalties = parameters_.penalty_values();
+        t.totals = sums_;
+        if (!ops().train_steps(t)) return 0;
+        step_ += uint64_t(steps);
+        totals_.steps += steps;
+        totals_.rows += steps * batch_size_;
+        if (totals_.rows > data_.rows) totals_.rows = data_.rows;
+        return steps;
+    }
+
+    Status operations_of_step(Cancel& cancel, const Batch& b) {
+        if (queue_->is_host()) FR_RETURN_IF_ERROR(check_classes_of(b.targets.y, b.rows));
         for_row_parts(b.rows, [&](RowRange rows) {
-            network_.forward(ops(), cancel, b.x, rows, true, step_, &activity);
+            network_.forward(ops(), cancel, b.x, rows, true, step_, activity());
             if (cancel.stopped()) return;
             network_.loss(ops(), b.targets, rows, b.rows, true);
             network_.backward(ops(), cancel, b.x, rows, step_);
         });
         if (cancel.stopped()) return {Code::cancelled, "training was interrupted"};
-        const double data_loss = network_.loss_sum(b.targets, b.rows) / double(b.rows);
         network_.parameter_gradients(ops(), cancel, b.x, b.rows);
         if (cancel.check()) return {Code::cancelled, "training was interrupted"};
-        const double penalty = parameters_.update(ops(), optimizer_, int64_t(step_) + 1);
-        ++step_;
-        add(b, data_loss, penalty + activity, totals);
+        parameters_.update(ops(), optimizer_, int64_t(step_) + 1);
+        add(b, b.rows, 0.0, &parameters_);
         return {};
     }
 
-    void add(const Batch& b, double data_loss, double penalty, Totals* totals) {
-        for (size_t i = 0; i < metrics_.size(); ++i)
-            ops().metric({metrics_[i].spec, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
-                          metrics_[i].spec.weighted ? b.targets.weight : nullptr, network_.scratch(),
-                          totals->metrics[i].data()});
-        totals->loss += double(b.rows) * (data_loss + penalty);
-        totals->data_loss += double(b.rows) * data_loss;
-        totals->penalty += double(b.rows) * penalty;
-        totals->rows += b.rows;
-        totals->steps += 1;
-        if (!std::isfinite(data_loss + penalty)) totals->nonfinite = true;
+    // Adds the batch to the sums, `unit` rows at a time; updated: whose penalties count beside `penalty`, or null.
+    void add(const Batch& b, int64_t unit, double penalty, const Parameters<T>* updated) {
+        double* metric_totals = sums_ + kLossTotals;
+        const T* losses = network_.per_row_losses();
+        ops().totals({b.rows, unit, losses, b.targets.weight, penalty, updated ? updated->penalty_values() : nullptr,
+                      updated ? int64_t(updated->count()) : 0, activity(), sums_});
+        for (const MetricState& m : metrics_) {
+            ops().metric({m.spec, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
+                          m.spec.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
+            metric_totals += m.n_totals;
+        }
     }
 
     const Plan plan_;
     const uint64_t seed_;
+    const Backend* const device_;
+    const std::unique_ptr<Queue> queue_;  // outlives all memory below
+    uint64_t version_ = 0;                // of what steps are given: memory, penalties, losses
+    bool last_was_epoch_ = false;
     Parameters<T> parameters_;
     Network<T> network_;
     LossSpec loss_;
     OptimizerSpec optimizer_;
     std::vector<MetricState> metrics_;
+    Arena sums_memory_;
+    double* sums_ = nullptr;  // where an epoch's numbers are summed; see n_sums()
+    std::vector<double> host_sums_;
+    Resident<T> training_data_, batch_data_, evaluation_data_, prediction_data_;
+    Arena prediction_memory_;
     bool compiled_ = false, reads_classes_ = false;
     uint64_t step_ = 0, epoch_ = 0;
     // the epoch under way
@@ -421,8 +615,11 @@ private:
     DataView data_;
     int64_t batch_size_ = 0;
     Totals totals_;
-    std::vector<uint32_t> order_, sort_scratch_;
-    std::vector<T> gathered_;  // gathered_rows_ rows of x, then of y, then of sample_weight
+    std::vector<TrainLayer<T>> train_layers_;
+    Arena gather_memory_;
+    uint32_t *order_ = nullptr, *sort_scratch_ = nullptr;
+    T* gathered_ = nullptr;  // gathered_rows_ rows of x, then of y, then of sample_weight
+    int64_t gather_version_ = 0;
     int64_t gathered_rows_ = 0, gathered_begin_ = 0, gathered_end_ = 0;
 };
 
@@ -431,10 +628,14 @@ private:
 Status Session::create(const ModelSpec& spec, std::unique_ptr<Session>* out) {
     Plan plan;
     FR_RETURN_IF_ERROR(make_plan(spec, &plan));
+    const Backend* device = nullptr;
+    if (spec.device == Device::cuda) FR_RETURN_IF_ERROR(cuda_backend(spec.precision, &device));
+    if (spec.dtype == Dtype::f64 && spec.precision != Precision::exact)
+        return invalid("precision must be exact for float64");
     if (spec.dtype == Dtype::f32)
-        *out = std::make_unique<SessionOf<float>>(spec, std::move(plan));
+        *out = std::make_unique<SessionOf<float>>(spec, std::move(plan), device);
     else
-        *out = std::make_unique<SessionOf<double>>(spec, std::move(plan));
+        *out = std::make_unique<SessionOf<double>>(spec, std::move(plan), device);
     return {};
 }
 

@@ -14,12 +14,18 @@
 namespace fastreg {
 
 enum class Dtype : int32_t { f32, f64 };
+enum class Device : int32_t { cpu, cuda };
+// How a device makes matrix products of float32: exact: with the bits of the CPU; fast: on tensor cores, as accurate as
+// float32; bf16: from operands rounded to bfloat16. The CPU knows exact only.
+enum class Precision : int32_t { exact, fast, bf16 };
 
 struct ModelSpec {
     std::vector<LayerSpec> layers;
     int64_t input_units = 0;
     Dtype dtype = Dtype::f32;
     uint64_t seed = 0;
+    Device device = Device::cpu;
+    Precision precision = Precision::exact;
 };
 
 // Rows of a sparse x: the elements of row r are those from starts[r] to starts[r + 1], by increasing column.
@@ -69,12 +75,14 @@ public:
     virtual Status compile(const LossSpec& loss, const OptimizerSpec& optimizer,
                            const std::vector<MetricSpec>& metrics) = 0;
 
-    // An epoch: begin, then run until Totals::finished. data must stay alive and unchanged until then.
-    virtual Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle) = 0;
+    // An epoch: begin, then run until Totals::finished. data must stay alive and unchanged until then. A device copies
+    // it, but not where the caller says that it is the last one's and not `fresh`.
+    virtual Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle, bool fresh = true) = 0;
     // Runs at most max_steps further batches (all that remain when < 0); stops after a non-finite loss if asked to.
     virtual Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) = 0;
     virtual Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) = 0;
-    virtual Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals) = 0;
+    virtual Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals,
+                            bool fresh = true) = 0;
     virtual Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) = 0;
 
     virtual const std::vector<ParameterInfo>& parameters() const = 0;

@@ -1,19 +1,13 @@
 // GEMM: C = bias + A B for strided A (M, K), B (K, N), with something done to finished blocks of C while they are in
 // cache. It must not know layers. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 //
-// The bits (tier T1): K is cut into the blocks of k_block(); c = sum over blocks, in order, of the FMA chain over
+// The bits (tier T1): K is cut into the blocks of rules/k_block.h; c = sum over blocks, in order, of the FMA chain over
 // increasing k. The first chain starts at the bias, the others at 0. Every tile shape, edge, packing and cut between
 // threads keeps that order, so all give the same bits, as does every ISA. Blocking after Goto & van de Geijn 2008: a
 // panel of B (block x NR) stays in L1, a block of A in L2, a block of B in L3; registers hold an MR x NR tile of C.
 // Operands are packed only where they are reused often enough or their layout forces it.
 
-constexpr int64_t kKC = 384;
-
-// How many steps of k a block has: blocks of one size, at most kKC, whatever M and N.
-FR_LOOP int64_t k_block(int64_t K) {
-    const int64_t blocks = (K + kKC - 1) / kKC;
-    return K <= kKC ? K : ((K + blocks - 1) / blocks + 7) / 8 * 8;
-}
+using rules::k_block;
 
 #include "cpu/gemm_tile.inl"
 

@@ -88,20 +88,26 @@ FR_LOOP void copy_row(const typename V::T* x, int64_t n, typename V::T* y) {
 
 // Rows lie anywhere in what may be a large array, so each is fetched into the cache some rows before its turn.
 template <class V>
-void gather(const Gather<typename V::T>& a) {
+void gather_array(const Gather<typename V::T>& a) {
     using T = typename V::T;
     constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kAhead = 8, kGrain = 8192;
     const int64_t parts = cpu::threads_for(a.n * a.cols, kGrain);
+    const auto row_at = [&](int64_t r) FR_LAMBDA { return a.index ? int64_t(a.index[r]) : r; };
     auto part = [&](int64_t p) {
         const int64_t end = a.n * (p + 1) / parts;
         for (int64_t r = a.n * p / parts; r < end; ++r) {
             if (r + kAhead < end) {
-                const T* ahead = a.x + int64_t(a.index[r + kAhead]) * a.cols;
+                const T* ahead = a.x + row_at(r + kAhead) * a.cols;
                 for (int64_t i = 0; i < a.cols; i += kLine) __builtin_prefetch(ahead + i);
                 __builtin_prefetch(ahead + a.cols - 1);
             }
-            copy_row<V>(a.x + int64_t(a.index[r]) * a.cols, a.cols, a.out + r * a.cols);
+            copy_row<V>(a.x + row_at(r) * a.cols, a.cols, a.out + r * a.cols);
         }
     };
     cpu::run(parts, part);
+}
+
+template <class V>
+void gather(const Gather<typename V::T>* arrays, int64_t n_arrays) {
+    for (int64_t i = 0; i < n_arrays; ++i) gather_array<V>(arrays[i]);
 }

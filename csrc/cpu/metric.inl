@@ -1,4 +1,4 @@
-// Metrics of a batch, added to running totals in double, row after row. What totals hold is written at Metric in
+// Metrics and losses of a batch, added to running totals in double. What totals hold is written at Metric in
 // rules/spec.h. It must not know losses' gradients or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 template <class T>
@@ -62,15 +62,43 @@ void metric(const MetricBatch<typename V::T>& a) {
                                  a.target,    a.target_cols, nullptr, a.scratch, nullptr,      a.scratch + a.B};
         loss<V>(batch);
     }
-    for (int64_t r = 0; r < a.B; ++r) {
-        const double weight = a.weight ? double(a.weight[r]) : 1.0;
-        if (a.spec.kind == Metric::thresholds) {
-            threshold_row(a, r, weight);
-        } else if (a.spec.kind == Metric::r2) {
-            r2_row(a, r, weight);
-        } else {
-            a.totals[0] += weight * row_metric(a, r);
-            a.totals[1] += weight;
+    for (int64_t begin = 0; begin < a.B; begin += a.unit) {
+        const int64_t n = a.B - begin < a.unit ? a.B - begin : a.unit;
+        rules::LaneSum values, weights;
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t r = begin + i;
+            const double weight = a.weight ? double(a.weight[r]) : 1.0;
+            if (a.spec.kind == Metric::thresholds) {
+                threshold_row(a, r, weight);
+            } else if (a.spec.kind == Metric::r2) {
+                r2_row(a, r, weight);
+            } else {
+                values.add(i, weight * row_metric(a, r));
+                weights.add(i, weight);
+            }
         }
+        if (a.spec.kind == Metric::thresholds || a.spec.kind == Metric::r2) continue;
+        a.totals[0] += values.total(n);
+        a.totals[1] += weights.total(n);
+    }
+}
+
+// See BatchTotals in core/op_table.h.
+template <class T>
+void totals(const BatchTotals<T>& a) {
+    rules::LaneSum penalties;
+    for (int64_t i = 0; i < a.n_penalties; ++i) penalties.add(i, a.penalties[i]);
+    const double penalty = a.penalty + penalties.total(a.n_penalties) + (a.activity ? *a.activity : 0.0);
+    if (a.activity) *a.activity = 0.0;
+    for (int64_t begin = 0; begin < a.B; begin += a.unit) {
+        const int64_t n = a.B - begin < a.unit ? a.B - begin : a.unit;
+        rules::LaneSum losses;
+        for (int64_t i = 0; i < n; ++i)
+            losses.add(i, double(a.per_row[begin + i]) * (a.weight ? double(a.weight[begin + i]) : 1.0));
+        const double data_loss = losses.total(n) / double(n), loss = data_loss + penalty;
+        a.totals[kTotalLoss] += double(n) * loss;
+        a.totals[kTotalDataLoss] += double(n) * data_loss;
+        a.totals[kTotalPenalty] += double(n) * penalty;
+        if (!(loss - loss == 0.0)) a.totals[kTotalNonfinite] = 1.0;  // NaN or infinite
     }
 }

@@ -16,7 +16,8 @@ double penalty(const typename V::T* w, int64_t n, double l1, double l2) {
 }
 
 template <class V>
-double activity_penalty(const typename V::T* y, typename V::T* dy, int64_t B, int64_t O, const PenaltySpec& p) {
+void activity_penalty(const typename V::T* y, typename V::T* dy, int64_t B, int64_t O, const PenaltySpec& p,
+                      double* value) {
     using T = typename V::T;
     const V l1 = V::set(T(p.l1 / double(B))), two_l2 = V::set(T(2.0 * p.l2 / double(B)));
     if (dy) {
@@ -26,7 +27,7 @@ double activity_penalty(const typename V::T* y, typename V::T* dy, int64_t B, in
             at.store(dy + i, at.template load<V>(dy + i) + g);
         });
     }
-    return penalty<V>(y, B * O, p.l1, p.l2) / double(B);
+    if (value) *value += penalty<V>(y, B * O, p.l1, p.l2) / double(B);
 }
 
 template <class V>

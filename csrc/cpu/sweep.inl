@@ -75,13 +75,13 @@ FR_LOOP void sweep16(int64_t n, F f) {
     }
 }
 
-// Adds what f(chunk, begin, end) returns over the fixed chunks of [0, n), in order, in double. Chunks may run in
-// parallel.
+// Adds what f(begin, end) returns over the fixed chunks of [0, n), in double, as a LaneSum. Chunks may run in parallel.
 constexpr int64_t kChunk = 1024;
 constexpr int64_t kChunksAtOnce = 2048;
 template <class F>
 double sum_chunks(int64_t n, F f) {
-    double sums[kChunksAtOnce], total = 0.0;
+    double sums[kChunksAtOnce];
+    rules::LaneSum total;
     const int64_t chunks = (n + kChunk - 1) / kChunk;
     for (int64_t first = 0; first < chunks; first += kChunksAtOnce) {
         const int64_t count = chunks - first < kChunksAtOnce ? chunks - first : kChunksAtOnce;
@@ -93,7 +93,7 @@ double sum_chunks(int64_t n, F f) {
             }
         };
         cpu::run(parts, part);
-        for (int64_t c = 0; c < count; ++c) total += sums[c];
+        for (int64_t c = 0; c < count; ++c) total.add(first + c, sums[c]);
     }
-    return total;
+    return total.total(chunks);
 }

@@ -7,6 +7,8 @@
 #include "cpu/parallel.h"
 #include "rules/activation.h"
 #include "rules/dropout.h"
+#include "rules/k_block.h"
+#include "rules/lanes.h"
 #include "rules/loss.h"
 #include "rules/mathfn.h"
 #include "rules/penalty.h"
@@ -45,6 +47,7 @@ constexpr OpTable<typename V::T> make_table() {
             activity_penalty<V>,
             loss<V>,
             metric<V>,
+            totals<typename V::T>,
             penalty<V>,
             penalty_gradient<V>,
             prox<V>,

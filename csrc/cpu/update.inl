@@ -110,8 +110,9 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
     };
     cpu::run(parts, part);
     for (int64_t s = first; s < last; ++s) {
-        u.penalties[s] = 0.0;
-        for (int64_t c = 0; c < chunks_of(s); ++c) u.penalties[s] += *values++;
+        rules::LaneSum penalty;
+        for (int64_t c = 0; c < chunks_of(s); ++c) penalty.add(c, *values++);
+        u.penalties[s] = penalty.total(chunks_of(s));
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include "core/cuda.h"
 #include "core/runtime.h"
 #include "python/errors.h"
 #include "python/values.h"
@@ -41,6 +42,23 @@ void bind_process(py::module_& module) {
             run([&] { return set_num_threads(threads); });
         },
         py::arg("n"), "Compute on n threads; results do not change.");
+    module.def(
+        "cuda_device_count",
+        [] {
+            int n = 0;
+            run([&] { return cuda_device_count(&n); });
+            return n;
+        },
+        "How many GPUs there are; RuntimeError, with the reason, when there is none to use.");
+    module.def(
+        "cuda_device_name",
+        [](py::handle device) {
+            const int32_t index = to_int32(device, "device");
+            std::string name;
+            run([&] { return cuda_device_name(index, &name); });
+            return name;
+        },
+        py::arg("device"), "The name of a GPU.");
 }
 
 }  // namespace

@@ -27,6 +27,15 @@ const Names<Activation> kActivations = {
     {"softplus", Activation::softplus},
     {"softmax", Activation::softmax},
 };
+const Names<Device> kDevices = {
+    {"cpu", Device::cpu},
+    {"cuda", Device::cuda},
+};
+const Names<Precision> kPrecisions = {
+    {"exact", Precision::exact},
+    {"fast", Precision::fast},
+    {"bf16", Precision::bf16},
+};
 const Names<Dtype> kDtypes = {
     {"float32", Dtype::f32},
     {"float64", Dtype::f64},
@@ -90,11 +99,13 @@ void read_name(const Names<Enum>& names, py::handle value, const Name& name, Enu
 
 void read(py::handle value, const Name& name, Activation* out) { read_name(kActivations, value, name, out); }
 void read(py::handle value, const Name& name, Constraint* out) { read_name(kConstraints, value, name, out); }
+void read(py::handle value, const Name& name, Device* out) { read_name(kDevices, value, name, out); }
 void read(py::handle value, const Name& name, Dtype* out) { read_name(kDtypes, value, name, out); }
 void read(py::handle value, const Name& name, Initializer* out) { read_name(kInitializers, value, name, out); }
 void read(py::handle value, const Name& name, LayerKind* out) { read_name(kLayerKinds, value, name, out); }
 void read(py::handle value, const Name& name, Loss* out) { read_name(kLosses, value, name, out); }
 void read(py::handle value, const Name& name, Metric* out) { read_name(kMetrics, value, name, out); }
 void read(py::handle value, const Name& name, Optimizer* out) { read_name(kOptimizers, value, name, out); }
+void read(py::handle value, const Name& name, Precision* out) { read_name(kPrecisions, value, name, out); }
 
 }  // namespace fastreg::python

@@ -84,12 +84,15 @@ py::dict to_dict(const Totals& totals) {
 
 }  // namespace
 
-PySession::PySession(py::handle layers, py::handle input_units, py::handle dtype, py::handle seed) {
+PySession::PySession(py::handle layers, py::handle input_units, py::handle dtype, py::handle seed, py::handle device,
+                     py::handle precision) {
     ModelSpec spec;
     spec.layers = to_layers(layers, "layers");
     spec.input_units = to_size(input_units, "input_units");
     read(dtype, "dtype", &spec.dtype);
     spec.seed = to_uint64(seed, "seed");
+    read(device, "device", &spec.device);
+    read(precision, "precision", &spec.precision);
     run([&] { return Session::create(spec, &core_); });
 }
 
@@ -104,13 +107,13 @@ void PySession::compile(py::handle loss, py::handle optimizer, py::handle metric
 }
 
 void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
-                            py::handle shuffle) {
+                            py::handle shuffle, py::handle fresh) {
     const Turn turn(busy_);
     DataSet data = to_data(core_->dtype(), x, y, sample_weight);
     const int64_t size = to_size(batch_size, "batch_size");
-    const bool shuffled = to_bool(shuffle, "shuffle");
+    const bool shuffled = to_bool(shuffle, "shuffle"), is_fresh = to_bool(fresh, "fresh");
     epoch_data_.reset();
-    run([&] { return core_->begin_epoch(data.view, size, shuffled); });
+    run([&] { return core_->begin_epoch(data.view, size, shuffled, is_fresh); });
     epoch_data_ = std::move(data);
 }
 
@@ -136,12 +139,14 @@ py::dict PySession::train_batch(py::handle x, py::handle y, py::handle sample_we
     return to_dict(totals);
 }
 
-py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size) {
+py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
+                             py::handle fresh) {
     const Turn turn(busy_);
     const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
     const int64_t size = to_size(batch_size, "batch_size");
+    const bool is_fresh = to_bool(fresh, "fresh");
     Totals totals;
-    run_interruptible([&](Cancel& cancel) { return core_->evaluate(cancel, data.view, size, &totals); });
+    run_interruptible([&](Cancel& cancel) { return core_->evaluate(cancel, data.view, size, &totals, is_fresh); });
     return to_dict(totals);
 }
 
@@ -158,17 +163,17 @@ void PySession::predict(py::handle x, py::handle out, py::handle batch_size) {
 void bind_session(py::module_& module) {
     using py::arg;
     py::class_<PySession>(module, "Session", "A model being trained.")
-        .def(py::init<py::handle, py::handle, py::handle, py::handle>(), arg("layers"), arg("input_units"),
-             arg("dtype"), arg("seed"))
+        .def(py::init<py::handle, py::handle, py::handle, py::handle, py::handle, py::handle>(), arg("layers"),
+             arg("input_units"), arg("dtype"), arg("seed"), arg("device") = "cpu", arg("precision") = "exact")
         .def("compile", &PySession::compile, arg("loss"), arg("optimizer"), arg("metrics"),
              "Set loss, optimizer and metrics; resets the optimizer's slots and the step.")
         .def("begin_epoch", &PySession::begin_epoch, arg("x"), arg("y"), arg("sample_weight"), arg("batch_size"),
-             arg("shuffle"), "Start an epoch over x and y.")
+             arg("shuffle"), arg("fresh") = true, "Start an epoch over x and y.")
         .def("run_steps", &PySession::run_steps, arg("max_steps") = -1, arg("stop_on_nonfinite") = false,
              "Run batches of the epoch; returns its totals so far.")
         .def("train_batch", &PySession::train_batch, arg("x"), arg("y"), arg("sample_weight"), "One step on one batch.")
         .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"), arg("batch_size"),
-             "Totals of loss and metrics, without training.")
+             arg("fresh") = true, "Totals of loss and metrics, without training.")
         .def("predict", &PySession::predict, arg("x"), arg("out"), arg("batch_size"), "Write the outputs for x to out.")
         .def("parameter_info", &PySession::parameter_info, "(name, shape, layer) of every parameter.")
         .def("get_weights", &PySession::get_weights, "Copies of all parameters.")

@@ -41,13 +41,15 @@ struct DataSet {
 // Arguments are Python objects, each converted and checked by its name.
 class PySession {
 public:
-    PySession(py::handle layers, py::handle input_units, py::handle dtype, py::handle seed);
+    PySession(py::handle layers, py::handle input_units, py::handle dtype, py::handle seed, py::handle device,
+              py::handle precision);
 
     void compile(py::handle loss, py::handle optimizer, py::handle metrics);
-    void begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size, py::handle shuffle);
+    void begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size, py::handle shuffle,
+                     py::handle fresh);
     py::dict run_steps(py::handle max_steps, py::handle stop_on_nonfinite);
     py::dict train_batch(py::handle x, py::handle y, py::handle sample_weight);
-    py::dict evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size);
+    py::dict evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size, py::handle fresh);
     void predict(py::handle x, py::handle out, py::handle batch_size);
 
     py::list parameter_info();

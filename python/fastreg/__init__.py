@@ -8,6 +8,7 @@ from fastreg import (
     activations,
     callbacks,
     constraints,
+    cuda,
     initializers,
     layers,
     losses,
@@ -44,7 +45,7 @@ __all__ = [
     "L1", "L1L2", "L2", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Dense", "Dropout",
     "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "History", "Input", "LambdaCallback",
     "LearningRateScheduler", "MaxNorm", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau", "Sequential",
-    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "callbacks", "constraints", "get_cmake_dir",
+    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "callbacks", "constraints", "cuda", "get_cmake_dir",
     "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers", "load_model", "losses", "metrics",
     "models", "ops", "optimizers", "regularizers", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip

@@ -28,11 +28,16 @@ class BuildInfo(TypedDict):
 # ---- process-wide ------------------------------------------------------------------------------------------------
 def build_info() -> BuildInfo: ...
 def set_isa(name: str) -> None:
-    """Use the table `name` ("scalar", "avx2", "avx512", "neon") from now on; ValueError when this CPU cannot run it.
-    For tests; FASTREG_ISA does the same at import."""
+    """Use the table `name` ("scalar", "avx2", "avx512", "neon"; "cuda": copies to a GPU and back) from now on;
+    ValueError when this CPU cannot run it, RuntimeError when there is no GPU. For tests; FASTREG_ISA does the same at
+    import."""
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
+def cuda_device_count() -> int:
+    """How many GPUs can be used, at least 1; RuntimeError says what is missing where none can."""
+
+def cuda_device_name(device: int) -> str: ...
 
 # ---- the session -------------------------------------------------------------------------------------------------
 class Session:
@@ -50,7 +55,17 @@ class Session:
       (alpha: slope of leaky_relu, scale of elu).
     """
 
-    def __init__(self, layers: list[dict[str, Any]], input_units: int, dtype: str, seed: int) -> None: ...
+    def __init__(
+        self,
+        layers: list[dict[str, Any]],
+        input_units: int,
+        dtype: str,
+        seed: int,
+        device: str = "cpu",
+        precision: str = "exact",
+    ) -> None:
+        """device: "cpu" | "cuda"; precision, of products on a GPU: "exact" | "fast" | "bf16". See session.h."""
+
     def compile(self, loss: dict[str, Any], optimizer: dict[str, Any], metrics: list[dict[str, Any]]) -> None:
         """loss: {"kind": name, "from_logits": False, "label_smoothing": 0.0, "delta": 1.0}; names as rules/spec.h.
         optimizer: {"kind": "sgd" | "adam" | "rmsprop" | "adagrad", plus any field of OptimizerSpec}.
@@ -59,10 +74,17 @@ class Session:
         Resets the optimizer's slots and the step. Parameters stay."""
 
     def begin_epoch(
-        self, x: Array | Sparse, y: Array, sample_weight: Array | None, batch_size: int, shuffle: bool
+        self,
+        x: Array | Sparse,
+        y: Array,
+        sample_weight: Array | None,
+        batch_size: int,
+        shuffle: bool,
+        fresh: bool = True,
     ) -> None:
         """x (rows, in), y (rows, k), sample_weight (rows,): C-contiguous, the session's dtype; kept alive until the
-        epoch has finished. A sparse x needs a dense first layer.
+        epoch has finished. A sparse x needs a dense first layer. A GPU copies them, unless they are those of the last
+        epoch and not `fresh`.
         For sparse_categorical_crossentropy y is (rows, 1) and holds class indices."""
 
     def run_steps(self, max_steps: int = -1, stop_on_nonfinite: bool = False) -> dict[str, Any]:
@@ -72,7 +94,7 @@ class Session:
 
     def train_batch(self, x: Array | Sparse, y: Array, sample_weight: Array | None) -> dict[str, Any]: ...
     def evaluate(
-        self, x: Array | Sparse, y: Array, sample_weight: Array | None, batch_size: int
+        self, x: Array | Sparse, y: Array, sample_weight: Array | None, batch_size: int, fresh: bool = True
     ) -> dict[str, Any]: ...
     def predict(self, x: Array | Sparse, out: Array, batch_size: int) -> None:
         """out (rows, output_units): written in place."""

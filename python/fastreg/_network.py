@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastreg import _core, _seeds, layers
+from fastreg import _core, _seeds, cuda, layers
 from fastreg._arguments import choice, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, numeric
@@ -21,10 +21,15 @@ from fastreg._summary import print_summary
 class Network:
     """The part of `models.Sequential` that has to do with layers and weights."""
 
-    def __init__(self, name: str, seed: int | None, device: str, dtype: str) -> None:
+    def __init__(self, name: str, seed: int | None, device: str, dtype: str, precision: str) -> None:
         checked = check_seed(seed)
-        self.device = _device(device)
+        self.device = choice(device, "device", ("cpu", "cuda", "auto"))
+        if self.device == "cuda":
+            cuda.device_count()  # raises RuntimeError where there is none
         self.dtype = choice(dtype, "dtype", DTYPES)
+        self.precision = choice(precision, "precision", ("exact", "fast", "bf16"))
+        if self.precision != "exact" and self.dtype != "float32":
+            raise ValueError(f'precision={self.precision!r} is for dtype="float32", not {self.dtype!r}')
         self.name = name
         self.seed = _seeds.fresh() if checked is None else checked
         self.layers: list[Layer] = []
@@ -180,7 +185,15 @@ class Network:
 
     def _new_session(self, input_units: int) -> _core.Session:
         described = [layer.native(index, self.seed) for index, layer in enumerate(self.layers)]
-        session = _core.Session(described, input_units, self.dtype, self.seed)
+        on_gpu = self.device == "cuda" or (self.device == "auto" and cuda.is_available())
+        session = _core.Session(
+            described,
+            input_units,
+            self.dtype,
+            self.seed,
+            "cuda" if on_gpu else "cpu",
+            self.precision if on_gpu else "exact",
+        )
         self._prepare(session)
         weights: list[Array] = []
         units = input_units
@@ -201,13 +214,3 @@ class Network:
             for layer in self.layers:
                 layer.unbind()
             self._session = None
-
-
-def _device(device: Any) -> str:
-    name = choice(device, "device", ("cpu", "cuda", "auto"))
-    if name == "cuda":
-        cuda = _core.build_info()["cuda"]
-        raise RuntimeError(
-            f'device="cuda" needs the CUDA plugin, which this build lacks (CUDA: {cuda}); use "cpu"'
-        )
-    return name

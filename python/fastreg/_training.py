@@ -1,6 +1,7 @@
 """The loop over epochs: train, validate, callbacks. An epoch is one native call unless a callback has batch hooks.
 
-It must not know losses, layers or a step's order; its arguments are checked already.
+It must not know losses, layers or a step's order; its arguments are checked already. It is over 250 lines because fit,
+evaluate and predict share its hooks and batches.
 """
 
 from __future__ import annotations
@@ -151,14 +152,19 @@ def fit(
     hooks.attach(model, params)
     model.history, model.stop_training = history, False
     logs: Logs = {}
+    validated = False
     hooks.call("on_train_begin", {})
     with Progress(plan.verbose, model.name, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
         for epoch in range(plan.initial_epoch, plan.epochs):
             hooks.call("on_epoch_begin", epoch, {})
-            logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks))
+            fresh = epoch == plan.initial_epoch  # a GPU keeps the data from epoch to epoch
+            logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks, fresh))
             logs["sparsity"] = sparsity(session)
             if validation is not None and plan.validates(epoch):
-                values = evaluate(session, compiled, validation, plan.validation_batch_size, hooks)
+                values = evaluate(
+                    session, compiled, validation, plan.validation_batch_size, hooks, not validated
+                )
+                validated = True
                 logs.update({f"val_{name}": value for name, value in values.items()})
             hooks.call("on_epoch_end", epoch, logs)
             progress.epoch_end(epoch, logs)
@@ -169,9 +175,15 @@ def fit(
 
 
 def _train_epoch(
-    model: Sequential, session: Session, compiled: Compiled, data: Dataset, plan: Plan, hooks: Hooks
+    model: Sequential,
+    session: Session,
+    compiled: Compiled,
+    data: Dataset,
+    plan: Plan,
+    hooks: Hooks,
+    fresh: bool,
 ) -> dict[str, Any]:
-    session.begin_epoch(native(data.x), data.y, data.sample_weight, plan.batch_size, plan.shuffle)
+    session.begin_epoch(native(data.x), data.y, data.sample_weight, plan.batch_size, plan.shuffle, fresh)
     batch = 0
     while True:
         if hooks.train_batches:
@@ -190,13 +202,15 @@ def _train_epoch(
             return totals
 
 
-def evaluate(session: Session, compiled: Compiled, data: Dataset, batch_size: int, hooks: Hooks) -> Logs:
-    """Loss, metrics and the rest of the logs of `data`, without training."""
+def evaluate(
+    session: Session, compiled: Compiled, data: Dataset, batch_size: int, hooks: Hooks, fresh: bool = True
+) -> Logs:
+    """Loss, metrics and the rest of the logs of `data`, without training. `fresh`: not the data of the last call."""
     hooks.call("on_test_begin", {})
     if hooks.test_batches:
         totals = _evaluate_in_batches(session, compiled, data, batch_size, hooks)
     else:
-        totals = session.evaluate(native(data.x), data.y, data.sample_weight, batch_size)
+        totals = session.evaluate(native(data.x), data.y, data.sample_weight, batch_size, fresh)
     logs = compiled.logs(totals)
     logs["sparsity"] = sparsity(session)
     hooks.call("on_test_end", logs)

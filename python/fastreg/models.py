@@ -44,15 +44,19 @@ class Sequential(Network):
         Initial weights, shuffles and dropout are functions of it; by default it is drawn anew
         (see `utils.set_random_seed`).
     device : {"cpu", "cuda", "auto"}
+        "auto" is a GPU where there is one to use, else the CPU. `fit` copies its data to a GPU once.
     dtype : {"float32", "float64"}
         Of weights and data.
+    precision : {"exact", "fast", "bf16"}
+        Of matrix products on a GPU; the CPU is always exact. "exact" gives the bits of the CPU. "fast" uses tensor
+        cores with float32's accuracy, "bf16" rounds what it multiplies to bfloat16; both for dtype "float32".
 
     Raises
     ------
     TypeError, ValueError
         If an argument has the wrong type or value.
     RuntimeError
-        If `device="cuda"` and this build has no CUDA plugin.
+        If `device="cuda"` and there is no GPU to use; the message says what is missing.
 
     Examples
     --------
@@ -73,8 +77,9 @@ class Sequential(Network):
         seed: int | None = None,
         device: str = "cpu",
         dtype: str = "float32",
+        precision: str = "exact",
     ) -> None:
-        super().__init__(name, seed, device, dtype)
+        super().__init__(name, seed, device, dtype, precision)
         self.stop_training = False
         self.history: History | None = None
         self._compiled: Compiled | None = None
@@ -302,6 +307,7 @@ class Sequential(Network):
             "seed": self.seed,
             "device": self.device,
             "dtype": self.dtype,
+            "precision": self.precision,
         }
 
     @classmethod
@@ -309,6 +315,8 @@ class Sequential(Network):
         """A new model of the same architecture, with initial weights."""
         settings = dict(config)
         described, input_units = settings.pop("layers"), settings.pop("input_units", None)
+        if settings.get("device") == "cuda":
+            settings["device"] = "auto"  # a model trained on a GPU can be used without one
         model = cls([_layers.from_description(item) for item in described], **settings)
         if input_units is not None:
             model._set_input_units(integer(input_units, "input_units", low=1))

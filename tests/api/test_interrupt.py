@@ -22,9 +22,10 @@ X = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
 Y = X[:, 0]
 
 
-def big_model() -> Sequential:
-    """An epoch of it takes seconds."""
-    model = Sequential([Dense(512, activation="relu"), Dense(512, activation="relu"), Dense(1)], seed=0)
+def big_model(device: str) -> Sequential:
+    """An epoch of it takes seconds on the CPU, and a thousand of them seconds on a GPU."""
+    hidden = [Dense(512, activation="relu"), Dense(512, activation="relu")]
+    model = Sequential([*hidden, Dense(1)], seed=0, device=device)
     model.compile("adam", "mse")
     model.build((None, 64))
     return model
@@ -68,9 +69,9 @@ def quickest(call: Any) -> float:
 @pytest.mark.parametrize("batch_size", [32, 20_000], ids=["small batches", "one huge batch"])
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_ctrl_c_in_fit_is_quick_and_leaves_a_usable_model(
-    batch_size: int, verbose: int, capfd: pytest.CaptureFixture[str]
+    backend: str, batch_size: int, verbose: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    model = big_model()
+    model = big_model(backend)
     before = model.get_weights()
     seconds = quickest(lambda: model.fit(X, Y, batch_size=batch_size, epochs=1000, verbose=verbose))
     assert seconds < 0.1
@@ -83,8 +84,8 @@ def test_ctrl_c_in_fit_is_quick_and_leaves_a_usable_model(
     assert model.optimizer.iterations == steps + 16
 
 
-def test_ctrl_c_in_evaluate_and_predict() -> None:
-    model = big_model()
+def test_ctrl_c_in_evaluate_and_predict(backend: str) -> None:
+    model = big_model(backend)
     many = np.tile(X, (10, 1))
     for call in (
         lambda: [model.predict(many, batch_size=32) for _ in range(1000)],
@@ -94,12 +95,12 @@ def test_ctrl_c_in_evaluate_and_predict() -> None:
     assert np.isfinite(model.predict(X[:10])).all()
 
 
-def test_a_callback_that_raises_leaves_a_usable_model() -> None:
+def test_a_callback_that_raises_leaves_a_usable_model(backend: str) -> None:
     def fail(batch: int, logs: Any) -> None:
         if batch == 3:
             raise ZeroDivisionError
 
-    model = big_model()
+    model = big_model(backend)
     with pytest.raises(ZeroDivisionError):
         model.fit(X[:512], Y[:512], verbose=0, callbacks=[LambdaCallback(on_train_batch_end=fail)])
     assert model.optimizer.iterations == 4

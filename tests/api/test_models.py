@@ -183,10 +183,16 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_devices() -> None:
+    """With and without a GPU; tests/cuda has more."""
     assert Sequential(device="auto").device == "auto"
-    if fastreg.show_config(mode="dicts")["cuda"] == "not built":  # type: ignore[index]
-        with pytest.raises(RuntimeError, match="CUDA plugin"):
+    config = fastreg.show_config(mode="dicts")
+    assert config is not None
+    assert str(config["cuda"]).startswith(("built for sm ", "not built: "))
+    if str(config["cuda"]).startswith("not built"):
+        with pytest.raises(RuntimeError, match="this build of fastreg has no CUDA plugin"):
             Sequential(device="cuda")
+    with pytest.raises(ValueError, match=r"device must be"):
+        Sequential(device="gpu")
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])

@@ -1,0 +1,102 @@
+// What kernels share: walking elements, activations by name, dropout decisions, 16-lane and 32-lane sums in the order
+// of the CPU. It must not know operations.
+#pragma once
+#include <type_traits>
+
+#include "core/op_table.h"
+#include "cuda/queue.cuh"
+#include "cuda/vec_cuda.cuh"
+#include "rules/activation.h"
+#include "rules/dropout.h"
+#include "rules/lanes.h"
+#include "rules/philox.h"
+
+namespace fastreg::cuda {
+
+// The 16-bit draws of block `block` (8 elements), as cpu/draws.inl has them: half i % 8 of element i, low half first.
+struct DrawBlock {
+    uint32_t words[4];
+
+    __device__ __forceinline__ uint32_t at(int i) const {  // no index that would put the words into local memory
+        const uint32_t low = i & 2 ? words[1] : words[0], high = i & 2 ? words[3] : words[2];
+        return (i & 4 ? high : low) >> (16 * (i & 1)) & 0xFFFFu;
+    }
+};
+
+// Dropout as a kernel sees it. `clock`, where there is one, tells the step.
+struct Dropper {
+    uint32_t keep;
+    double scale;
+    uint64_t seed;
+    uint32_t stream, step;
+    int64_t first;
+    const DeviceClock* clock;
+
+    __host__ explicit Dropper(const DropoutSpec& d)
+        : keep(d.keep),
+          scale(d.scale),
+          seed(d.seed),
+          stream(d.stream),
+          step(d.step),
+          first(d.first),
+          clock(CudaQueue::current().clock()) {}
+
+    __host__ __device__ bool drops() const { return keep < 65536; }
+
+    __device__ __forceinline__ uint32_t now() const { return clock ? uint32_t(clock->step) : step; }
+
+    // The draws of flat elements 8 block .. 8 block + 7.
+    __device__ __forceinline__ DrawBlock draw(uint64_t block) const { return draw(block, now()); }
+    // The same where many are drawn: now() reads memory.
+    __device__ __forceinline__ DrawBlock draw(uint64_t block, uint32_t now) const {
+        U32 counter[4] = {{uint32_t(block)}, {uint32_t(block >> 32)}, {stream}, {now}};
+        rules::philox4x32<rules::kMaskRounds>(counter, uint32_t(seed), uint32_t(seed >> 32));
+        return {{counter[0].v, counter[1].v, counter[2].v, counter[3].v}};
+    }
+    // Whether element `flat` of the operation is kept: for single elements; draw() serves eight.
+    __device__ __forceinline__ bool keeps(int64_t flat) const {
+        const uint64_t i = uint64_t(first + flat);
+        return draw(i / 8).at(int(i % 8)) < keep;
+    }
+};
+
+// f(z); softmax counts as linear.
+template <class T>
+__device__ __forceinline__ Lane<T> activate(Activation kind, Lane<T> z, Lane<T> alpha) {
+    Lane<T> y = z;
+    rules::with_activation(kind, [&](auto act) { y = decltype(act)::forward(z, alpha); });
+    return y;
+}
+
+// dL/dZ of one element from dL/dY: see finish_backward in cpu/dense.inl. y: the layer's output after dropout; z: only
+// where it is kept.
+template <class Act, class T>
+__device__ __forceinline__ Lane<T> through_layer(Lane<T> g, const T* y, const T* z, Lane<T> alpha, const Dropper& d,
+                                                 int64_t flat) {
+    using V = Lane<T>;
+    const V scale = V::set(T(d.scale));
+    if constexpr (std::is_same_v<Act, rules::Relu>) {
+        if (d.drops()) g = g * scale;
+        return V::select(V::load(y) == V::set(0), V::set(0), g);
+    }
+    if (d.drops()) g = d.keeps(flat) ? g * scale : V::set(0);
+    if constexpr (std::is_same_v<Act, rules::Linear>) return g;
+    if constexpr (Act::kFromY) return g * Act::gradient(z ? Act::forward(V::load(z), alpha) : V::load(y), alpha);
+    return g * Act::gradient(V::load(z), alpha);
+}
+
+// The total of a Sum16 (cpu/sweep.inl) whose lane i the i-th thread of an aligned group of 16 holds; right in its
+// first thread. All 32 threads of the warp must call it.
+template <class T>
+__device__ __forceinline__ T total16(T lane) {
+    for (int half = 8; half > 0; half /= 2) lane += __shfl_down_sync(0xFFFFFFFFu, lane, half, 16);
+    return lane;
+}
+
+// The total of a LaneSum (rules/lanes.h) whose lane i the i-th thread of the warp holds; right in its first thread.
+__device__ __forceinline__ double total32(double lane) {
+    for (int half = 16; half > 0; half /= 2) lane += __shfl_down_sync(0xFFFFFFFFu, lane, half);
+    return lane;
+}
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,214 @@
+// Elementwise operations over rows: activations, dropout and their gradients, penalty gradients, prox, scaling, single
+// functions. It must not know layers or losses.
+#include "cuda/ops.h"
+#include "cuda/softmax.h"
+#include "cuda/walk.cuh"
+
+namespace fastreg::cuda {
+namespace {
+
+// ---- maps ----------------------------------------------------------------------------------------------------------
+
+template <class T>
+constexpr int kWidth = Pack<T>::N;  // elements of 16 bytes
+
+template <class T, class F>
+__global__ void __launch_bounds__(kBlock) map_kernel(Rows<T> a, Groups<kWidth<T>> groups, F f) {
+    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t) {
+        T v[kWidth<T>];
+        load_group(a.x + r * a.x_rs + c, lo, hi, groups.wide, v);
+        f(v);
+        store_group(a.y + r * a.y_rs + c, lo, hi, groups.wide, v);
+    });
+}
+
+template <class T, class F>
+void map_rows(const Rows<T>& a, F f) {
+    const auto groups = Groups<kWidth<T>>::template of<T>(a.rows, a.cols, 0, {{a.x, a.x_rs}, {a.y, a.y_rs}});
+    launch(map_kernel<T, F>, grid_for(groups.count()), kBlock, 0, a, groups, f);
+}
+
+// v[e] = f(v[e])
+template <class T, int N, class F>
+__device__ __forceinline__ void each_lane(T (&v)[N], F f) {
+#pragma unroll
+    for (int e = 0; e < N; ++e) v[e] = f(Lane<T>{v[e]}).v;
+}
+
+template <class T>
+struct Activate {
+    Activation kind;
+    T alpha;
+    template <int N>
+    __device__ __forceinline__ void operator()(T (&v)[N]) const {
+        rules::with_activation(kind, [&](auto act) {
+            each_lane(v, [&](Lane<T> z) { return decltype(act)::forward(z, Lane<T>{alpha}); });
+        });
+    }
+};
+
+template <class T>
+struct Scale {
+    T by;
+    template <int N>
+    __device__ __forceinline__ void operator()(T (&v)[N]) const {
+        each_lane(v, [&](Lane<T> x) { return x * Lane<T>{by}; });
+    }
+};
+
+template <class T>
+struct PenaltyGradient {
+    T l1, two_l2;
+    template <int N>
+    __device__ __forceinline__ void operator()(T (&v)[N]) const {
+        each_lane(v, [&](Lane<T> w) { return rules::penalty_gradient(w, Lane<T>{l1}, Lane<T>{two_l2}); });
+    }
+};
+
+template <class T>
+struct Prox {
+    T threshold, inv;
+    template <int N>
+    __device__ __forceinline__ void operator()(T (&v)[N]) const {
+        each_lane(v, [&](Lane<T> w) { return rules::prox_elastic_net(w, Lane<T>{threshold}, Lane<T>{inv}); });
+    }
+};
+
+template <class T>
+struct Math {
+    MathFunction function;
+    template <int N>
+    __device__ __forceinline__ void operator()(T (&v)[N]) const {
+        using V = Lane<T>;
+        switch (function) {
+            case MathFunction::exp: return each_lane(v, [](V x) { return rules::exp(x); });
+            case MathFunction::expm1: return each_lane(v, [](V x) { return rules::expm1(x); });
+            case MathFunction::log: return each_lane(v, [](V x) { return rules::log(x); });
+            case MathFunction::log1p: return each_lane(v, [](V x) { return rules::log1p(x); });
+            case MathFunction::tanh: return each_lane(v, [](V x) { return rules::tanh(x); });
+            case MathFunction::sigmoid: return each_lane(v, [](V x) { return rules::sigmoid(x); });
+            case MathFunction::softplus: return each_lane(v, [](V x) { return rules::softplus(x); });
+            case MathFunction::norm_cdf: return each_lane(v, [](V x) { return rules::norm_cdf(x); });
+        }
+    }
+};
+
+// ---- dropout -------------------------------------------------------------------------------------------------------
+
+constexpr int kDraws = rules::kDrawsPerBlock;
+
+template <class T>
+__device__ __forceinline__ void drop_group(const Dropper& d, int64_t block, T (&v)[kDraws]) {
+    const DrawBlock draws = d.draw(uint64_t(block));
+#pragma unroll
+    for (int e = 0; e < kDraws; ++e) v[e] = draws.at(e) < d.keep ? v[e] * T(d.scale) : T(0);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kBlock) dropout_kernel(Rows<T> a, Dropper d, Groups<kDraws> groups) {
+    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t block) {
+        T v[kDraws];
+        load_group(a.x + r * a.x_rs + c, lo, hi, groups.wide, v);
+        drop_group(d, block, v);
+        store_group(a.y + r * a.y_rs + c, lo, hi, groups.wide, v);
+    });
+}
+
+// source: what tells f' of the layer, its Z (from_z) or its output, or null where nothing need be known.
+template <class T>
+struct Through {
+    Activation kind;
+    T alpha;
+    const T* source;
+    int64_t source_rs;
+    bool from_z;
+};
+
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    layer_backward_kernel(Rows<T> a, Through<T> layer, Dropper dropper, Groups<kDraws> groups) {
+    // A group's decisions come from one block, drawn here; relu makes none, and through_layer scales for it.
+    const bool draws = dropper.drops() && layer.kind != Activation::relu;
+    Dropper rest = dropper;
+    if (draws) rest.keep = 65536;
+    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t block) {
+        T v[kDraws], s[kDraws] = {};
+        load_group(a.x + r * a.x_rs + c, lo, hi, groups.wide, v);
+        if (layer.source) load_group(layer.source + r * layer.source_rs + c, lo, hi, groups.wide, s);
+        if (draws) drop_group(dropper, block, v);
+        rules::with_activation(layer.kind, [&](auto act) {
+            using Act = decltype(act);
+            const auto through = [&](bool from_z) {
+#pragma unroll
+                for (int e = 0; e < kDraws; ++e)
+                    v[e] = through_layer<Act>(Lane<T>{v[e]}, &s[e], from_z ? &s[e] : nullptr, Lane<T>{layer.alpha},
+                                              rest, 0)
+                               .v;
+            };
+            if (!Act::kFromY || layer.from_z)
+                through(true);
+            else
+                through(false);
+        });
+        store_group(a.y + r * a.y_rs + c, lo, hi, groups.wide, v);
+    });
+}
+
+}  // namespace
+
+template <class T>
+void activation_forward(const Rows<T>& a, const ActivationSpec& spec) {
+    if (spec.kind == Activation::softmax) return softmax_forward(a);
+    map_rows(a, Activate<T>{spec.kind, T(spec.alpha)});
+}
+
+template <class T>
+void layer_backward(const Rows<T>& a, const LayerGradient<T>& g) {
+    if (g.activation.kind == Activation::softmax) return softmax_backward(a, g.Y, g.y_rs);
+    const Activation kind = g.activation.kind;
+    const bool from_z = kind != Activation::relu && g.Z;
+    const T* source = kind == Activation::linear ? nullptr : from_z ? g.Z : g.Y;
+    const Through<T> layer{kind, T(g.activation.alpha), source, from_z ? g.z_rs : g.y_rs, from_z};
+    const auto groups = Groups<kDraws>::of<T>(a.rows, a.cols, g.dropout.first,
+                                              {{a.x, a.x_rs}, {a.y, a.y_rs}, {layer.source, layer.source_rs}});
+    launch(layer_backward_kernel<T>, grid_for(groups.count()), kBlock, 0, a, layer, Dropper(g.dropout), groups);
+}
+
+template <class T>
+void dropout(const Rows<T>& a, const DropoutSpec& d) {
+    const auto groups = Groups<kDraws>::of<T>(a.rows, a.cols, d.first, {{a.x, a.x_rs}, {a.y, a.y_rs}});
+    launch(dropout_kernel<T>, grid_for(groups.count()), kBlock, 0, a, Dropper(d), groups);
+}
+
+template <class T>
+void scale(const Rows<T>& a, double factor) {
+    map_rows(a, Scale<T>{T(factor)});
+}
+
+template <class T>
+void penalty_gradient(const Rows<T>& a, double l1, double l2) {
+    map_rows(a, PenaltyGradient<T>{T(l1), T(2 * l2)});
+}
+
+template <class T>
+void prox(const Rows<T>& a, double l1, double l2, double step) {
+    map_rows(a, Prox<T>{T(step * l1), T(1.0 / (1.0 + 2.0 * step * l2))});
+}
+
+template <class T>
+void math(int function, const T* x, T* y, int64_t n) {
+    map_rows(Rows<T>{1, n, x, n, y, n}, Math<T>{MathFunction(function)});
+}
+
+#define FR_INSTANTIATE(T)                                                    \
+    template void activation_forward(const Rows<T>&, const ActivationSpec&); \
+    template void layer_backward(const Rows<T>&, const LayerGradient<T>&);   \
+    template void dropout(const Rows<T>&, const DropoutSpec&);               \
+    template void scale(const Rows<T>&, double);                             \
+    template void penalty_gradient(const Rows<T>&, double, double);          \
+    template void prox(const Rows<T>&, double, double, double);              \
+    template void math(int, const T*, T*, int64_t);
+FR_INSTANTIATE(float)
+FR_INSTANTIATE(double)
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,135 @@
+// Fast products: chooses a plan, lays out scratch memory and launches the split pass, the product and, with split k,
+// the combining kernel. It must not know layers.
+#include "cuda/fast_gemm.h"
+
+#include "cuda/fast_mma.cuh"
+#include "cuda/fast_split.cuh"
+#include "cuda/fast_wgmma.cuh"
+
+namespace fastreg::cuda {
+namespace {
+
+using namespace fast;
+
+// wgmma_kernel has a body only in code made for sm_90a; without one it needs hardly a register.
+bool has_wgmma(int capability) {
+    if (capability != 90) return false;
+    static const bool has = [] {
+        cudaFuncAttributes attributes{};
+        const bool known = cudaFuncGetAttributes(&attributes, wgmma_kernel) == cudaSuccess;
+        cudaGetLastError();
+        return known && attributes.numRegs > 64;
+    }();
+    return has;
+}
+
+Source source(const float* p, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t K, int64_t tile_rows,
+              int unit) {
+    Source s{};
+    s.p = p;
+    s.row_stride = row_stride;
+    s.k_stride = k_stride;
+    s.rows = rows;
+    s.K = K;
+    s.padded_rows = round_up(rows, tile_rows);
+    s.segments = round_up(K, unit) / kSegment;
+    s.reading = reading_of(s);
+    return s;
+}
+
+// Room for planes and scales: fp16x3's planes are not needed any more when those of bf16x6 are made.
+int64_t image_bytes(const Source& s, bool bf16) { return s.padded_rows * s.segments * kSegment * 2 * (bf16 ? 1 : 3); }
+int64_t scale_bytes(const Source& s, bool bf16) { return bf16 ? 0 : s.padded_rows * s.segments * 4; }
+
+// The product of planes, however they came to be.
+void multiply_planes(const Work& work, Output out, bool wgmma) {
+    CudaQueue& queue = CudaQueue::current();
+    const Plan& plan = work.plan;
+    out.rows = plan.tiles_m * plan.halves * kHalfTileM;
+    out.cols = plan.tiles_n * kTileN;
+    out.partials = nullptr;
+    if (plan.splits > 1) {
+        out.partials = scratch<float>(Scratch::fast_partials, out.rows * out.cols * plan.splits);
+        if (!out.partials) return;
+    }
+    out.way = way_of(out);
+    const int64_t items = plan.items();
+    if (wgmma) {
+        queue.note(cudaFuncSetAttribute(wgmma_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kWgmmaBytes),
+                   "preparing a product");
+        const int64_t blocks = items < queue.multiprocessors() ? items : queue.multiprocessors();
+        launch(wgmma_kernel, dim3(unsigned(blocks)), dim3(kWgmmaThreads), kWgmmaBytes, work, out);
+    } else {
+        queue.note(cudaFuncSetAttribute(mma_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMmaBytes),
+                   "preparing a product");
+        launch(mma_kernel, dim3(unsigned(items)), dim3(kMmaThreads), kMmaBytes, work, out);
+    }
+    if (out.partials)
+        launch(combine_kernel, dim3(blocks_for(out.M, 4), blocks_for(out.N, 256)), dim3(256), 0, out, plan.splits);
+}
+
+}  // namespace
+
+bool fast_supported(int capability) { return capability >= 80; }
+
+void fast_gemm_of_any_size(FastMode mode, int64_t M, int64_t N, int64_t K, Strided<const float> A,
+                           Strided<const float> B, const float* bias, float* C, int64_t c_rs,
+                           const Epilogue<float>& epilogue, int halves, int splits) {
+    CudaQueue& queue = CudaQueue::current();
+    const bool bf16 = mode == FastMode::bf16, wgmma = has_wgmma(queue.capability());
+    const Format format = bf16 ? Format::bf16 : Format::fp16x3;
+    const int unit = unit_of(format);
+    Plan plan = make_plan(M, N, K, unit, queue.multiprocessors(), wgmma ? kMaxHalves : 1);
+    if (halves && wgmma) {
+        plan.halves = halves;
+        plan.tiles_m = ceil_div(M, halves * kHalfTileM);
+    }
+    if (splits) plan.splits = int(splits < plan.units ? splits : plan.units);
+
+    Source a = source(A.p, A.rs, A.cs, M, K, plan.halves * kHalfTileM, unit);
+    Source b = source(B.p, B.cs, B.rs, N, K, kTileN, unit);
+    const int64_t blocks = a.blocks() + b.blocks(), flags = 256;
+    const int64_t a_scales = flags + round_up(blocks, 256), b_scales = a_scales + scale_bytes(a, bf16);
+    const int64_t a_image = b_scales + scale_bytes(b, bf16), b_image = a_image + image_bytes(a, bf16);
+    auto* const memory = scratch<unsigned char>(Scratch::fast, b_image + image_bytes(b, bf16));
+    if (!memory) return;
+    int* const wide = reinterpret_cast<int*>(memory);
+    a.image = memory + a_image;
+    b.image = memory + b_image;
+    if (bf16) {
+        launch(split_kernel<Format::bf16>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, memory + flags);
+    } else {
+        a.scales = reinterpret_cast<float*>(memory + a_scales);
+        b.scales = reinterpret_cast<float*>(memory + b_scales);
+        launch(split_kernel<Format::fp16x3>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, memory + flags);
+        const int64_t widening = blocks < 2 * queue.multiprocessors() ? blocks : 2 * queue.multiprocessors();
+        launch(widen_kernel, dim3(unsigned(widening)), dim3(kSplitThreads), 0, a, b, memory + flags, uint32_t(blocks),
+               wide);
+    }
+
+    Output out{};
+    out.M = M;
+    out.N = N;
+    out.bias = bias;
+    out.C = C;
+    out.c_rs = c_rs;
+    out.wide_stores = c_rs % 4 == 0 && reinterpret_cast<uintptr_t>(C) % 16 == 0;
+    out.epilogue = epilogue;
+    multiply_planes({{a.image, a.scales, a.padded_rows}, {b.image, b.scales, b.padded_rows}, plan, format, wide}, out,
+                    wgmma);
+}
+
+bool fast_gemm(FastMode mode, int64_t M, int64_t N, int64_t K, Strided<const float> A, Strided<const float> B,
+               const float* bias, float* C, int64_t c_rs, const Epilogue<float>& epilogue) {
+    const int capability = CudaQueue::current().capability();
+    if (!fast_supported(capability)) return false;
+    // GeForce-like devices have float32 units at the rate of a third of their half-precision tensor cores.
+    const bool server = capability == 80 || capability == 90 || capability == 100 || capability == 103;
+    if (mode == FastMode::split && !server) return false;
+    // Below, splitting, padding and launching cost more than the product.
+    if (M < 64 || N < 64 || K < 64 || double(M) * double(N) * double(K) < 2.6e8) return false;
+    fast_gemm_of_any_size(mode, M, N, K, A, B, bias, C, c_rs, epilogue);
+    return true;
+}
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,231 @@
+// Fast products: the split pass, which turns float32 operands into planes (fast_layout.h) by the rules of
+// fast_numbers.h. It must not know how planes are multiplied.
+#pragma once
+#include "cuda/fast_layout.h"
+#include "cuda/fast_numbers.h"
+#include "cuda/queue.cuh"
+
+namespace fastreg::cuda::fast {
+
+// How an operand is read: each thread 8 k of a row from the memory, or rows side by side through shared memory; four
+// numbers at a time where they are aligned.
+enum class Reading : int { along_k_by_4, along_k, across_by_4, across };
+
+// Rows of A, or columns of B, by k: element (row, k) is at p[row * row_stride + k * k_stride].
+struct Source {
+    const float* p;
+    int64_t row_stride, k_stride, rows, K;
+    int64_t padded_rows, segments;
+    Reading reading;  // reading_of()
+    unsigned char* image;
+    float* scales;  // null for Format::bf16
+
+    __host__ __device__ int64_t blocks() const { return padded_rows / 64 * segments; }
+};
+
+inline Reading reading_of(const Source& s) {
+    const auto by_4 = [&](int64_t one, int64_t other) {
+        return one == 1 && other % 4 == 0 && reinterpret_cast<uintptr_t>(s.p) % 16 == 0;
+    };
+    if (by_4(s.k_stride, s.row_stride)) return Reading::along_k_by_4;
+    if (by_4(s.row_stride, s.k_stride)) return Reading::across_by_4;
+    const auto size = [](int64_t stride) { return stride < 0 ? -stride : stride; };
+    return size(s.k_stride) <= size(s.row_stride) ? Reading::along_k : Reading::across;
+}
+
+constexpr int kSplitThreads = 256;
+
+// A block of 64 rows by 64 k: thread t has of row t / 4 the 8 k of chunk t % 4 of both panels of the segment, x[0..7]
+// and x[8..15]. So a warp reads and writes whole sectors of 32 bytes.
+__device__ __forceinline__ void read_along_k(const Source& s, int64_t row, int64_t k, float (&x)[16]) {
+    const float* const from = s.p + row * s.row_stride + k * s.k_stride;
+    const bool by_4 = s.reading == Reading::along_k_by_4;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        float* const to = x + 8 * half;
+        const int64_t left = row < s.rows ? s.K - k - kPanel * half : 0;
+        if (by_4 && left >= 8) {
+#pragma unroll
+            for (int i = 0; i < 8; i += 4) {
+                const float4 four = __ldg(reinterpret_cast<const float4*>(from + kPanel * half + i));
+                to[i] = four.x, to[i + 1] = four.y, to[i + 2] = four.z, to[i + 3] = four.w;
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; ++i) to[i] = i < left ? __ldg(from + (kPanel * half + i) * s.k_stride) : 0.0f;
+        }
+    }
+}
+
+// Where (row, k) of a block lies in shared memory: k by k, the rows' groups of four permuted so that neither the
+// writers nor the readers of a warp meet in a bank.
+__device__ __forceinline__ int staged_at(int row, int k) {
+    return k * 64 + (((row >> 2) ^ (k >> 3 & 3) * 2) << 2 | (row & 3));
+}
+
+__device__ __forceinline__ void read_across(const Source& s, int64_t row0, int64_t k0, float* staged, float (&x)[16]) {
+    if (s.reading == Reading::across_by_4) {
+        const int r = threadIdx.x % 16 * 4, first = threadIdx.x / 16;
+        const int64_t left = s.rows - row0 - r;
+        const float* const from = s.p + row0 + r;
+        float four[4][4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const int64_t k = k0 + first + 16 * i;
+            const float* const at = from + k * s.k_stride;
+            if (k < s.K && left >= 4) {
+                const float4 v = __ldg(reinterpret_cast<const float4*>(at));
+                four[i][0] = v.x, four[i][1] = v.y, four[i][2] = v.z, four[i][3] = v.w;
+            } else {
+#pragma unroll
+                for (int e = 0; e < 4; ++e) four[i][e] = k < s.K && e < left ? __ldg(at + e) : 0.0f;
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+            *reinterpret_cast<float4*>(staged + staged_at(r, first + 16 * i)) =
+                make_float4(four[i][0], four[i][1], four[i][2], four[i][3]);
+    } else {
+        const int r = threadIdx.x % 64, first = threadIdx.x / 64;
+        const int64_t row = row0 + r;
+#pragma unroll 8
+        for (int c = first; c < 64; c += 4)
+            staged[staged_at(r, c)] =
+                row < s.rows && k0 + c < s.K ? __ldg(s.p + row * s.row_stride + (k0 + c) * s.k_stride) : 0.0f;
+    }
+    __syncthreads();
+    const float* const from = staged + staged_at(threadIdx.x / 4, threadIdx.x % 4 * 8);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = from[64 * i], x[8 + i] = from[64 * (kPanel + i)];
+}
+
+// A thread's two chunks, one of each panel, in every plane. split(i, parts): the planes' parts of x[i].
+template <Format f, class Split>
+__device__ __forceinline__ void store_chunks(const Source& s, int64_t segment, int64_t row, int chunk, Split split) {
+    constexpr int kPlanes = Variant<f>::kPlanes;
+    const int64_t plane = s.padded_rows * kRowBytes;
+    unsigned char* const to = s.image + plane_offset(2 * segment, 0, kPlanes, s.padded_rows) + chunk_offset(row, chunk);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        uint32_t words[kPlanes][4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            uint16_t low[kPlanes], high[kPlanes];
+            split(half * 8 + 2 * i, low);
+            split(half * 8 + 2 * i + 1, high);
+#pragma unroll
+            for (int p = 0; p < kPlanes; ++p) words[p][i] = low[p] | uint32_t(high[p]) << 16;
+        }
+#pragma unroll
+        for (int p = 0; p < kPlanes; ++p)
+            *reinterpret_cast<uint4*>(to + (half * kPlanes + p) * plane) =
+                make_uint4(words[p][0], words[p][1], words[p][2], words[p][3]);
+    }
+}
+
+struct SplitShared {
+    float4 staged[64 * 64 / 4];
+    uint32_t largest[kSplitThreads / 32];
+    int inexact_ones;
+};
+
+// Splits block `block`, those of A first. All threads of the CUDA block; whether the range of Format::fp16x3 does not
+// do is the answer to each.
+template <Format f>
+__device__ __forceinline__ bool split_block(const Source& A, const Source& B, uint32_t block, SplitShared& shared) {
+    const uint32_t blocks_of_a = uint32_t(A.blocks());
+    const bool of_a = block < blocks_of_a;
+    const Source& s = of_a ? A : B;
+    if (!of_a) block -= blocks_of_a;
+    // Blocks that follow one another read what lies side by side.
+    const bool along_k = s.reading == Reading::along_k_by_4 || s.reading == Reading::along_k;
+    const uint32_t inner = along_k ? uint32_t(s.segments) : uint32_t(s.padded_rows / 64);
+    const uint32_t outer = block / inner, rest = block - outer * inner;
+    const int64_t row0 = int64_t(along_k ? outer : rest) * 64, segment = along_k ? rest : outer;
+    const int64_t row = row0 + threadIdx.x / 4;
+    const int chunk = threadIdx.x % 4;
+
+    float x[16];
+    if (along_k)
+        read_along_k(s, row, segment * kSegment + chunk * 8, x);
+    else
+        read_across(s, row0, segment * kSegment, reinterpret_cast<float*>(shared.staged), x);
+    if constexpr (f == Format::bf16) {
+        store_chunks<f>(s, segment, row, chunk, [&](int i, uint16_t (&parts)[1]) { parts[0] = to_bfloat(x[i]); });
+        return false;
+    } else {
+        if (threadIdx.x == 0) shared.inexact_ones = 0;
+        uint32_t largest = 0;
+#pragma unroll
+        for (int i = 0; i < 16; ++i) largest = max(largest, magnitude_bits(x[i]));
+        if (of_a) {
+            largest = max(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, 1));
+            largest = max(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, 2));
+        } else {
+            largest = __reduce_max_sync(0xFFFFFFFFu, largest);
+            if (threadIdx.x % 32 == 0) shared.largest[threadIdx.x / 32] = largest;
+            __syncthreads();
+#pragma unroll
+            for (uint32_t other : shared.largest) largest = max(largest, other);
+        }
+        const Scale scale = f == Format::fp16x3 ? half_scale(largest) : bfloat_scale(largest);
+        if (chunk == 0) s.scales[scale_index(segment, row, s.padded_rows)] = scale.scale;
+        if constexpr (f == Format::bf16x6) {
+            store_chunks<f>(s, segment, row, chunk, [&](int i, uint16_t (&parts)[3]) {
+                const BfloatSplit b = split_bfloat(x[i] * scale.inverse);
+#pragma unroll
+                for (int p = 0; p < 3; ++p) parts[p] = b.part[p];
+            });
+            __syncthreads();  // before the next block's numbers
+            return false;
+        } else {
+            int few = 0;
+            bool gone = !half_range(largest);
+            store_chunks<f>(s, segment, row, chunk, [&](int i, uint16_t (&parts)[2]) {
+                const float scaled = x[i] * scale.inverse;
+                const HalfSplit h = split_half(scaled);
+                few += inexact(scaled, h);
+                gone |= lost(x[i], scaled, h);
+                parts[0] = h.hi;
+                parts[1] = h.lo;
+            });
+            if (!__syncthreads_or(few | int(gone))) return false;  // nearly always
+            if (few) atomicAdd(&shared.inexact_ones, few);         // integers: any order gives the same
+            return __syncthreads_or(gone) || shared.inexact_ones > kFewInexact;
+        }
+    }
+}
+
+// One block of the split pass each. out_of_range: one byte a block; null for Format::bf16.
+template <Format f>
+__global__ void __launch_bounds__(kSplitThreads, 3)
+    split_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, unsigned char* out_of_range) {
+#if __CUDA_ARCH__ >= 800
+    __shared__ SplitShared shared;
+    const bool out = split_block<f>(A, B, blockIdx.x, shared);
+    if (f == Format::fp16x3 && threadIdx.x == 0) out_of_range[blockIdx.x] = out;
+#endif
+}
+
+// *wide = whether any block is out of range; then all blocks are split again, for Format::bf16x6. n: of blocks.
+__global__ void __launch_bounds__(kSplitThreads, 2)
+    widen_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, const unsigned char* out_of_range,
+                 uint32_t n, int* wide) {
+#if __CUDA_ARCH__ >= 800
+    uint32_t any = 0;
+    const uint4* const sixteen = reinterpret_cast<const uint4*>(out_of_range);
+#pragma unroll 4
+    for (uint32_t i = threadIdx.x; i < n / 16; i += kSplitThreads) {
+        const uint4 v = sixteen[i];
+        any |= v.x | v.y | v.z | v.w;
+    }
+    for (uint32_t i = n / 16 * 16 + threadIdx.x; i < n; i += kSplitThreads) any |= out_of_range[i];
+    const bool all = __syncthreads_or(any != 0);
+    if (blockIdx.x == 0 && threadIdx.x == 0) *wide = all;
+    if (!all) return;
+    __shared__ SplitShared shared;
+    for (uint32_t block = blockIdx.x; block < n; block += gridDim.x) split_block<Format::bf16x6>(A, B, block, shared);
+#endif
+}
+
+}  // namespace fastreg::cuda::fast

@@ -1,0 +1,199 @@
+// Launches of exact products: which kernels, how many CTAs, what goes through the workspace. It must not know layers.
+#include "cuda/gemm_large.cuh"
+#include "cuda/gemm_small.cuh"
+
+namespace fastreg::cuda {
+namespace {
+
+// kernel<<<(x, y), threads>>> with the CTAs of one x as a cluster.
+template <class Kernel, class... Arguments>
+void launch_clusters(Kernel kernel, int64_t x, int ranks, int threads, const Arguments&... arguments) {
+    CudaQueue& queue = CudaQueue::current();
+    if (ranks == 1) return launch(kernel, dim3(unsigned(x)), dim3(threads), 0, arguments...);
+    if (queue.failed() || x == 0) return;
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = 1;
+    cluster.val.clusterDim.y = unsigned(ranks);
+    cluster.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(unsigned(x), unsigned(ranks));
+    config.blockDim = dim3(threads);
+    config.stream = queue.stream();
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    queue.note(cudaLaunchKernelEx(&config, kernel, arguments...), "a launch");
+}
+
+// Whether the code that runs on this queue's device knows clusters: a new device may run what was compiled for an old
+// one.
+bool code_has_clusters(int capability) {
+    thread_local int asked = 0;
+    thread_local bool has = false;
+    if (asked != capability) {
+        cudaFuncAttributes code{};
+        has = cudaFuncGetAttributes(&code, small_tiles<float>) == cudaSuccess && code.ptxVersion >= 90;
+        asked = capability;
+    }
+    return has;
+}
+
+Device device() {
+    const CudaQueue& queue = CudaQueue::current();
+    return {queue.multiprocessors(), queue.capability() >= 90 && code_has_clusters(queue.capability())};
+}
+
+template <class T>
+bool can_store_wide(const T* C, int64_t c_rs) {
+    return reinterpret_cast<uintptr_t>(C) % 16 == 0 && c_rs % kWide<T> == 0;
+}
+
+template <class T>
+GemmArgs<T> arguments(const Product<T>& p, const T* bias) {
+    GemmArgs<T> g{};
+    g.M = p.M;
+    g.N = p.N;
+    g.K = p.K;
+    g.A = Operand<T>(p.A.p, p.A.rs, p.A.cs, p.M, p.K);
+    g.B = Operand<T>(p.B.p, p.B.cs, p.B.rs, p.N, p.K);
+    g.bias = bias;
+    g.C = p.C;
+    g.c_rs = p.c_rs;
+    g.c_wide = can_store_wide(p.C, p.c_rs);
+    return g;
+}
+
+template <class T>
+int64_t small_tile_count(const GemmArgs<T>& g) {
+    return tiles_along(g.M, kSmallTile) * tiles_along(g.N, kSmallTile);
+}
+
+// The tiles of a product, for `wave` blocks of k, or all of them.
+template <class T>
+void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue) {
+    if constexpr (sizeof(T) == 4) {
+        if (plan.large) {
+            const int64_t tiles = tiles_along(g.M, kLargeTile) * tiles_along(g.N, kLargeTile);
+            return launch(large_tiles, dim3(unsigned(tiles), unsigned(wave)), dim3(LargeShape::kThreads), 0, g,
+                          epilogue);
+        }
+    }
+    const int threads = SmallShape<T>::kThreads;
+    if (g.partial)
+        launch(small_tiles<T>, dim3(unsigned(small_tile_count(g)), unsigned(wave)), dim3(threads), 0, g, epilogue);
+    else
+        launch_clusters(small_tiles<T>, small_tile_count(g), plan.ranks, threads, g, epilogue);
+}
+
+// Wave after wave of blocks of k into the workspace, and from there onto C.
+template <class T>
+void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue) {
+    const int blocks = KBlocks(whole.K).count;
+    const int64_t partial_rs = padded4(whole.N), partial = whole.M * partial_rs;
+    T* workspace = scratch<T>(Scratch::gemm, partial * plan.wave);
+    if (!workspace) return;
+    for (int first = 0; first < blocks; first += plan.wave) {
+        const int wave = blocks - first < plan.wave ? blocks - first : plan.wave;
+        GemmArgs<T> g = whole;
+        g.C = workspace;
+        g.c_rs = partial_rs;
+        g.partial = partial;
+        g.first_block = first;
+        g.c_wide = true;
+        launch_tiles(plan, g, wave, Epilogue<T>());
+        const bool last = first + wave == blocks;
+        const WorkspaceSum<T> sum{whole.M,   whole.N, workspace,    partial, partial_rs, wave,
+                                  first > 0, last,    whole.c_wide, whole.C, whole.c_rs};
+        launch(sum_workspace<T>, dim3(blocks_for(whole.M * partial_rs / 4, kSumThreads)), dim3(kSumThreads), 0, sum,
+               epilogue);
+    }
+}
+
+template <class T>
+GemmPlan plan_for(const Product<T>& p) {
+    return plan_gemm(p.M, p.N, p.K, sizeof(T), sizeof(T) == 4, device());
+}
+
+template <class T>
+void gemm_by(const GemmPlan& plan, const Product<T>& p, const T* bias, const Epilogue<T>& epilogue) {
+    const GemmArgs<T> g = arguments(p, bias);
+    if (plan.wave)
+        gemm_by_workspace(plan, g, epilogue);
+    else
+        launch_tiles(plan, g, 1, epilogue);
+}
+
+// Fills in the sums from `next` on, as many as fit in a launch of CTAs of so many columns; the number of CTAs.
+template <class T>
+int take_sums(ColumnSums<T>& to, const ColumnSum<T>* sums, int64_t n, int64_t* next, int columns) {
+    int64_t ctas = 0;
+    to.n = 0;
+    for (; *next < n && to.n < kMostTogether; ++*next) {
+        to.sums[to.n] = sums[*next];
+        to.first[to.n++] = int(ctas);
+        ctas += tiles_along(sums[*next].cols, columns);
+    }
+    return int(ctas);
+}
+
+}  // namespace
+
+template <class T>
+void gemm(int64_t M, int64_t N, int64_t K, Strided<const T> A, Strided<const T> B, const T* bias, T* C, int64_t c_rs,
+          const Epilogue<T>& epilogue) {
+    if (M == 0 || N == 0) return;
+    const Product<T> p{M, N, K, A, B, C, c_rs};
+    gemm_by(plan_for(p), p, bias, epilogue);
+}
+
+template <class T>
+void column_sums(const ColumnSum<T>* sums, int64_t n) {
+    ColumnSums<T> together{};
+    for (int64_t next = 0; next < n;) {
+        const int ctas = take_sums(together, sums, n, &next, 32);
+        launch(sum_columns<T>, dim3(unsigned(ctas)), dim3(32, kColumnWarps), 0, together);
+    }
+}
+
+template <class T>
+void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<T>* sums, int64_t n_sums) {
+    constexpr int64_t kFewRows = 2 * rules::kKC;  // that one thread a column sums while others make tiles
+    int64_t next_sum = 0, next = 0;
+    if (n_sums > 0 && sums->rows > kFewRows) {
+        column_sums(sums, n_sums);
+        next_sum = n_sums;
+    }
+    GemmGroup<T> group{};
+    while (next < n_products || next_sum < n_sums) {
+        group.sum_ctas = take_sums(group.sums, sums, n_sums, &next_sum, SmallShape<T>::kThreads);
+        int64_t ctas = group.sum_ctas;
+        int ranks = 1;
+        group.n = 0;
+        for (; next < n_products && group.n < kMostTogether; ++next) {
+            const Product<T>& p = products[next];
+            if (p.M == 0 || p.N == 0) continue;
+            const GemmPlan plan = plan_for(p);
+            if (plan.large || plan.wave) {
+                gemm_by(plan, p, static_cast<const T*>(nullptr), Epilogue<T>());
+                continue;
+            }
+            group.products[group.n] = arguments(p, static_cast<const T*>(nullptr));
+            group.first[group.n++] = int(ctas);
+            ctas += small_tile_count(group.products[group.n - 1]);
+            if (plan.ranks > ranks) ranks = plan.ranks;
+        }
+        if (ctas > device().multiprocessors * 4) ranks = 1;  // enough CTAs without clusters
+        launch_clusters(small_group<T>, ctas, ranks, SmallShape<T>::kThreads, group);
+    }
+}
+
+#define FASTREG_INSTANTIATE(T)                                                                                  \
+    template void gemm<T>(int64_t, int64_t, int64_t, Strided<const T>, Strided<const T>, const T*, T*, int64_t, \
+                          const Epilogue<T>&);                                                                  \
+    template void column_sums<T>(const ColumnSum<T>*, int64_t);                                                 \
+    template void gemm_group<T>(const Product<T>*, int64_t, const ColumnSum<T>*, int64_t);
+FASTREG_INSTANTIATE(float)
+FASTREG_INSTANTIATE(double)
+#undef FASTREG_INSTANTIATE
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,96 @@
+// Kernels of sums: of the blocks of k in a workspace, and of columns. They must not know tiles.
+#pragma once
+#include "cuda/gemm.cuh"
+
+namespace fastreg::cuda {
+
+// Adds n_blocks sums of the workspace, in order, onto C, or begins with them. A thread has four columns of a row.
+template <class T>
+struct WorkspaceSum {
+    int64_t M, N;
+    const T* partials;
+    int64_t partial, partial_rs;
+    int n_blocks;
+    bool onto_c, last, c_wide;
+    T* C;
+    int64_t c_rs;
+};
+constexpr int kSumThreads = 128;
+template <class T>
+__global__ void __launch_bounds__(kSumThreads)
+    sum_workspace(const __grid_constant__ WorkspaceSum<T> a, const __grid_constant__ Epilogue<T> epilogue) {
+    const int64_t groups = a.partial_rs / 4, index = int64_t(blockIdx.x) * kSumThreads + threadIdx.x;
+    const int64_t row = index / groups, col = index % groups * 4;
+    if (row >= a.M) return;
+    const int n = a.N - col < 4 ? int(a.N - col) : 4;
+    T* const c = a.C + row * a.c_rs + col;
+    const T* p = a.partials + row * a.partial_rs + col;
+    T total[4];
+    int block = 0;
+    if (a.onto_c) {
+        load_columns(c, n, a.c_wide, total);
+    } else {
+        load_columns(p, n, true, total);
+        block = 1;
+    }
+#pragma unroll 4
+    for (; block < a.n_blocks; ++block) {
+        T sum[4];
+        load_columns(p + block * a.partial, n, true, sum);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) total[e] = total[e] + sum[e];
+    }
+    if (a.last) epilogue.template apply<4>(row, col, n, total);
+    store_columns(c, n, a.c_wide, total);
+}
+
+// The sum of n rows of a column, in order, from 0.
+template <class T>
+__device__ __forceinline__ T column_chain(const T* x, int64_t row_stride, int64_t n) {
+    constexpr int kAtOnce = 16;
+    T sum = T(0);
+    int64_t b = 0;
+    for (; b + kAtOnce <= n; b += kAtOnce, x += kAtOnce * row_stride) {
+        T v[kAtOnce];
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) v[i] = __ldg(x + i * row_stride);
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) sum = sum + v[i];
+    }
+    for (; b < n; ++b, x += row_stride) sum = sum + __ldg(x);
+    return sum;
+}
+
+constexpr int kMostTogether = 16;  // products or sums in one launch
+
+template <class T>
+struct ColumnSums {
+    ColumnSum<T> sums[kMostTogether];
+    int first[kMostTogether];  // CTA of each
+    int n;
+};
+
+// 32 columns a CTA; its warps make the blocks of rows side by side, and the first adds them in order.
+constexpr int kColumnWarps = 32;
+template <class T>
+__global__ void __launch_bounds__(32 * kColumnWarps) sum_columns(const __grid_constant__ ColumnSums<T> a) {
+    __shared__ T sums[kColumnWarps][32];
+    const int s = range_of(int(blockIdx.x), a.first, a.n), lane = int(threadIdx.x), warp = int(threadIdx.y);
+    const ColumnSum<T>& x = a.sums[s];
+    const int64_t col = int64_t(int(blockIdx.x) - a.first[s]) * 32 + lane;
+    const KBlocks blocks(x.rows);
+    T total = T(0);
+    for (int first = 0; first < blocks.count; first += kColumnWarps) {
+        const int block = first + warp;
+        if (block < blocks.count && col < x.cols)
+            sums[warp][lane] = column_chain(x.x + blocks.begin(block) * x.row_stride + col, x.row_stride,
+                                            blocks.end(block) - blocks.begin(block));
+        __syncthreads();
+        if (warp == 0)
+            for (int w = 0; w < kColumnWarps && first + w < blocks.count; ++w) total = total + sums[w][lane];
+        __syncthreads();
+    }
+    if (warp == 0 && col < x.cols) x.out[col] = total;
+}
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,113 @@
+// What a training starts from: initial weights, and the gather of a batch. Random numbers are Philox4x32-10; the
+// formulas are those of cpu/init.inl. It must not know layers or epochs. The order of rows is in permutation.cu.
+#include "cuda/ops.h"
+#include "cuda/walk.cuh"
+
+namespace fastreg::cuda {
+namespace {
+
+struct Words {
+    uint32_t at[4];
+};
+
+__device__ __forceinline__ Words block_of(uint64_t seed, uint32_t stream, uint32_t attempt, uint64_t block) {
+    U32 counter[4] = {{uint32_t(block)}, {uint32_t(block >> 32)}, {stream}, {attempt}};
+    rules::philox4x32<10>(counter, uint32_t(seed), uint32_t(seed >> 32));
+    return {{counter[0].v, counter[1].v, counter[2].v, counter[3].v}};
+}
+
+// 53 bits in [0, 1) from two words.
+__device__ __forceinline__ double unit_double(uint32_t lo, uint32_t hi) {
+    return double((uint64_t(hi) << 32 | lo) >> 11) * 0x1p-53;
+}
+
+// Box & Muller 1958: sqrt(-2 ln(1 - u1)) cos(2 pi u2), from element i's own block.
+__device__ __forceinline__ double standard_normal(uint64_t seed, uint32_t stream, uint32_t attempt, int64_t i) {
+    using V = Lane<double>;
+    const Words w = block_of(seed, stream, attempt, uint64_t(i));
+    V sine, cosine;
+    rules::sincos_2pi(V{unit_double(w.at[2], w.at[3])}, &sine, &cosine);
+    const V radius = sqrt(V::set(-2.0) * rules::log(V{1.0 - unit_double(w.at[0], w.at[1])}));
+    return (radius * cosine).v;
+}
+
+// kind 0: uniform in [a, b); 1: normal; 2: normal, redrawn (attempt 1, 2, ...) beyond two standard deviations.
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    initialize_kernel(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+    for (int64_t i = global_thread(); i < n; i += global_threads()) {
+        if (kind == 0) {
+            const Words w = block_of(seed, stream, 0, uint64_t(i) / 2);
+            const double unit = i % 2 ? unit_double(w.at[2], w.at[3]) : unit_double(w.at[0], w.at[1]);
+            out[i] = T(a + (b - a) * unit);
+        } else {
+            uint32_t attempt = 0;
+            double x;
+            do x = standard_normal(seed, stream, attempt++, i);
+            while (kind == 2 && (x > 2.0 || x < -2.0));
+            out[i] = T(a + b * x);
+        }
+    }
+}
+
+constexpr int kArrays = 3;  // of one gather: x, y and the weights of a batch
+
+template <class T>
+struct Arrays {
+    Gather<T> at[kArrays];
+    bool wide[kArrays];
+};
+
+// U: what is copied at once, `units` of them to a row.
+template <class U>
+__device__ __forceinline__ void gather_rows(const U* x, int64_t units, const uint32_t* index, int64_t n, int64_t first,
+                                            U* out) {
+    const int64_t all = n * units;
+    const bool small = all <= int64_t(UINT32_MAX);  // a short division
+    for (int64_t i = global_thread(); i < all; i += global_threads()) {
+        const int64_t r = small ? int64_t(uint32_t(i) / uint32_t(units)) : i / units;
+        const int64_t row = index ? int64_t(index[first + r]) : first + r;
+        out[i] = x[row * units + (i - r * units)];
+    }
+}
+
+// Array blockIdx.y.
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    gather_kernel(const __grid_constant__ Arrays<T> arrays, const DeviceClock* clock) {
+    const Gather<T>& a = arrays.at[blockIdx.y];
+    const int64_t first = clock ? clock->row : 0;
+    if (arrays.wide[blockIdx.y])
+        gather_rows(reinterpret_cast<const uint4*>(a.x), a.cols / Pack<T>::N, a.index, a.n, first,
+                    reinterpret_cast<uint4*>(a.out));
+    else
+        gather_rows(a.x, a.cols, a.index, a.n, first, a.out);
+}
+
+}  // namespace
+
+template <class T>
+void initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+    launch(initialize_kernel<T>, grid_for(n), kBlock, 0, kind, a, b, seed, stream, out, n);
+}
+
+template <class T>
+void gather(const Gather<T>* arrays, int64_t n_arrays) {
+    Arrays<T> all{};
+    int64_t most = 0;  // copies of one array
+    for (int64_t i = 0; i < n_arrays; ++i) {
+        const Gather<T>& a = all.at[i] = arrays[i];
+        all.wide[i] = a.cols % Pack<T>::N == 0 && on_16_bytes(a.x) && on_16_bytes(a.out);
+        const int64_t copies = all.wide[i] ? a.n * (a.cols / Pack<T>::N) : a.n * a.cols;
+        most = copies > most ? copies : most;
+    }
+    launch(gather_kernel<T>, dim3(grid_for(most), unsigned(n_arrays)), kBlock, 0, all, CudaQueue::current().clock());
+}
+
+#define FR_INSTANTIATE(T)                                                           \
+    template void initialize(int, double, double, uint64_t, uint32_t, T*, int64_t); \
+    template void gather(const Gather<T>*, int64_t);
+FR_INSTANTIATE(float)
+FR_INSTANTIATE(double)
+
+}  // namespace fastreg::cuda

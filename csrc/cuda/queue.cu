@@ -1,0 +1,235 @@
+// The queue of a device: memory, copies, the clock of a step, and steps recorded as CUDA graphs. See queue.cuh.
+// It must not know what a kernel computes.
+#include "cuda/queue.cuh"
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <stdexcept>
+
+#include "cuda/device_info.h"
+
+namespace fastreg::cuda {
+namespace {
+
+thread_local CudaQueue* t_current = nullptr;
+
+// The process that first used a device, or 0. A fork of it has none, whatever the CUDA runtime remembers.
+std::atomic<pid_t> g_process{0};
+bool is_fork() {
+    const pid_t process = g_process.load();
+    return process != 0 && process != getpid();
+}
+
+// Steps in flight are at most two groups of so many, so that a training that is told to stop does so soon.
+constexpr int64_t kStepsInGroup = 16;
+
+constexpr const char* kForked =
+    "a forked process cannot use the GPU of its parent: start it with the method \"spawn\", and build the model there";
+
+Status to_status(cudaError_t error, const std::string& text) {
+    if (error == cudaErrorMemoryAllocation) return {Code::out_of_memory, "out of memory on the GPU: " + text};
+    return {Code::runtime, "CUDA: " + text};
+}
+
+}  // namespace
+
+int device_count(std::string* why) {
+    if (is_fork()) {
+        *why = kForked;
+        return 0;
+    }
+    int n = 0;
+    const cudaError_t error = cudaGetDeviceCount(&n);
+    cudaGetLastError();
+    if (error == cudaErrorInsufficientDriver)
+        *why = "the NVIDIA driver is missing or older than CUDA " + std::to_string(CUDART_VERSION / 1000) + " needs";
+    else if (error == cudaErrorNoDevice || (error == cudaSuccess && n == 0))
+        *why = "no NVIDIA GPU was found";
+    else if (error != cudaSuccess)
+        *why = std::string("no GPU can be used: ") + cudaGetErrorString(error);
+    return error == cudaSuccess ? n : 0;
+}
+
+std::string device_name(int device) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, device) != cudaSuccess) return "";
+    return properties.name;
+}
+
+Queue* new_cuda_queue() { return new CudaQueue(0); }
+
+CudaQueue::CudaQueue(int device) : device_(device), process_(getpid()) {
+    pid_t nobody = 0;
+    g_process.compare_exchange_strong(nobody, getpid());
+    note(cudaSetDevice(device), "choosing the device");
+    note(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "asking the device");
+    int major = 0, minor = 0;
+    note(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking the device");
+    note(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "asking the device");
+    capability_ = 10 * major + minor;
+    note(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    for (cudaEvent_t& e : events_) note(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "making an event");
+    note(cudaMalloc(&clock_, sizeof(DeviceClock)), "taking memory");
+    t_current = this;
+}
+
+// In a forked child there is no device: nothing can be given back, and nothing needs to be.
+CudaQueue::~CudaQueue() {
+    if (t_current == this) t_current = nullptr;
+    if (process_ != getpid()) return;
+    cudaSetDevice(device_);
+    cudaStreamSynchronize(stream_);
+    forget_steps();
+    for (Block& b : scratch_) cudaFree(b.memory);
+    cudaFree(clock_);
+    for (cudaEvent_t e : events_) cudaEventDestroy(e);
+    cudaStreamDestroy(stream_);
+}
+
+CudaQueue& CudaQueue::current() { return *t_current; }
+
+void CudaQueue::note(cudaError_t error, const char* what) {
+    if (error == cudaSuccess) return;
+    cudaGetLastError();  // what is remembered here is forgotten there
+    if (failed()) return;
+    error_ = error;
+    error_text_ = std::string(what) + ": " + cudaGetErrorString(error);
+}
+
+void CudaQueue::enter() {
+    t_current = this;
+    if (process_ != getpid()) {
+        error_ = cudaErrorInitializationError;
+        error_text_ = kForked;
+        return;
+    }
+    note(cudaSetDevice(device_), "choosing the device");
+}
+
+void* CudaQueue::allocate(size_t bytes) {
+    enter();
+    void* memory = nullptr;
+    if (failed()) throw std::runtime_error(error_text_);
+    cudaError_t error = cudaMalloc(&memory, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        throw OutOfMemory(bytes, " of GPU memory");
+    }
+    note(error, "taking memory");
+    if (memory) note(cudaMemsetAsync(memory, 0, bytes, stream_), "clearing memory");
+    if (failed()) {
+        cudaFree(memory);
+        throw std::runtime_error(wait().message);
+    }
+    return memory;
+}
+
+void CudaQueue::release(void* memory) {
+    if (!memory || process_ != getpid()) return;
+    cudaSetDevice(device_);
+    cudaStreamSynchronize(stream_);
+    cudaFree(memory);
+}
+
+Status CudaQueue::copy_in(void* to, const void* from, size_t bytes) {
+    if (bytes && !failed()) {
+        note(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
+        note(cudaStreamSynchronize(stream_), "copying to the device");
+    }
+    return failed() ? wait() : Status();
+}
+
+Status CudaQueue::copy_out(void* to, const void* from, size_t bytes) {
+    if (bytes && !failed()) {
+        note(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
+        note(cudaStreamSynchronize(stream_), "copying from the device");
+    }
+    return failed() ? wait() : Status();
+}
+
+Status CudaQueue::wait() {
+    if (process_ == getpid() && !failed()) note(cudaStreamSynchronize(stream_), "running on the device");
+    if (!failed()) return {};
+    Status status = to_status(error_, error_text_);
+    if (process_ == getpid()) error_ = cudaSuccess;  // an error that the device does not get over comes again
+    clock_known_ = false;
+    return status;
+}
+
+void* CudaQueue::scratch(Scratch purpose, size_t bytes) {
+    Block& block = scratch_[int(purpose)];
+    if (failed()) return nullptr;
+    if (bytes <= block.bytes) return block.memory;
+    if (capturing_) {  // never: steps are recorded only after one like them has run
+        note(cudaErrorMemoryAllocation, "scratch memory while a step is recorded");
+        return nullptr;
+    }
+    note(cudaStreamSynchronize(stream_), "running on the device");
+    forget_steps();
+    cudaFree(block.memory);
+    block = {};
+    const cudaError_t error = cudaMalloc(&block.memory, bytes);
+    note(error, "scratch memory");
+    if (error != cudaSuccess) return block.memory = nullptr;
+    note(cudaMemsetAsync(block.memory, 0, bytes, stream_), "clearing memory");
+    block.bytes = bytes;
+    return failed() ? nullptr : block.memory;
+}
+
+void CudaQueue::forget_steps() {
+    for (auto& step : steps_)
+        if (step.second.graph) cudaGraphExecDestroy(step.second.graph);
+    steps_.clear();
+}
+
+// The operations of a step advance the clock themselves, so it is written only when it does not go on from there.
+void CudaQueue::set_clock(const StepClock& clock) {
+    const bool as_expected = clock_known_ && clock.step == expected_.step && clock.row == expected_.row &&
+                             clock.learning_rate == expected_.learning_rate;
+    if (as_expected || failed()) return;
+    note(cudaMemcpyAsync(clock_, &clock, sizeof clock, cudaMemcpyHostToDevice, stream_), "copying to the device");
+    note(cudaStreamSynchronize(stream_), "copying to the device");  // it is read before the caller's copy goes
+}
+
+void CudaQueue::record(Recorded* step, Body body, void* context) {
+    note(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a step");
+    if (failed()) return;
+    capturing_ = true;
+    body(context);
+    capturing_ = false;
+    cudaGraph_t graph = nullptr;
+    note(cudaStreamEndCapture(stream_, &graph), "recording a step");
+    if (!failed()) note(cudaGraphInstantiate(&step->graph, graph, 0), "recording a step");
+    if (graph) cudaGraphDestroy(graph);
+}
+
+void CudaQueue::run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) {
+    enter();
+    if (version != version_) {
+        note(cudaStreamSynchronize(stream_), "running on the device");
+        forget_steps();
+        version_ = version;
+    }
+    set_clock(clock);
+    in_step_ = true;
+    // The first step of a kind takes what scratch memory it needs; the second is recorded; those after it are replayed.
+    if (steps_[rows].runs++ == 0) {
+        body(context);
+    } else {
+        Recorded* step = &steps_[rows];
+        if (!step->graph) record(step, body, context);
+        if (!failed()) note(cudaGraphLaunch(step->graph, stream_), "launching a step");
+    }
+    in_step_ = false;
+    expected_ = {clock.step + 1, clock.row + rows, clock.learning_rate};
+    clock_known_ = !failed();
+    if (++enqueued_ % kStepsInGroup == 0 && !failed()) {
+        const cudaEvent_t before = events_[enqueued_ / kStepsInGroup % 2];
+        if (enqueued_ > 2 * kStepsInGroup) note(cudaEventSynchronize(before), "running on the device");
+        note(cudaEventRecord(before, stream_), "marking a step");
+    }
+}
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,95 @@
+// CudaQueue: a stream of one device, its scratch memory, its clock and its recorded steps. See core/queue.h.
+// It must not know what a kernel computes.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "core/queue.h"
+
+namespace fastreg::cuda {
+
+// StepClock on the device; operations of a step read it, so that a recorded step can be replayed as it is.
+using DeviceClock = StepClock;
+
+// Scratch memory by purpose: a purpose has one user at a time, and what it holds lives until its next use.
+enum class Scratch { gemm, weight_gradient, fast, fast_partials, update, reduce, rows, count };
+
+class CudaQueue final : public Queue {
+public:
+    explicit CudaQueue(int device);
+    ~CudaQueue() override;
+
+    bool is_host() const override { return false; }
+    void* allocate(size_t bytes) override;
+    void release(void* memory) override;
+    Status copy_in(void* to, const void* from, size_t bytes) override;
+    Status copy_out(void* to, const void* from, size_t bytes) override;
+    void enter() override;
+    Status wait() override;
+    void run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) override;
+
+    // The queue that the operations of this thread run on.
+    static CudaQueue& current();
+
+    cudaStream_t stream() const { return stream_; }
+    int multiprocessors() const { return multiprocessors_; }
+    int capability() const { return capability_; }  // 90 for 9.0
+    // Null outside a step.
+    const DeviceClock* clock() const { return in_step_ ? clock_ : nullptr; }
+    DeviceClock* mutable_clock() const { return in_step_ ? clock_ : nullptr; }
+
+    // Remembers the first error; nothing is launched after it until wait() has told of it.
+    void note(cudaError_t error, const char* what);
+    bool failed() const { return error_ != cudaSuccess; }
+
+    // At least `bytes`, undefined; null after an error.
+    void* scratch(Scratch purpose, size_t bytes);
+
+private:
+    struct Recorded {
+        cudaGraphExec_t graph = nullptr;
+        int runs = 0;
+    };
+
+    void record(Recorded* step, Body body, void* context);
+    void forget_steps();
+    void set_clock(const StepClock& clock);
+
+    int device_ = 0, multiprocessors_ = 1, capability_ = 0;
+    int64_t process_ = 0;  // of the queue's birth: a fork has no device
+    cudaStream_t stream_ = nullptr;
+    cudaEvent_t events_[2] = {};
+    int64_t enqueued_ = 0;  // steps, for throttling
+    DeviceClock* clock_ = nullptr;
+    StepClock expected_;  // what clock_ holds when all has run
+    bool clock_known_ = false, in_step_ = false, capturing_ = false;
+    uint64_t version_ = 0;
+    std::map<int64_t, Recorded> steps_;  // by rows
+    struct Block {
+        void* memory = nullptr;
+        size_t bytes = 0;
+    } scratch_[int(Scratch::count)];
+    cudaError_t error_ = cudaSuccess;
+    std::string error_text_;
+};
+
+template <class T>
+T* scratch(Scratch purpose, int64_t n) {
+    return static_cast<T*>(CudaQueue::current().scratch(purpose, size_t(n) * sizeof(T)));
+}
+
+// kernel<<<grid, block, shared>>>(arguments...) on the current queue, its launch checked.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments&&... arguments) {
+    CudaQueue& queue = CudaQueue::current();
+    if (queue.failed() || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    kernel<<<grid, block, shared_bytes, queue.stream()>>>(std::forward<Arguments>(arguments)...);
+    queue.note(cudaGetLastError(), "a launch");
+}
+
+constexpr unsigned blocks_for(int64_t n, int64_t per_block) { return unsigned((n + per_block - 1) / per_block); }
+
+}  // namespace fastreg::cuda

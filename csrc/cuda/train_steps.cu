@@ -1,0 +1,356 @@
+// Many training steps of a small network in one launch: what a step costs is then its arithmetic and two barriers, not
+// a dozen launches. CTAs that run at once (on Hopper one cluster) share the rows of a batch in the first half of a
+// step, the weights in the second; see train_steps_rows.cuh, _weights.cuh and _serve.cuh. It must not know sessions.
+// Over 250 lines: the kernel, and the gate that says what it can take.
+#include "cuda/train_steps.h"
+
+#include "cuda/train_steps_rows.cuh"
+#include "cuda/train_steps_serve.cuh"
+#include "cuda/train_steps_weights.cuh"
+
+namespace fastreg::cuda {
+namespace steps {
+namespace {
+
+// ---- weights to shared memory --------------------------------------------------------------------------------------
+
+// All weights as the last step left them, by the workers. Other CTAs wrote them: past the first cache.
+__device__ __forceinline__ void load_weights(const Parameters& p, float* memory) {
+    for (int s = 0; s < p.n_segments; ++s) {
+        const Segment& segment = p.segment[s];
+        float* const to = memory + segment.shared;
+        const int cols = segment.cols, n = segment.rows * cols;
+        if (cols % 4 == 0 && (reinterpret_cast<uintptr_t>(segment.w) & 15) == 0) {
+            const int quads = cols / 4;
+            const float each = 1.0f / float(quads);
+            for (int i = threadIdx.x; i < n / 4; i += kWorkers) {
+                int row = int(float(i) * each);  // i / quads, or one beside it
+                row += i - row * quads >= quads ? 1 : i < row * quads ? -1 : 0;
+                copy16(to + row * segment.shared_rs + 4 * (i - row * quads), segment.w + 4 * i);
+            }
+        } else {
+            for (int i = threadIdx.x; i < n; i += kWorkers)
+                to[i / cols * segment.shared_rs + i % cols] = __ldcg(segment.w + i);
+        }
+    }
+    end_copies();
+    wait_for_copies<0>();
+}
+
+// ---- the kernel ----------------------------------------------------------------------------------------------------
+
+// The roles of a CTA's warps. Each goes through all steps; what they do at the same time is kept apart by three kinds
+// of barriers: sync_workers(), sync_rows() of workers and server, and the barrier of all threads of all CTAs, twice a
+// step:
+//   first: all columns, losses and penalties are in global memory, and all workers are done with the activations, where
+//   columns now go, and with the dropout decisions;
+//   second: all weights are in global memory, and all columns, losses and penalties have been read.
+
+__device__ __forceinline__ void work(const Parameters& p, float* memory, const StepState* states, Barrier& barrier) {
+    const Plan& plan = p.plan;
+    const int rank = int(blockIdx.x);
+    Range rows = rows_of(rank, plan.ranks, p.batch_of(0));
+    make_masks(p, memory, uint32_t(p.first_step), rows);
+    int buffer = 0;
+    for (int64_t step = 0; step < p.n_steps; ++step) {
+        const int B = p.batch_of(step);
+        load_weights(p, memory);
+        int first = rows.begin;
+        do {  // once without rows where there are none
+            sync_rows();
+            const int n = least(rows.end - first, plan.rows_at_once), at = buffer * plan.rows_at_once;
+            const Piece piece{rows,
+                              first,
+                              n,
+                              memory + plan.input + at * plan.input_rs,
+                              memory + plan.target + at * plan.target_rs,
+                              p.row_weight ? memory + plan.row_weight + at : nullptr,
+                              B == plan.batch ? p.share : p.last_share};
+            train_rows(p, memory, piece);
+            buffer ^= 1;
+            first += n;
+        } while (first < rows.end);
+        barrier.arrive();
+        if (step + 1 < p.n_steps) {  // while waiting; no worker reads the decisions of this step any more
+            rows = rows_of(rank, plan.ranks, p.batch_of(step + 1));
+            make_masks(p, memory, uint32_t(p.first_step + uint64_t(step) + 1), rows);
+        }
+        barrier.wait();
+        train_weights(p, memory, states[step & 1], B);
+        if (step + 1 == p.n_steps) return;
+        barrier.arrive();
+        barrier.wait();
+    }
+}
+
+// At sync_rows() a piece of rows has come, and the workers are done with the one before: the next may overwrite it.
+__device__ __forceinline__ void serve(const Parameters& p, float* memory, StepState* states, Barrier& barrier) {
+    const Plan& plan = p.plan;
+    const int rank = int(blockIdx.x);
+    const bool is_first_lane = threadIdx.x % 32 == 0;
+    Range rows = rows_of(rank, plan.ranks, p.batch_of(0));
+    Fetch(p, memory, 0, rows.begin, least(rows.count(), plan.rows_at_once)).start(0);
+    if (is_first_lane) make_scalars(p, 0, &states[0]);
+    __syncwarp();
+    int buffer = 0;
+    for (int64_t step = 0; step < p.n_steps; ++step) {
+        const bool is_last = step + 1 == p.n_steps;
+        const Range next = is_last ? Range{0, 0} : rows_of(rank, plan.ranks, p.batch_of(step + 1));
+        int first = rows.begin;
+        do {
+            wait_for_copies<0>();
+            sync_rows();
+            const bool starts = first == rows.begin;
+            first += least(rows.end - first, plan.rows_at_once);
+            const bool more = first < rows.end;
+            const int begin = more ? first : next.begin, end = more ? rows.end : next.end;
+            const Fetch fetch(p, memory, more ? step : step + 1, begin, least(end - begin, plan.rows_at_once));
+            if (starts) chunk_penalties(p, memory, rank);  // while the rows' numbers come
+            __syncwarp();
+            buffer ^= 1;
+            fetch.start(buffer);
+        } while (first < rows.end);
+        rows = next;
+        barrier.arrive();
+        barrier.wait();
+        if (is_last) return;
+        barrier.arrive();
+        if (is_first_lane) make_scalars(p, step + 1, &states[(step + 1) & 1]);
+        __syncwarp();
+        barrier.wait();
+    }
+}
+
+// One CTA's, the last, which has the least to do; the others' only come to the barriers.
+__device__ __forceinline__ void count(const Parameters& p, Barrier& barrier) {
+    const bool counts = int(blockIdx.x) == p.plan.ranks - 1;
+    Counter counter(p);
+    for (int64_t step = 0; step < p.n_steps; ++step) {
+        const int B = p.batch_of(step);
+        const bool is_last = step + 1 == p.n_steps;
+        barrier.arrive();
+        barrier.wait();
+        if (counts) counter.read(p, B);
+        if (!is_last) barrier.arrive();
+        if (counts) counter.add(p, B);
+        if (!is_last) barrier.wait();
+    }
+    if (counts) counter.store(p);
+}
+
+__global__ void __launch_bounds__(kThreads, 1) train_kernel(const __grid_constant__ Parameters p) {
+    extern __shared__ float4 shared_memory[];
+    __shared__ StepState states[2];  // of a step and the next
+    float* const memory = reinterpret_cast<float*>(shared_memory);
+    Barrier barrier(p.barrier);
+    const int warp = int(threadIdx.x / 32), round = int(threadIdx.x);
+    if (round < p.plan.rounds)
+        make_round(p.plan, int(blockIdx.x), round, reinterpret_cast<Round*>(memory + p.plan.rounds_at) + round);
+    if (warp < kWarps)
+        work(p, memory, states, barrier);
+    else if (warp == kWarps)
+        serve(p, memory, states, barrier);
+    else
+        count(p, barrier);
+}
+
+// ---- the gate ------------------------------------------------------------------------------------------------------
+
+bool takes_loss(const LossSpec& loss, int64_t y_cols, int64_t outputs) {
+    if (loss.kind == Loss::hinge) return false;
+    if (loss.kind == Loss::sparse_categorical_crossentropy) return loss.from_logits && y_cols == 1;
+    if (loss.kind == Loss::categorical_crossentropy && !loss.from_logits) return false;
+    return y_cols == outputs;
+}
+
+// The kernel's parameters but for the plan and scratch memory; shapes: what the plan needs. False: not for this kernel.
+bool describe(const TrainSteps<float>& t, Parameters* p, LayerShape* shapes, int64_t* weights) {
+    const OptimizerSpec& o = t.optimizer;
+    if (t.n_layers < 1 || t.n_layers > kMostLayers || t.n_segments > kMostSegments) return false;
+    if (t.batch < 1 || t.batch > kMostBatch || t.steps < 1 || o.clipnorm > 0 || o.global_clipnorm > 0) return false;
+    if (t.rows > int64_t(UINT32_MAX) || t.y_cols > kMostWidth) return false;
+    if (!takes_loss(t.loss, t.y_cols, t.layers[t.n_layers - 1].out)) return false;
+    *weights = 0;
+    for (int64_t s = 0; s < t.n_segments; ++s) {
+        const UpdateSegment<float>& from = t.segments[s];
+        const Constraint c = from.constraint.kind;
+        if (c != Constraint::none && c != Constraint::non_neg) return false;
+        *weights += from.n;
+        if (*weights > kMostWeights) return false;
+        Segment& to = p->segment[s];
+        to.w = from.w;
+        for (int k = 0; k < 3; ++k) to.slot[k] = k < rules::n_slots(o) ? from.slot[k] : nullptr;
+        to.penalty = from.penalty;
+        to.non_neg = c == Constraint::non_neg;
+        to.first_chunk = p->n_chunks;
+        to.chunks = from.penalty.l1 > 0 || from.penalty.l2 > 0 ? int((from.n + kChunk - 1) / kChunk) : 0;
+        p->n_chunks += to.chunks;
+        to.shared_rs = 0;  // not yet a layer's
+    }
+    if (p->n_chunks > 32) return false;
+    p->n_segments = int(t.n_segments);
+    int64_t owned = 0;  // segments that are a layer's
+    for (int64_t l = 0; l < t.n_layers; ++l) {
+        const TrainLayer<float>& from = t.layers[l];
+        if (from.activation.kind == Activation::softmax || from.kernel < 0 || from.kernel >= t.n_segments) return false;
+        if (from.bias >= t.n_segments || from.in > kMostWidth || from.out > kMostWidth) return false;
+        if (l > 0 && from.in != t.layers[l - 1].out) return false;
+        if (t.segments[from.kernel].n != from.in * from.out) return false;
+        if (from.bias >= 0 && t.segments[from.bias].n != from.out) return false;
+        owned += from.bias >= 0 ? 2 : 1;
+        Layer& to = p->layer[l];
+        to.activation = from.activation.kind;
+        to.alpha = float(from.activation.alpha);
+        to.scale = float(from.dropout.scale);
+        to.keep = from.dropout.keep;
+        to.stream = from.dropout.stream;
+        to.seed = from.dropout.seed;
+        to.kernel = int(from.kernel);
+        to.bias = int(from.bias);
+        shapes[l] = {int(from.in), int(from.out), from.bias >= 0, activation_needs_z(to.activation, to.drops()),
+                     to.drops()};
+    }
+    return owned == t.n_segments;
+}
+
+void place_segments(Parameters* p) {
+    for (int l = 0; l < p->plan.n_layers; ++l) {
+        const LayerPlan& layer = p->plan.layer[l];
+        Segment& kernel = p->segment[p->layer[l].kernel];
+        kernel.rows = layer.in;
+        kernel.cols = layer.out;
+        kernel.shared = layer.w;
+        kernel.shared_rs = layer.w_rs;
+        if (layer.b < 0) continue;
+        Segment& bias = p->segment[p->layer[l].bias];
+        bias.rows = 1;
+        bias.cols = layer.out;
+        bias.shared = layer.b;
+        bias.shared_rs = layer.out;
+    }
+}
+
+void add_epoch(const TrainSteps<float>& t, Parameters* p) {
+    const double O = double(t.layers[t.n_layers - 1].out);
+    const int64_t before_last = t.first_row + (t.steps - 1) * t.batch, left = t.rows - before_last;
+    const double B = double(t.batch), last = double(left < t.batch ? left : t.batch);
+    const bool sparse = t.loss.kind == Loss::sparse_categorical_crossentropy;
+    const bool categorical = sparse || t.loss.kind == Loss::categorical_crossentropy;
+    p->loss = t.loss;
+    p->share = categorical ? float(1.0 / B) : float(1.0 / (B * O));
+    p->last_share = categorical ? float(1.0 / last) : float(1.0 / (last * O));
+    p->keep_target = 1.0f;
+    p->add_target = 0.0f;
+    if (categorical || t.loss.kind == Loss::binary_crossentropy) {
+        p->keep_target = float(1.0 - t.loss.label_smoothing);
+        p->add_target = float(categorical ? t.loss.label_smoothing / O : 0.5 * t.loss.label_smoothing);
+    }
+    p->x = t.x;
+    p->y = t.y;
+    p->row_weight = t.weight;
+    p->order = t.order;
+    p->rows = t.rows;
+    p->first_row = t.first_row;
+    p->n_steps = t.steps;
+    p->first_step = t.first_step;
+    p->optimizer = t.optimizer;
+    p->penalties = t.penalties;
+    p->totals = t.totals;
+}
+
+// How the kernel is launched: `attributes` of `config` make its CTAs run at once.
+struct Launch {
+    cudaLaunchConfig_t config{};
+    cudaLaunchAttribute attributes[1]{};
+
+    Launch(const CudaQueue& queue, const Plan& plan) {
+        config.gridDim = dim3(unsigned(plan.ranks));
+        config.blockDim = dim3(kThreads);
+        config.dynamicSmemBytes = size_t(plan.shared_bytes);
+        config.stream = queue.stream();
+        config.attrs = attributes;
+        config.numAttrs = 1;
+        if (queue.capability() >= 90) {
+            attributes[0].id = cudaLaunchAttributeClusterDimension;
+            attributes[0].val.clusterDim.x = unsigned(plan.ranks);
+            attributes[0].val.clusterDim.y = attributes[0].val.clusterDim.z = 1;
+        } else {
+            attributes[0].id = cudaLaunchAttributeCooperative;
+            attributes[0].val.cooperative = 1;
+        }
+    }
+    Launch(const Launch&) = delete;
+
+    // Whether the device has room for them all at once.
+    bool fits(const CudaQueue& queue) const {
+        int n = 0;
+        bool ok = cudaFuncSetAttribute(train_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       int(config.dynamicSmemBytes)) == cudaSuccess;
+        if (queue.capability() >= 90) {
+            if (config.gridDim.x > 8)
+                ok = ok && cudaFuncSetAttribute(train_kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) ==
+                               cudaSuccess;
+            ok = ok && cudaOccupancyMaxActiveClusters(&n, train_kernel, &config) == cudaSuccess && n >= 1;
+        } else {
+            ok = ok && int(config.gridDim.x) <= queue.multiprocessors() &&
+                 cudaOccupancyMaxActiveBlocksPerMultiprocessor(&n, train_kernel, kThreads, config.dynamicSmemBytes) ==
+                     cudaSuccess &&
+                 n >= 1;
+        }
+        cudaGetLastError();  // a refusal is no error
+        return ok;
+    }
+};
+
+int shared_limit() {
+    int device = 0, limit = 0;
+    if (cudaGetDevice(&device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess)
+        cudaGetLastError();
+    return limit - int(2 * sizeof(StepState)) - 64;
+}
+
+}  // namespace
+}  // namespace steps
+
+template <>
+bool train_steps_on(const TrainSteps<float>& t, int wanted) {
+    using namespace steps;
+    CudaQueue& queue = CudaQueue::current();
+    Parameters p{};
+    LayerShape shapes[kMostLayers] = {};
+    int64_t weights = 0;
+    if (queue.failed() || !describe(t, &p, shapes, &weights)) return false;
+    const int limit = shared_limit();
+    // Not every device can have a cluster of 16.
+    for (int ranks = wanted ? wanted : wanted_ranks(int(t.batch), int(weights), kMostRanks);; ranks = 8) {
+        if (!wanted && !worth_it(t.batch, weights, ranks)) return false;
+        if (make_plan(shapes, int(t.n_layers), int(t.batch), int(t.y_cols), ranks, limit, &p.plan) &&
+            Launch(queue, p.plan).fits(queue))
+            break;
+        if (wanted || ranks <= 8) return false;
+    }
+    place_segments(&p);
+    add_epoch(t, &p);
+    // Doubles first; columns begin on 32 bytes.
+    const int64_t doubles = round_up(2 + p.n_chunks + p.plan.batch, 4);
+    double* const memory =
+        scratch<double>(Scratch::rows, doubles + (int64_t(p.plan.columns) * p.plan.column_stride + 1) / 2);
+    if (!memory) return true;
+    p.barrier = reinterpret_cast<unsigned*>(memory);
+    p.values = memory + 2;
+    p.losses = p.values + p.n_chunks;
+    p.columns = reinterpret_cast<float*>(memory + doubles);
+    queue.note(cudaMemsetAsync(memory, 0, 2 * sizeof(double), queue.stream()), "clearing memory");
+    if (queue.failed()) return true;
+    const Launch launch(queue, p.plan);
+    queue.note(cudaLaunchKernelEx(&launch.config, train_kernel, p), "a launch");
+    return true;
+}
+
+template <>
+bool train_steps(const TrainSteps<float>& t) {
+    return train_steps_on(t, 0);
+}
+
+}  // namespace fastreg::cuda

@@ -1,0 +1,138 @@
+// Many steps in one launch: what the kernel is given, copies to shared memory and the barrier between CTAs.
+// It must not know what a step computes.
+#pragma once
+#include "cuda/train_steps_plan.h"
+#include "cuda/walk.cuh"
+#include "rules/update.h"
+
+namespace fastreg::cuda::steps {
+
+struct Layer {
+    Activation activation;
+    float alpha, scale;  // scale: of what dropout keeps
+    uint32_t keep, stream;
+    uint64_t seed;
+    int kernel, bias;  // segments
+
+    FR_RULE bool drops() const { return keep < 65536; }
+};
+
+struct Segment {
+    float* w;
+    float* slot[3];
+    PenaltySpec penalty;
+    bool non_neg;
+    int rows, cols, shared, shared_rs;  // its copy in shared memory
+    int first_chunk, chunks;            // of all chunks that have a penalty; 0 chunks: none
+};
+
+// Everything, by value.
+struct Parameters {
+    Plan plan;
+    Layer layer[kMostLayers];
+    Segment segment[kMostSegments];
+    int n_segments, n_chunks;
+    LossSpec loss;
+    float keep_target, add_target;  // label smoothing
+    float share, last_share;        // of a loss in the gradient; last: of the last batch
+    const float *x, *y, *row_weight;
+    const uint32_t* order;
+    int64_t rows, first_row, n_steps;
+    uint64_t first_step;
+    OptimizerSpec optimizer;
+    double *penalties, *totals;
+    float* columns;  // scratch memory: columns of column_stride rows, those of each layer's input, then of its dZ
+    double* losses;  // of the batch's rows, times the rows' weights
+    double* values;  // of the chunks that have a penalty
+    unsigned* barrier;
+
+    __device__ __forceinline__ int batch_of(int64_t step) const {
+        const int64_t left = rows - first_row - step * plan.batch;
+        return left < plan.batch ? int(left) : plan.batch;
+    }
+};
+
+// A step in numbers, in shared memory.
+struct StepState {
+    rules::StepScalars<float> scalars;
+    bool flushes;
+};
+
+// ---- copies to shared memory ---------------------------------------------------------------------------------------
+
+// Data that other CTAs write is copied past the first cache: 16 bytes at a time by cp.async.cg, else by __ldcg.
+__device__ __forceinline__ void copy16(float* shared, const float* global) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(unsigned(__cvta_generic_to_shared(shared))),
+                 "l"(global)
+                 : "memory");
+#else
+    *reinterpret_cast<float4*>(shared) = __ldcg(reinterpret_cast<const float4*>(global));
+#endif
+}
+// Of what nobody writes.
+__device__ __forceinline__ void copy4(float* shared, const float* global) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(unsigned(__cvta_generic_to_shared(shared))),
+                 "l"(global)
+                 : "memory");
+#else
+    *shared = __ldg(global);
+#endif
+}
+__device__ __forceinline__ void end_copies() {  // of a group
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+// Until all groups of this thread but the last n have come. Others see them after the next barrier.
+template <int n>
+__device__ __forceinline__ void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+#endif
+}
+
+// ---- barriers ------------------------------------------------------------------------------------------------------
+
+// Of the workers of a CTA; of them and the warp that serves them.
+__device__ __forceinline__ void sync_workers() { asm volatile("bar.sync 1, %0;" ::"n"(kWorkers) : "memory"); }
+__device__ __forceinline__ void sync_rows() { asm volatile("bar.sync 2, %0;" ::"n"(kWorkers + 32) : "memory"); }
+
+// Of all threads of all CTAs: what a thread wrote to global memory before arrive() any thread may read after wait().
+// On Hopper the CTAs are one cluster, whose barrier releases at arrive and acquires at wait. On older devices a counter
+// in global memory does: the fence before __syncthreads() makes every thread's writes visible to the device before the
+// first thread counts this CTA; the fence after the last CTA was seen, and reads past the first cache, do the rest.
+// The counter begins at 0 and only grows.
+class Barrier {
+public:
+    __device__ __forceinline__ explicit Barrier(unsigned* counter) : counter_(counter) {}
+
+    __device__ __forceinline__ void arrive() {
+#if __CUDA_ARCH__ >= 900
+        asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#else
+        __threadfence();
+        __syncthreads();
+        wanted_ += gridDim.x;
+        if (threadIdx.x == 0) atomicAdd(counter_, 1u);
+#endif
+    }
+    __device__ __forceinline__ void wait() {
+#if __CUDA_ARCH__ >= 900
+        asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#else
+        if (threadIdx.x == 0)
+            while (int(*static_cast<volatile unsigned*>(counter_) - wanted_) < 0) {
+            }
+        __threadfence();
+        __syncthreads();
+#endif
+    }
+
+private:
+    unsigned* counter_;
+    unsigned wanted_ = 0;
+};
+
+}  // namespace fastreg::cuda::steps

@@ -1,0 +1,321 @@
+// The one update of a step: every parameter's penalty value, clipping, optimizer and proximal step. One launch for up
+// to kSegments parameters, a block per chunk of 1024 weights. The formulas are in rules/update.h; constraints are in
+// constrain.cu. It must not know layers.
+// Over 250 lines: norms, scales and the step share how chunks and segments are laid out.
+#include "rules/update.h"
+
+#include "cuda/constrain.h"
+#include "cuda/ops.h"
+#include "cuda/walk.cuh"
+
+namespace fastreg::cuda {
+namespace {
+
+constexpr int kSegments = 32;  // of one launch: they travel as a kernel's parameters, 4 KiB at most
+constexpr int kPerThread = 4;  // kBlock threads make a chunk
+static_assert(kPerThread * kBlock == kChunk, "a block steps one chunk");
+
+template <class T>
+struct Segment {
+    T* w;
+    const T* g;
+    T* slot[3];
+    int64_t n;
+    PenaltySpec penalty;
+    bool wide;  // all arrays lie on 16 bytes
+};
+
+// The chunks of segment s are begin[s] .. begin[s + 1] - 1 of the launch.
+template <class T>
+struct Segments {
+    Segment<T> at[kSegments];
+    int begin[kSegments + 1];
+    int n;
+    bool penalised;  // any of them
+
+    __device__ __forceinline__ int of_chunk(int chunk) const {
+        int low = 0, high = n - 1;  // the last that begins at the chunk or before, empty ones passed over
+        while (low < high) {
+            const int mid = (low + high + 1) / 2;
+            if (begin[mid] <= chunk)
+                low = mid;
+            else
+                high = mid - 1;
+        }
+        return low;
+    }
+};
+
+// What is the same for all blocks of a step.
+template <class T>
+struct alignas(16) StepState {
+    rules::StepScalars<T> scalars;
+    bool flushes;
+};
+
+// The step that is meant, and where a recorded one reads it.
+struct StepOf {
+    OptimizerSpec optimizer;
+    int64_t t;
+    const DeviceClock* clock;
+
+    template <class T>
+    __device__ __forceinline__ void work_out(StepState<T>* state) const {
+        OptimizerSpec o = optimizer;
+        const int64_t step = clock ? int64_t(clock->step) + 1 : t;
+        if (clock) o.learning_rate = clock->learning_rate;
+        rules::set_step(o, step, &state->scalars);
+        state->flushes = rules::flushes(o, step);
+    }
+};
+
+// ---- clipping by norm ----------------------------------------------------------------------------------------------
+
+// v becomes the gradient that the optimizer sees, before clipping.
+template <class T, int N>
+__device__ __forceinline__ void add_penalty(const PenaltySpec& p, const rules::StepScalars<T>& c, const T (&w)[N],
+                                            T (&g)[N]) {
+    rules::with_terms(p, [&](auto terms) {
+#pragma unroll
+        for (int e = 0; e < N; ++e) g[e] = rules::full_gradient<decltype(terms)>(Lane<T>{w[e]}, Lane<T>{g[e]}, c).v;
+    });
+}
+
+// values[c] = the sum of squares of chunk c's gradient, as clipping sees it, by a half-warp.
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    gradient_squares(const __grid_constant__ Segments<T> segments, double* values) {
+    const int chunks = segments.begin[segments.n];
+    each_row(chunks, kChunk, [&](int64_t c, int64_t room, int lane) {
+        const int s = segments.of_chunk(int(c));
+        const Segment<T>& segment = segments.at[s];
+        const int64_t begin = (c - segments.begin[s]) * kChunk, left = segment.n - begin;
+        const int64_t n = left < room ? left : room;
+        rules::StepScalars<T> scalars{};
+        rules::set_penalty(segment.penalty, 1.0, &scalars);
+        Lane<T> sum = Lane<T>::set(0);
+        for (int64_t i = begin + lane; i < begin + n; i += 16) {
+            const T w[1] = {segment.w[i]};
+            T g[1] = {segment.g[i]};
+            add_penalty(segment.penalty, scalars, w, g);
+            sum = fma(Lane<T>{g[0]}, Lane<T>{g[0]}, sum);
+        }
+        const T total = total16(sum.v);
+        if (lane == 0 && room > 0) values[c] = double(total);
+    });
+}
+
+// out[s] = the LaneSum of segment s's chunk values, by a warp each.
+template <class T>
+__device__ __forceinline__ void sum_segments(const Segments<T>& segments, const double* values, double* out) {
+    const auto is_long = [&](int s) { return segments.begin[s + 1] - segments.begin[s] > kStagedTerms / 4; };
+    for (int s = 0; s < segments.n; ++s) {  // by the whole block
+        if (!is_long(s)) continue;
+        const int first = segments.begin[s];
+        const double sum =
+            block_lane_sum(segments.begin[s + 1] - first, [&](int64_t i) { return __ldcg(values + first + i); });
+        if (threadIdx.x == 0) out[s] = sum;
+    }
+    for (int s = threadIdx.x / 32; s < segments.n; s += blockDim.x / 32) {
+        if (is_long(s)) continue;
+        const int first = segments.begin[s];
+        // Written by other blocks of perhaps this launch: read past the first cache.
+        const double sum =
+            lane_sum(segments.begin[s + 1] - first, [&](int64_t i) { return __ldcg(values + first + i); });
+        if (threadIdx.x % 32 == 0) out[s] = sum;
+    }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kBlock)
+    segment_norms(const __grid_constant__ Segments<T> segments, const double* values, double* norm2) {
+    sum_segments(segments, values, norm2);
+}
+
+// g * limit / max(norm, limit): Keras's clip_by_norm. A limit of 0 clips nothing.
+__device__ __forceinline__ double clip_scale(double norm2, double limit) {
+    const double norm = __dsqrt_rn(norm2);
+    return limit > 0 && norm > limit ? limit / norm : 1.0;
+}
+
+// ---- the step ------------------------------------------------------------------------------------------------------
+
+// The state of the step, and scales[s], where there is clipping by norm. One warp.
+template <class T>
+__global__ void __launch_bounds__(32)
+    prepare_step(StepOf step, const double* norm2, int64_t n_segments, double* scales, StepState<T>* state) {
+    const OptimizerSpec& o = step.optimizer;
+    if (threadIdx.x == 0) {
+        StepState<T> s{};
+        step.work_out(&s);
+        *state = s;
+    }
+    if (!scales) return;
+    double all = 0.0;
+    if (!(o.clipnorm > 0))
+        for (int64_t s = 0; s < n_segments; ++s) all += norm2[s];
+    for (int64_t s = threadIdx.x; s < n_segments; s += 32)
+        scales[s] = o.clipnorm > 0 ? clip_scale(norm2[s], o.clipnorm) : clip_scale(all, o.global_clipnorm);
+}
+
+// Four weights of a thread. The penalty is in the gradient already, so update_weight is told of soft thresholds alone;
+// it always takes the path that clips, where a scale of 1 and no limit change nothing.
+template <class T, class O>
+__device__ __forceinline__ void step_weights(const PenaltySpec& p, const rules::StepScalars<T>& c, T (&w)[kPerThread],
+                                             T (&g)[kPerThread], T (&slots)[3][kPerThread]) {
+    using V = Lane<T>;
+    add_penalty(p, c, w, g);
+    const auto step = [&](auto terms) {
+#pragma unroll
+        for (int e = 0; e < kPerThread; ++e) {
+            V s0{slots[0][e]}, s1{slots[1][e]}, s2{slots[2][e]};
+            w[e] = rules::update_weight<O, decltype(terms), true>(V{w[e]}, V{g[e]}, s0, s1, s2, c).v;
+            slots[0][e] = s0.v;
+            slots[1][e] = s1.v;
+            slots[2][e] = s2.v;
+        }
+    };
+    if (p.l1 > 0 && p.proximal)
+        step(rules::Terms<rules::L1::proximal, false>{});
+    else
+        step(rules::Terms<rules::L1::none, false>{});
+}
+
+// With a bound on blocks ptxas need not guess how many registers are too many, and spills none.
+template <class T, class O>
+__global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 4 : 2)
+    update_kernel(const __grid_constant__ Segments<T> segments, const __grid_constant__ StepOf step,
+                  const StepState<T>* prepared, const double* scales, unsigned* done, double* values,
+                  double* penalties) {
+    __shared__ T before[kChunk];  // the weights before the step, for their penalty
+    __shared__ StepState<T> state;
+    __shared__ bool last;
+    const int chunk = int(blockIdx.x), s = segments.of_chunk(chunk);
+    const Segment<T>& segment = segments.at[s];
+    const int64_t begin = (chunk - segments.begin[s]) * kChunk, at = begin + kPerThread * threadIdx.x;
+    const int64_t left = segment.n - at;
+    const int n = left <= 0 ? 0 : left < kPerThread ? int(left) : kPerThread;
+    const bool wide = segment.wide, penalised = segment.penalty.l1 > 0 || segment.penalty.l2 > 0;
+
+    T w[kPerThread], g[kPerThread], slots[3][kPerThread] = {};
+    load_group(segment.w + at, 0, n, wide, w);
+    load_group(segment.g + at, 0, n, wide, g);
+#pragma unroll
+    for (int k = 0; k < O::kSlots; ++k) load_group(segment.slot[k] + at, 0, n, wide, slots[k]);
+    if (penalised) store_group(before + kPerThread * threadIdx.x, 0, kPerThread, true, w);
+    if (threadIdx.x == 0) {
+        if (prepared)
+            state = *prepared;
+        else
+            step.work_out(&state);
+        rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &state.scalars);
+    }
+    __syncthreads();
+
+    step_weights<T, O>(segment.penalty, state.scalars, w, g, slots);
+    if (state.flushes) {
+#pragma unroll
+        for (int k = 0; k < O::kSlots; ++k) {
+#pragma unroll
+            for (int e = 0; e < kPerThread; ++e) slots[k][e] = rules::flush(Lane<T>{slots[k][e]}).v;
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < O::kSlots; ++k) store_group(segment.slot[k] + at, 0, n, wide, slots[k]);
+    store_group(segment.w + at, 0, n, wide, w);
+
+    // Penalties: each block leaves its chunk's, and the last of the launch adds them.
+    if (!segments.penalised) {
+        if (chunk == 0 && threadIdx.x < unsigned(segments.n)) penalties[threadIdx.x] = 0.0;
+        return;
+    }
+    double value = 0.0;
+    if (penalised && threadIdx.x < 32)
+        value = chunk_penalty<T>(int(kChunk), segment.penalty.l1, segment.penalty.l2, [&](int i) { return before[i]; });
+    if (threadIdx.x == 0) {
+        values[chunk] = value;
+        __threadfence();
+        last = atomicInc(done, gridDim.x - 1) == gridDim.x - 1;  // and 0 again for the next launch
+    }
+    __syncthreads();
+    if (!last) return;
+    __threadfence();
+    sum_segments(segments, values, penalties);
+}
+
+// f(optimizer) with the rule that o names.
+template <class F>
+void with_optimizer(const OptimizerSpec& o, F f) {
+    const bool momentum = o.momentum > 0;
+    switch (o.kind) {
+        case Optimizer::sgd:
+            if (!momentum) return f(rules::Sgd<false, false>{});
+            return o.nesterov ? f(rules::Sgd<true, true>{}) : f(rules::Sgd<true, false>{});
+        case Optimizer::adam: return o.amsgrad ? f(rules::Adam<true>{}) : f(rules::Adam<false>{});
+        case Optimizer::rmsprop:
+            if (momentum) return o.centered ? f(rules::RmsProp<true, true>{}) : f(rules::RmsProp<true, false>{});
+            return o.centered ? f(rules::RmsProp<false, true>{}) : f(rules::RmsProp<false, false>{});
+        case Optimizer::adagrad: return f(rules::Adagrad{});
+    }
+}
+
+int64_t chunks_of(int64_t n) { return (n + kChunk - 1) / kChunk; }
+
+// Segments first .. first + kSegments - 1 of u, or as many as there are.
+template <class T>
+Segments<T> segments_from(const UpdateBatch<T>& u, int64_t first) {
+    Segments<T> all{};
+    for (; all.n < kSegments && first + all.n < u.n_segments; ++all.n) {
+        const UpdateSegment<T>& s = u.segments[first + all.n];
+        const bool wide = on_16_bytes(s.w) && on_16_bytes(s.g) && on_16_bytes(s.slot[0]) && on_16_bytes(s.slot[1]) &&
+                          on_16_bytes(s.slot[2]);
+        all.at[all.n] = {s.w, s.g, {s.slot[0], s.slot[1], s.slot[2]}, s.n, s.penalty, wide};
+        all.begin[all.n + 1] = all.begin[all.n] + int(chunks_of(s.n));
+        all.penalised |= s.penalty.l1 > 0 || s.penalty.l2 > 0;
+    }
+    return all;
+}
+
+}  // namespace
+
+template <class T>
+void update(const UpdateBatch<T>& u) {
+    static_assert(sizeof(Segments<T>) <= 4000, "kernel parameters are at most 4 KiB");
+    int64_t most = 0;  // chunks of a launch
+    for (int64_t first = 0; first < u.n_segments; first += kSegments) {
+        int64_t chunks = 0;
+        for (int64_t s = first; s < first + kSegments && s < u.n_segments; ++s) chunks += chunks_of(u.segments[s].n);
+        most = chunks > most ? chunks : most;
+    }
+    // The counter of finished blocks, 0 from the start; the state of the step; then numbers.
+    const int64_t counter = 2, head = counter + int64_t(sizeof(StepState<T>) / sizeof(double));
+    double* memory = scratch<double>(Scratch::update, head + 2 * u.n_segments + most);
+    if (!memory || u.n_segments == 0) return;
+    unsigned* done = reinterpret_cast<unsigned*>(memory);
+    StepState<T>* state = reinterpret_cast<StepState<T>*>(memory + counter);
+    double *norm2 = memory + head, *scales = norm2 + u.n_segments, *values = scales + u.n_segments;
+    const bool by_norm = u.spec.clipnorm > 0 || u.spec.global_clipnorm > 0;
+    for (int64_t first = 0; by_norm && first < u.n_segments; first += kSegments) {
+        const Segments<T> segments = segments_from(u, first);
+        launch(gradient_squares<T>, grid_for_rows(segments.begin[segments.n]), kBlock, 0, segments, values);
+        launch(segment_norms<T>, 1, kBlock, 0, segments, values, norm2 + first);
+    }
+    // A few blocks work the step out themselves, sooner than another launch could; many would do so at some cost.
+    const StepOf step{u.spec, u.step, CudaQueue::current().clock()};
+    const bool prepares = by_norm || most > 8 * CudaQueue::current().multiprocessors();
+    if (prepares) launch(prepare_step<T>, 1, 32, 0, step, norm2, u.n_segments, by_norm ? scales : nullptr, state);
+    for (int64_t first = 0; first < u.n_segments; first += kSegments) {
+        const Segments<T> segments = segments_from(u, first);
+        with_optimizer(u.spec, [&](auto optimizer) {
+            launch(update_kernel<T, decltype(optimizer)>, unsigned(segments.begin[segments.n]), kBlock, 0, segments,
+                   step, prepares ? state : nullptr, by_norm ? scales + first : nullptr, done, values,
+                   u.penalties + first);
+        });
+    }
+    for (int64_t s = 0; s < u.n_segments; ++s) constrain(u.segments[s]);
+}
+
+template void update(const UpdateBatch<float>&);
+template void update(const UpdateBatch<double>&);
+
+}  // namespace fastreg::cuda

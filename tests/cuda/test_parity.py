@@ -1,0 +1,214 @@
+"""Exact precision: a training on the GPU has the weights, history and predictions of the CPU, bit for bit, whatever is
+trained. test_parity_runs.py has the courses of a training: callbacks, resuming, changes on the way.
+
+It must not know expected values: the CPU has its own tests.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from cases import OPTIMIZERS
+from device_cases import (
+    BINARY,
+    CLASSES,
+    ONE_HOT,
+    SCORES,
+    Outcome,
+    X,
+    assert_same_on_both,
+    classifier,
+    compiled,
+    hidden,
+    needs_gpu,
+    outcome,
+)
+from fastreg import Adam, MaxNorm, NonNeg, UnitNorm, losses, metrics, optimizers
+from fastreg.layers import ELU, Activation, Dense, Dropout, LeakyReLU
+from fastreg.regularizers import L1, L1L2, L2
+
+needs_gpu()
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLASS_OF = {"sgd": optimizers.SGD, "adam": Adam, "rmsprop": optimizers.RMSprop, "adagrad": optimizers.Adagrad}
+FIT: dict[str, Any] = {"batch_size": 32, "epochs": 3, "verbose": 0}
+
+
+def from_spec(name: str) -> Any:
+    """The Keras word for one of cases.OPTIMIZERS: of its fields those that the class knows; 0 means none there."""
+    spec = dict(OPTIMIZERS[name])
+    cls = CLASS_OF[spec.pop("kind")]
+    known = cls().get_config()
+    clips = ("clipnorm", "clipvalue", "global_clipnorm")
+    return cls(**{k: v for k, v in spec.items() if k in known and not (k in clips and v == 0)})
+
+
+def fitted(model: Any, y: Any = CLASSES, x: Any = X, **fit: Any) -> Outcome:
+    history = model.fit(x, y, **(FIT | fit))
+    return outcome(model, [history], x, evaluation=model.evaluate(x, y, verbose=0, return_dict=True))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers(name: str, dtype: str) -> None:
+    assert_same_on_both(lambda device: fitted(classifier(device, from_spec(name), dtype=dtype)), name)
+
+
+def test_global_clipnorm() -> None:
+    assert_same_on_both(lambda device: fitted(classifier(device, Adam(global_clipnorm=0.5))))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 31, 32, 100, 203, 1000])
+def test_batch_sizes(batch_size: int, dtype: str) -> None:
+    assert_same_on_both(lambda device: fitted(classifier(device, dtype=dtype), batch_size=batch_size))
+
+
+LOSSES: dict[str, tuple[Any, str, Any]] = {
+    "mse": ("mse", "linear", SCORES),
+    "mae": ("mae", "tanh", SCORES),
+    "huber": (losses.Huber(0.3), "linear", SCORES),
+    "hinge": ("hinge", "linear", 2 * ONE_HOT - 1),
+    "poisson": ("poisson", "softplus", np.exp(np.clip(SCORES, -2, 2)).round()),
+    "binary": (losses.BinaryCrossentropy(label_smoothing=0.1), "sigmoid", ONE_HOT),
+    "binary logits": (losses.BinaryCrossentropy(from_logits=True), "linear", ONE_HOT),
+    "categorical": (losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax", ONE_HOT),
+    "categorical logits": (losses.CategoricalCrossentropy(from_logits=True), "linear", ONE_HOT),
+    "sparse logits": (losses.SparseCategoricalCrossentropy(from_logits=True), "linear", CLASSES),
+    "elastic net": (
+        losses.ElasticNet("sparse_categorical_crossentropy", 1e-3, 1e-3),
+        "softmax",
+        CLASSES,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name: str, dtype: str) -> None:
+    loss, last, y = LOSSES[name]
+    assert_same_on_both(
+        lambda device: fitted(compiled(device, hidden(Dense(3, activation=last)), "adam", loss, dtype), y)
+    )
+
+
+METRICS: dict[str, tuple[str, Any, list[Any]]] = {
+    "binary": ("binary_crossentropy", BINARY, ["accuracy", metrics.AUC(50), metrics.Precision(0.4),
+                                               metrics.Recall(), metrics.AUC(20, curve="PR", name="pr")]),
+    "classes": ("sparse_categorical_crossentropy", CLASSES, ["accuracy"]),
+    "one hot": ("categorical_crossentropy", ONE_HOT, ["accuracy", "mse", metrics.R2Score()]),
+    "scores": ("mse", SCORES, ["mae", "root_mean_squared_error", metrics.Huber(), metrics.R2Score()]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["metrics", "weighted_metrics"])
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics(name: str, weighted: bool) -> None:
+    loss, y, listed = METRICS[name]
+    last = Dense(1, activation="sigmoid") if name == "binary" else Dense(3, activation="softmax")
+    words = {"weighted_metrics" if weighted else "metrics": listed}
+    weight = np.linspace(0, 2, len(X))
+
+    def train(device: str) -> Outcome:
+        model = compiled(device, hidden(last.from_config(last.get_config())), "adam", loss, **words)
+        return fitted(model, y, sample_weight=weight, validation_split=0.25)
+
+    assert_same_on_both(train)
+
+
+LAYERS: dict[str, Callable[[], list[Any]]] = {
+    "one layer": lambda: [Dense(3)],
+    "one unit": lambda: [Dense(1, use_bias=False), Dense(3)],
+    "no bias": lambda: [Dense(40, activation="silu", use_bias=False), Dense(3, use_bias=False)],
+    "dropout first": lambda: [Dropout(0.3), Dense(16, activation="tanh"), Dense(3)],
+    "dropout twice": lambda: [Dense(16, activation="selu"), Dropout(0.3), Dropout(0.3, seed=5), Dense(3)],
+    "scale at inference": lambda: [Dense(16, "relu"), Dropout(0.5, scale_at="inference"), Dense(3)],
+    "activations": lambda: [Dense(16), LeakyReLU(0.1), Dense(17), ELU(0.5), Dense(3), Activation("softplus")],
+    "softmax inside": lambda: [Dense(16, activation="softmax"), Dense(3)],
+    "sigmoid": lambda: [Dense(16, activation="elu"), Dense(3, activation="sigmoid")],
+    "wide": lambda: [Dense(300, "relu"), Dropout(0.5), Dense(257, "relu"), Dense(3)],
+    "many": lambda: [*(Dense(9, activation="tanh") for _ in range(12)), Dense(3)],
+    "l1": lambda: [Dense(32, "relu", kernel_regularizer=L1(0.01), bias_regularizer=L1(0.01)), Dense(3)],
+    "l2": lambda: [Dense(32, "relu", kernel_regularizer=L2(0.01), bias_regularizer=L2(0.01)), Dense(3)],
+    "subgradient": lambda: [Dense(32, "relu", kernel_regularizer=L1(0.01, method="subgradient")), Dense(3)],
+    "activity": lambda: [Dense(32, "relu", activity_regularizer=L1L2(1e-3, 1e-3)), Dense(3)],
+    "activity of a layer": lambda: [
+        Dense(32), Activation("relu", activity_regularizer=L1(1e-3)), Dense(3, activity_regularizer=L2(1e-3)),
+    ],
+    "max norm": lambda: [Dense(32, "relu", kernel_constraint=MaxNorm(0.7)), Dense(3)],
+    "max norm of rows": lambda: [Dense(32, "relu", kernel_constraint=MaxNorm(0.7, axis=1)), Dense(3)],
+    "non negative": lambda: [
+        Dense(32, "relu", kernel_constraint=NonNeg(), bias_constraint=NonNeg()), Dense(3),
+    ],
+    "unit norm": lambda: [Dense(32, "relu", kernel_constraint=UnitNorm()), Dense(3)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_penalties_and_constraints(name: str, dtype: str) -> None:
+    assert_same_on_both(
+        lambda device: fitted(compiled(device, LAYERS[name](), Adam(0.01), "mse", dtype), SCORES)
+    )
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(
+    "weights",
+    [{}, {"sample_weight": np.linspace(0, 2, len(X))}, {"class_weight": {0: 0.5, 2: 3.0}}],
+    ids=["unweighted", "sample weights", "class weights"],
+)
+def test_weights_and_order(weights: dict[str, Any], shuffle: bool) -> None:
+    assert_same_on_both(lambda device: fitted(classifier(device), shuffle=shuffle, **weights))
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 203])
+def test_sparse_x(batch_size: int, dtype: str) -> None:
+    x = sparse.random_array((203, 500), density=0.05, format="csr", rng=np.random.default_rng(3))
+
+    def train(device: str) -> Outcome:
+        return fitted(classifier(device, dtype=dtype), x=x, batch_size=batch_size, validation_split=0.2)
+
+    assert_same_on_both(train)
+
+
+def test_more_rows_than_are_computed_at_once() -> None:
+    x = np.random.default_rng(1).normal(size=(40_000, 23)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)
+    assert_same_on_both(lambda device: fitted(classifier(device), y, x, batch_size=4096, epochs=2))
+
+
+ON_DEVICE = """
+import hashlib, runpy, sys
+import fastreg, fastreg.models
+device, program = sys.argv[1:]
+kept, Sequential = [], fastreg.models.Sequential
+
+class OnDevice(Sequential):
+    def __init__(self, *arguments, **words):
+        super().__init__(*arguments, **{**words, "device": device, "seed": 5})
+        kept.append(self)
+
+fastreg.Sequential = fastreg.models.Sequential = OnDevice
+runpy.run_path(program, run_name="__main__")
+print([hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest() for model in kept])
+"""
+
+
+@pytest.mark.parametrize("program", ["l1_l2.py", "dropout.py", "early_stopping.py"])
+def test_the_textbook_programs(program: str, tmp_path: Path) -> None:
+    """The examples as they stand, their models on either device."""
+    printed = {}
+    for device in ("cpu", "cuda"):
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-c", ON_DEVICE, device, str(ROOT / "examples" / program)],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        printed[device] = done.stdout.splitlines()[-1]
+    assert len(printed["cpu"]) > 64, printed
+    assert printed["cuda"] == printed["cpu"]

@@ -1,0 +1,173 @@
+"""Fast and bf16 precision: the error of matrix products against float64, on data of every kind; what trainings reach.
+
+It must not know how the products are made. Bits are asked for between runs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from checks import sha256
+from device_cases import CLASSES, ROWS, X, hidden, needs_gpu
+from fastreg.layers import Dense
+from fastreg.models import Sequential
+
+needs_gpu()
+Data = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
+DATA: dict[str, Data] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "positive": lambda rng, shape: np.abs(rng.normal(size=shape)),  # after a ReLU: truncation shows as a bias
+    "wide": lambda rng, shape: rng.normal(size=shape) * np.exp(3 * rng.normal(size=shape)),
+    "huge": lambda rng, shape: 1e15 * rng.normal(size=shape),
+    "tiny": lambda rng, shape: 1e-15 * rng.normal(size=shape),
+}
+# (rows, length of a sum, columns): three that tensor cores make, and three too small for them
+SHAPES = [
+    (1024, 1024, 512),
+    (600, 4096, 257),
+    (4100, 1000, 130),
+    (100, 129, 33),
+    (1, 2000, 512),
+    (300, 5, 300),
+]
+SHAPE_IDS = ["x".join(map(str, shape)) for shape in SHAPES]
+
+
+def product(x: np.ndarray, w: np.ndarray, precision: str) -> np.ndarray:
+    """x @ w by a layer's forward pass."""
+    model = Sequential([Dense(w.shape[1], use_bias=False)], seed=0, device="cuda", precision=precision)
+    model.build((None, w.shape[0]))
+    model.set_weights([w])
+    return model.predict(x)
+
+
+def weight_gradient(x: np.ndarray, dy: np.ndarray, precision: str) -> np.ndarray:
+    """x.T @ dy by one step from weights of 0, whose mean squared error has the gradient dy, or nearly."""
+    rows, units = dy.shape
+    model = Sequential([Dense(units, use_bias=False)], seed=0, device="cuda", precision=precision)
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 1.0
+    model.build((None, x.shape[1]))
+    model.set_weights([np.zeros((x.shape[1], units))])
+    model.fit(x, -dy * (rows * units / 2), batch_size=rows, verbose=0, shuffle=False)
+    return -model.get_weights()[0]
+
+
+def input_gradient(dy: np.ndarray, w: np.ndarray, precision: str) -> np.ndarray:
+    """dy @ w.T by one step: it becomes the weight gradient of a layer before, whose input is the identity."""
+    rows, units = dy.shape
+    first, last = Dense(w.shape[0], use_bias=False), Dense(units, use_bias=False)
+    model = Sequential([first, last], seed=0, device="cuda", precision=precision)
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 1.0
+    model.build((None, rows))
+    model.set_weights([np.zeros((rows, w.shape[0])), w])
+    model.fit(np.eye(rows), -dy * (rows * units / 2), batch_size=rows, verbose=0, shuffle=False)
+    return -model.get_weights()[0]
+
+
+def sequential(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, summed in float32 one after another, as a float32 GEMM does."""
+    total = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    for k in range(a.shape[1]):
+        total += a[:, k : k + 1] * b[k]
+    return total
+
+
+def error(got: np.ndarray, exact: np.ndarray) -> float:
+    """Root mean square, relative to the result's."""
+    assert np.isfinite(got).all()
+    return float(np.sqrt(np.mean((got - exact) ** 2) / np.mean(exact**2)))
+
+
+PRODUCTS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., Any]]] = {
+    # from (a, b) with the product a @ b: the arguments of the function
+    "forward": (product, lambda a, b: (a, b)),
+    "dW": (weight_gradient, lambda a, b: (np.ascontiguousarray(a.T), b)),
+    "dX": (input_gradient, lambda a, b: (a, np.ascontiguousarray(b.T))),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_IDS)
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_fast_is_as_accurate_as_float32(name: str, data: str, shape: tuple[int, int, int]) -> None:
+    """Not above the error of sequential float32 sums, but for the roundings of short ones: 2 ** -22."""
+    rng, (m, k, n) = np.random.default_rng(0), shape
+    a, b = DATA[data](rng, (m, k)).astype(np.float32), DATA["normal"](rng, (k, n)).astype(np.float32)
+    if data == "positive":
+        b = np.abs(b)
+    call, arguments = PRODUCTS[name]
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    bound = max(error(sequential(a, b), exact), 2.0**-22)
+    got = error(call(*arguments(a, b), precision="fast"), exact)
+    assert got <= bound, f"fast: {got:.2e}; sequential float32 sums: {bound:.2e}"
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_bf16_is_near(name: str) -> None:
+    """Operands with 8 bits: about 2 ** -9 each, and float32 sums."""
+    rng, (m, k, n) = np.random.default_rng(0), (512, 1024, 520)
+    a, b = (np.abs(rng.normal(size=shape)).astype(np.float32) for shape in ((m, k), (k, n)))
+    call, arguments = PRODUCTS[name]
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    assert error(call(*arguments(a, b), precision="bf16"), exact) < 2.0**-8
+
+
+@pytest.mark.parametrize("precision", ["fast", "bf16"])
+def test_what_is_not_finite_stays_in_its_row(precision: str) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(1100, 512)), rng.normal(size=(512, 514))
+    clean = product(x, w, precision)
+    x[7, 3], x[200, 100], x[201, 0] = np.nan, np.inf, -np.inf
+    got, bad = product(x, w, precision), np.isin(np.arange(1100), [7, 200, 201])
+    assert not np.isfinite(got[bad]).any()
+    assert np.isfinite(got[~bad]).all()
+    assert error(got[~bad], clean[~bad]) < 2.0**-7
+
+
+def trained(precision: str, device: str = "cuda", **fit: Any) -> tuple[list[float], list[np.ndarray]]:
+    rng = np.random.default_rng(2)
+    x = np.concatenate([X, rng.normal(size=(2000 - ROWS, X.shape[1]))])
+    y = np.concatenate([CLASSES, rng.integers(0, 3, 2000 - ROWS)])
+    model = Sequential(
+        hidden(Dense(3, activation="softmax"), width=1024), seed=7, device=device, precision=precision
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = model.fit(x, y, verbose=0, **({"batch_size": 500, "epochs": 20} | fit))
+    return history.history["loss"], model.get_weights()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fast", 2e-3), ("bf16", 5e-2)])
+def test_training_reaches_the_same_loss(precision: str, tolerance: float) -> None:
+    exact, other = trained("exact")[0], trained(precision)[0]
+    assert exact[-1] < 0.9 * exact[0], "the training must have something to reach"
+    assert other[0] == pytest.approx(exact[0], rel=tolerance / 10)
+    assert other[-1] == pytest.approx(exact[-1], rel=tolerance)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast", "bf16"])
+def test_the_same_bits_in_every_run(precision: str) -> None:
+    first, second = (trained(precision, epochs=5) for _ in range(2))
+    assert first[0] == second[0]
+    assert sha256(first[1]) == sha256(second[1])
+
+
+def test_precisions_differ() -> None:
+    """They could not be compared above if all were the same code."""
+    digests = {sha256(trained(precision, epochs=1)[1]) for precision in ("exact", "fast", "bf16")}
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("precision", ["fast", "bf16"])
+def test_predictions_do_not_depend_on_the_batch_size(precision: str) -> None:
+    """The promise of `predict` holds for every precision."""
+    rng = np.random.default_rng(3)
+    model = Sequential([Dense(256)], seed=0, device="cuda", precision=precision)
+    x = rng.normal(size=(2700, 500)).astype(np.float32)
+    digests = {sha256([model.predict(x, batch_size=size)]) for size in (7, 128, 1000, 5000)}
+    assert len(digests) == 1
