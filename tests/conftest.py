@@ -5,12 +5,14 @@ It must not hold formulas or helpers: reference*.py and checks.py do.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # it would take all of a GPU's memory
 sys.path.insert(0, str(Path(__file__).parent))  # tests in subfolders import reference and checks by name
 
 import checks

@@ -29,7 +29,7 @@ import gpu_build
 ROOT = gpu_build.ROOT
 WORK = ROOT / "build" / "gpu"
 SITE = WORK / "site"
-TESTS = ["tests/rules", "tests/ops", "tests/session", "tests/api"]
+TESTS = ["tests/rules", "tests/ops", "tests/session", "tests/api", "tests/pytorch"]
 IMPORT = "import fastreg; fastreg.show_config(); print(fastreg.cuda.device_name())"
 CLEAN = {"memcheck": "ERROR SUMMARY: 0 errors", "racecheck": "RACECHECK SUMMARY: 0 hazards displayed"}
 CLEAN |= dict.fromkeys(("initcheck", "synccheck"), CLEAN["memcheck"])
@@ -156,6 +156,11 @@ class Check:
         command = [sys.executable, "benchmarks/gpu/run.py", "--json", output]
         status, text = self.run("bench", *command, *shlex.split(self.arguments.bench_args))
         self.tables = text[text.find("| ") :].splitlines() if status == 0 and "| " in text else []
+        kernels_status, kernels = self.run("kernels", sys.executable, "benchmarks/gpu/kernels.py")
+        if kernels_status == 0:
+            self.tables += ["", *kernels[kernels.find("copy (") :].splitlines()]
+        else:
+            status, text = kernels_status, kernels
         if output.exists():
             shutil.copy(output, self.arguments.output / f"gpu-{self.arguments.name}.json")
         return status == 0, ["the table is below"] if status == 0 else text.splitlines()[-15:] or [
@@ -168,6 +173,8 @@ def commit() -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
     changed = len(git("status", "--porcelain").splitlines())
+    if os.environ.get("FASTREG_COMMIT"):  # of a copy without its history
+        return os.environ["FASTREG_COMMIT"]
     return f"{git('rev-parse', '--short', 'HEAD') or 'unknown'}" + (
         f" with {changed} changes" if changed else ""
     )

@@ -206,7 +206,8 @@ def main() -> int:
     print(f"\n{what}, PyTorch {torch.__version__}\n")
     print("\n".join([*table(results), "", *failed, "", *gemm.table(product), "", *native.splitlines()]))
     if arguments.json:
-        written = {"device": what, "torch": torch.__version__, "argv": sys.argv[1:], "failed": failed}
+        words = [Path(word).name for word in sys.argv[1:]]
+        written = {"device": what, "torch": torch.__version__, "argv": words, "failed": failed}
         written |= {"steps": results, "products": product, "native_products": native}
         arguments.json.write_text(json.dumps(written, indent=1))
     return 1 if failed else 0

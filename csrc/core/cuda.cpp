@@ -90,6 +90,35 @@ Status cuda_host_arrays(const Backend** backend) {
     return {};
 }
 
+Status cuda_device_of(const void* memory, int* device) {
+    const CudaPlugin* plugin = nullptr;
+    FR_RETURN_IF_ERROR(cuda_plugin(&plugin));
+    *device = plugin->callers->device_of(memory);
+    return {};
+}
+
+Status cuda_order(CudaStream first, CudaStream second) {
+    const CudaPlugin* plugin = nullptr;
+    FR_RETURN_IF_ERROR(cuda_plugin(&plugin));
+    return plugin->callers->order(first, second);
+}
+
+Status CudaCall::begin(CudaStream stream, void* clock) {
+    FR_RETURN_IF_ERROR(cuda_plugin(&plugin_));
+    FR_RETURN_IF_ERROR(plugin_->callers->begin(stream, clock));
+    open_ = true;
+    return {};
+}
+
+Status CudaCall::end() {
+    open_ = false;
+    return plugin_->callers->end();
+}
+
+CudaCall::~CudaCall() {
+    if (open_) (void)end().ok();
+}
+
 std::string cuda_summary() {
 #if defined(FASTREG_HAVE_CUDA)
     return "built for " FASTREG_CUDA_NOTE;

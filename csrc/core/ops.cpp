@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cuda.h"
 #include "core/dropout_spec.h"
 #include "core/op_table.h"
 #include "core/runtime.h"
@@ -51,12 +52,25 @@ Status expect_contiguous(const Matrix& m) {
     return invalid(std::string(m.name) + " must be contiguous; pass np.ascontiguousarray(" + m.name + ")");
 }
 
-Status wrong_dtype(const Matrix& m, Dtype dtype) {
+const char* place(const Matrix& m) { return m.on_gpu ? "on CUDA:0" : "in the memory of the CPU"; }
+
+Status wrong_kind(const Matrix& m, const Matrix& first) {
     const char* names[] = {"float32", "float64"};
-    return {Code::type_mismatch,
-            std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " + names[int(dtype)]};
+    if (m.dtype == first.dtype)
+        return invalid(std::string(m.name) + " is " + place(m) + ", but " + first.name + " is " + place(first) +
+                       "; all arrays of a call must be in one place");
+    return {Code::type_mismatch, std::string(m.name) + " is " + names[int(m.dtype)] + "; the call's other arrays are " +
+                                     names[int(first.dtype)]};
 }
-inline Status expect_dtype(const Matrix& m, Dtype dtype) { return m.dtype == dtype ? Status() : wrong_dtype(m, dtype); }
+// The dtype and the place of the call's first array.
+inline Status expect_kind(const Matrix& m, const Matrix& first) {
+    return m.dtype == first.dtype && m.on_gpu == first.on_gpu ? Status() : wrong_kind(m, first);
+}
+
+Status refuse_gpu(const Matrix& m, const char* function) {
+    if (!m.on_gpu) return {};
+    return invalid(std::string(m.name) + " is on CUDA:0; " + function + " takes arrays in the memory of the CPU alone");
+}
 
 // First and last byte a matrix touches; without elements it is apart from all.
 struct Extent {
@@ -106,22 +120,54 @@ Status expect_same_or_apart(const Matrix& out, const Matrix& in) {
 // A vector may come as one row or, strided, as one column: gives the row the form of the column beside it.
 Matrix like(const Matrix& m, const Matrix& other) {
     if (m.rows != 1 || other.cols != 1 || m.cols != other.rows) return m;
-    return {m.name, m.data, m.cols, 1, m.col_stride, 1, m.dtype};
+    return {m.name, m.data, m.cols, 1, m.col_stride, 1, m.dtype, m.on_gpu, m.stream};
 }
 
 // All checks of y = f(x) over rows, in place allowed.
 Status expect_map(const Matrix& x, const Matrix& out) {
-    FR_RETURN_IF_ERROR(expect_dtype(out, x.dtype));
+    FR_RETURN_IF_ERROR(expect_kind(out, x));
     FR_RETURN_IF_ERROR(expect_shape(out, x.rows, x.cols, "like its input"));
     FR_RETURN_IF_ERROR(expect_rows_layout(x));
     FR_RETURN_IF_ERROR(expect_rows_layout(out));
     return expect_same_or_apart(out, x);
 }
 
-// Calls f with the op table of dtype and a value of its type.
+// Where the operations of a call find room for numbers of their own, and how such numbers come to the host.
+class CallMemory {
+public:
+    explicit CallMemory(CudaCall* gpu) : gpu_(gpu) {}
+
+    bool on_gpu() const { return gpu_ != nullptr; }
+    // n undefined numbers, until the call is over; once a call. Not zeroed, which would walk through a large block
+    // twice. Null after an error of the GPU.
+    template <class T>
+    T* take(size_t n) {
+        if (gpu_) return static_cast<T*>(gpu_->memory(n * sizeof(T)));
+        host_.reset(new double[(n * sizeof(T) + sizeof(double) - 1) / sizeof(double)]);
+        return reinterpret_cast<T*>(host_.get());
+    }
+    Status fetch(double* to, const double* from, size_t n) { return gpu_->fetch(to, from, n * sizeof(double)); }
+
+private:
+    CudaCall* gpu_;
+    std::unique_ptr<double[]> host_;
+};
+
+// Calls f(op table, a value of its type, memory) for the dtype and the place of the call's first array. clock: see
+// CudaCall.
 template <class F>
-void with_table(Dtype dtype, F f) {
-    dtype == Dtype::f32 ? f(backend().f32, float()) : f(backend().f64, double());
+Status with_table(const Matrix& first, F f, void* clock = nullptr) {
+    const auto call = [&](const Backend& backend, CallMemory&& memory) {
+        first.dtype == Dtype::f32 ? f(backend.f32, float(), memory) : f(backend.f64, double(), memory);
+    };
+    if (!first.on_gpu) {
+        call(backend(), CallMemory(nullptr));
+        return {};
+    }
+    CudaCall gpu;
+    FR_RETURN_IF_ERROR(gpu.begin(first.stream, clock));
+    call(gpu.exact(), CallMemory(&gpu));
+    return gpu.end();
 }
 
 template <class T>
@@ -137,15 +183,14 @@ Rows<T> rows_of(const Matrix& x, const Matrix& y) {
     return {x.rows, x.cols, data<T>(x), x.row_stride, data<T>(y), y.row_stride};
 }
 
-// dL/dZ of a layer (B, O): dY itself where nothing lies between Z and Y, else written to *memory. That is not zeroed
-// before, which would walk through a large block twice: all of it is written.
+// dL/dZ of a layer (B, O): dY itself where nothing lies between Z and Y, else written to memory. Null after an error.
 template <class T>
 Strided<const T> dz_of(const OpTable<T>& ops, int64_t B, int64_t O, Strided<const T> dY, const LayerGradient<T>& layer,
-                       std::unique_ptr<T[]>* memory) {
+                       CallMemory* memory) {
     if (layer.activation.kind == Activation::linear && layer.dropout.keep == 65536) return dY;
-    memory->reset(new T[size_t(B) * size_t(O)]);
-    ops.layer_backward({B, O, dY.p, dY.rs, memory->get(), O}, layer);
-    return {memory->get(), O, 1};
+    T* dZ = memory->take<T>(size_t(B) * size_t(O));
+    if (dZ) ops.layer_backward({B, O, dY.p, dY.rs, dZ, O}, layer);
+    return {dZ, O, 1};
 }
 
 Status refuse_softmax(const ActivationSpec& a, const char* instead) {
@@ -190,7 +235,7 @@ Status expect_all_apart(std::vector<Use> uses, const char* word) {
 }
 
 // The arrays of one parameter fit each other and the call; adds them to uses.
-Status expect_update(const OptimizerSpec& optimizer, const UpdateArrays& p, Dtype dtype, size_t i,
+Status expect_update(const OptimizerSpec& optimizer, const UpdateArrays& p, const Matrix& first, size_t i,
                      std::vector<Use>* uses) {
     FR_RETURN_IF_ERROR(check_penalty("update", p.penalty));
     const size_t needed = size_t(rules::n_slots(optimizer));
@@ -198,7 +243,7 @@ Status expect_update(const OptimizerSpec& optimizer, const UpdateArrays& p, Dtyp
         return invalid("slots must hold " + std::to_string(needed) + " arrays for this optimizer, got " +
                        std::to_string(p.n_slots));
     const auto take = [&](const Matrix& m, bool written) -> Status {
-        FR_RETURN_IF_ERROR(expect_dtype(m, dtype));
+        FR_RETURN_IF_ERROR(expect_kind(m, first));
         FR_RETURN_IF_ERROR(expect_shape(m, p.w.rows, p.w.cols, "like w"));
         FR_RETURN_IF_ERROR(expect_contiguous(m));
         uses->push_back({extent(m), &m, i, uses->size(), written});
@@ -210,31 +255,66 @@ Status expect_update(const OptimizerSpec& optimizer, const UpdateArrays& p, Dtyp
     return {};
 }
 
+// The arrays of UpdateOnGpu.
+Status expect_on_gpu(const UpdateOnGpu& on_gpu, const Matrix& first, size_t n, const std::vector<Use>& uses) {
+    const std::pair<const Matrix*, int64_t> arrays[] = {{&on_gpu.penalties, int64_t(n)}, {&on_gpu.clock, 3}};
+    for (const auto& [m, size] : arrays) {
+        if (!*m) continue;
+        if (!first.on_gpu || !m->on_gpu)
+            return invalid(std::string(m->name) + " is " + place(*m) + " and " + first.name + " is " + place(first) +
+                           "; both must be on CUDA:0");
+        if (m->dtype != Dtype::f64) return {Code::type_mismatch, std::string(m->name) + " must be float64"};
+        FR_RETURN_IF_ERROR(expect_shape(*m, 1, size, m == &on_gpu.clock ? "for a clock" : "one for each parameter"));
+        FR_RETURN_IF_ERROR(expect_contiguous(*m));
+        for (const Use& use : uses)
+            if (!apart(extent(*m), use.extent)) return overlap(*m, *use.matrix);
+    }
+    return {};
+}
+
 // word: how messages call a parameter; empty when there is one.
 Status update_checked(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
-                      double* values, const char* word) {
+                      double* values, const char* word, const UpdateOnGpu& on_gpu) {
     FR_RETURN_IF_ERROR(check_optimizer(optimizer));
     if (step < 1) return invalid("step must be >= 1, got " + std::to_string(step));
     if (n == 0) return {};
-    const Dtype dtype = parameters[0].w.dtype;
+    const Matrix& first = parameters[0].w;
     std::vector<Use> uses;
     uses.reserve(n * 5);
+    int64_t elements = 0;
     for (size_t i = 0; i < n; ++i) {
-        Status fits = expect_update(optimizer, parameters[i], dtype, i, &uses);
+        Status fits = expect_update(optimizer, parameters[i], first, i, &uses);
         if (!fits.ok()) return {fits.code, owner(word, i, ": ") + fits.message};
+        elements += parameters[i].w.rows * parameters[i].w.cols;
     }
+    FR_RETURN_IF_ERROR(expect_on_gpu(on_gpu, first, n, uses));
     FR_RETURN_IF_ERROR(expect_all_apart(std::move(uses), word));
-    with_table(dtype, [&](const auto& ops, auto t) {
-        using T = decltype(t);
-        std::vector<UpdateSegment<T>> segments(n);
-        for (size_t i = 0; i < n; ++i) {
-            const UpdateArrays& p = parameters[i];
-            segments[i] = {data<T>(p.w), data<T>(p.g), {}, p.w.rows * p.w.cols, p.penalty, {}, p.w.rows, p.w.cols};
-            for (size_t k = 0; k < p.n_slots; ++k) segments[i].slot[k] = data<T>(p.slots[k]);
-        }
-        ops.update({optimizer, step, segments.data(), int64_t(n), values});
-    });
-    return {};
+    if (first.on_gpu && elements == 0) {  // nothing would be launched, and nobody write the penalties
+        if (on_gpu.penalties) return invalid("weights hold no elements, so that penalties would stay unwritten");
+        std::fill(values, values + n, 0.0);
+        return {};
+    }
+    Status fetched;
+    const Status called = with_table(
+        first,
+        [&](const auto& ops, auto t, CallMemory& memory) {
+            using T = decltype(t);
+            std::vector<UpdateSegment<T>> segments(n);
+            for (size_t i = 0; i < n; ++i) {
+                const UpdateArrays& p = parameters[i];
+                segments[i] = {data<T>(p.w), data<T>(p.g), {}, p.w.rows * p.w.cols, p.penalty, {}, p.w.rows, p.w.cols};
+                for (size_t k = 0; k < p.n_slots; ++k) segments[i].slot[k] = data<T>(p.slots[k]);
+            }
+            const bool fetches = memory.on_gpu() && !on_gpu.penalties;
+            double* penalties = fetches            ? memory.take<double>(n)
+                                : on_gpu.penalties ? data<double>(on_gpu.penalties)
+                                                   : values;
+            if (!penalties) return;
+            ops.update({optimizer, step, segments.data(), int64_t(n), penalties});
+            if (fetches) fetched = memory.fetch(values, penalties, n);
+        },
+        on_gpu.clock ? on_gpu.clock.data : nullptr);
+    return fetched.ok() ? called : fetched;
 }
 
 Status interrupted(const Cancel& cancel) {
@@ -250,7 +330,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation=\"linear\", then activation_forward"));
     const Matrix* others[] = {&w, &b, &out, &z_out};
     for (const Matrix* m : others)
-        if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, x.dtype));
+        if (*m) FR_RETURN_IF_ERROR(expect_kind(*m, x));
     FR_RETURN_IF_ERROR(expect_shape(w, x.cols, w.cols, "so that x @ w exists"));
     if (b) FR_RETURN_IF_ERROR(expect_shape(b, 1, w.cols, "one number per output"));
     FR_RETURN_IF_ERROR(expect_shape(out, x.rows, w.cols, "for x @ w"));
@@ -258,11 +338,11 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     for (const Matrix* m : {&b, &out, &z_out})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
     FR_RETURN_IF_ERROR(expect_apart({&out, &z_out}, {&x, &w, &b}));
-    with_table(x.dtype, [&](const auto& ops, auto t) {
+    FR_RETURN_IF_ERROR(with_table(x, [&](const auto& ops, auto t, CallMemory&) {
         using T = decltype(t);
         ops.dense_forward(cancel, {x.rows, x.cols, w.cols, strided<T>(x), strided<T>(w), data<T>(b), activation,
                                    dropout, data<T>(out), out.row_stride, data<T>(z_out), z_out.row_stride});
-    });
+    }));
     return interrupted(cancel);
 }
 
@@ -275,7 +355,7 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
         return invalid("z (x @ w + b) is needed: the gradient of this activation cannot be had from y" +
                        std::string(dropout.keep < 65536 ? " after dropout" : ""));
     for (const Matrix* m : {&x, &w, &y, &z, &dx, &dw, &db})
-        if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, dy.dtype));
+        if (*m) FR_RETURN_IF_ERROR(expect_kind(*m, dy));
     FR_RETURN_IF_ERROR(expect_shape(w, x.cols, w.cols, "so that x @ w exists"));
     FR_RETURN_IF_ERROR(expect_shape(dy, x.rows, w.cols, "like x @ w"));
     FR_RETURN_IF_ERROR(expect_shape(y, x.rows, w.cols, "like x @ w"));
@@ -286,16 +366,16 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     for (const Matrix* m : {&dy, &y, &z, &dx, &dw, &db})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
     FR_RETURN_IF_ERROR(expect_apart({&dx, &dw, &db}, {&dy, &x, &w, &y, &z}));
-    with_table(dy.dtype, [&](const auto& ops, auto t) {
+    FR_RETURN_IF_ERROR(with_table(dy, [&](const auto& ops, auto t, CallMemory& memory) {
         using T = decltype(t);
         const int64_t B = x.rows, I = x.cols, O = w.cols;
         const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
-        std::unique_ptr<T[]> memory;
         const Strided<const T> dZ = dz_of<T>(ops, B, O, {data<T>(dy), dy.row_stride, 1}, layer, &memory);
+        if (memory.on_gpu() && !dZ.p) return;
         const DenseBackwardW<T> gradient{B, I, O, strided<T>(x), dZ, data<T>(dw), dw.row_stride, data<T>(db)};
         ops.dense_backward_w(cancel, &gradient, 1);
         if (dx) ops.dense_backward_x(cancel, {B, I, O, dZ, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
-    });
+    }));
     return interrupted(cancel);
 }
 
@@ -304,40 +384,40 @@ Status activation_forward(const Matrix& x_in, const ActivationSpec& activation, 
     const Matrix x = by_row ? x_in : like(x_in, out_in), out = by_row ? out_in : like(out_in, x);
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(expect_map(x, out));
-    with_table(x.dtype,
-               [&](const auto& ops, auto t) { ops.activation_forward(rows_of<decltype(t)>(x, out), activation); });
-    return {};
+    return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
+        ops.activation_forward(rows_of<decltype(t)>(x, out), activation);
+    });
 }
 
 Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation, const Matrix& out) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(expect_map(dy, out));
-    FR_RETURN_IF_ERROR(expect_dtype(x, dy.dtype));
+    FR_RETURN_IF_ERROR(expect_kind(x, dy));
     FR_RETURN_IF_ERROR(expect_shape(x, dy.rows, dy.cols, "like dy"));
     FR_RETURN_IF_ERROR(expect_rows_layout(x));
     FR_RETURN_IF_ERROR(expect_apart(out, x));
-    with_table(x.dtype, [&](const auto& ops, auto t) {
+    return with_table(x, [&](const auto& ops, auto t, CallMemory& memory) {
         using T = decltype(t);
         LayerGradient<T> layer{activation, {}, data<T>(x), x.row_stride, data<T>(x), x.row_stride};
-        std::vector<T> y;
         const bool from_y = activation.kind == Activation::softmax || activation.kind == Activation::relu;
         if (from_y) {
-            y.resize(size_t(x.rows) * size_t(x.cols));
-            ops.activation_forward({x.rows, x.cols, data<T>(x), x.row_stride, y.data(), x.cols}, activation);
-            layer.Y = y.data();
+            T* y = memory.take<T>(size_t(x.rows) * size_t(x.cols));
+            if (!y) return;
+            ops.activation_forward({x.rows, x.cols, data<T>(x), x.row_stride, y, x.cols}, activation);
+            layer.Y = y;
             layer.y_rs = x.cols;
             layer.Z = nullptr;
         }
         ops.layer_backward(rows_of<T>(dy, out), layer);
     });
-    return {};
 }
 
 Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sample_weight, const LossSpec& loss,
                     const Matrix& per_row, const Matrix& gradient, double* mean) {
     FR_RETURN_IF_ERROR(check_loss(loss));
+    FR_RETURN_IF_ERROR(refuse_gpu(y_pred, "loss_forward"));
     for (const Matrix* m : {&y_true, &sample_weight, &per_row, &gradient})
-        if (*m) FR_RETURN_IF_ERROR(expect_dtype(*m, y_pred.dtype));
+        if (*m) FR_RETURN_IF_ERROR(expect_kind(*m, y_pred));
     const int64_t B = y_pred.rows, O = y_pred.cols;
     if (O < 1) return invalid("y_pred has no columns");
     if (y_true.rows != B)
@@ -350,7 +430,7 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
     if (gradient) FR_RETURN_IF_ERROR(expect_contiguous(gradient));
     FR_RETURN_IF_ERROR(expect_apart({&gradient, &per_row}, {&y_true, &y_pred, &sample_weight}));
     Status classes;
-    with_table(y_pred.dtype, [&](const auto& ops, auto t) {
+    FR_RETURN_IF_ERROR(with_table(y_pred, [&](const auto& ops, auto t, CallMemory&) {
         using T = decltype(t);
         if (loss.kind == Loss::sparse_categorical_crossentropy)
             classes = check_classes("y_true", data<T>(y_true), B, y_true.row_stride, O);
@@ -360,7 +440,7 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
                   data<T>(sample_weight), data<T>(per_row), data<T>(gradient),
                   loss.from_logits ? probability.data() : nullptr});
         *mean = B ? weighted_sum(data<T>(per_row), data<T>(sample_weight), B) / double(B) : 0.0;
-    });
+    }));
     return classes;
 }
 
@@ -375,8 +455,8 @@ Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, 
 Status dropout(const Matrix& x_in, const DropoutSpec& dropout, const Matrix& out_in) {
     const Matrix x = like(x_in, out_in), out = like(out_in, x);
     FR_RETURN_IF_ERROR(expect_map(x, out));
-    with_table(x.dtype, [&](const auto& ops, auto t) { ops.dropout(rows_of<decltype(t)>(x, out), dropout); });
-    return {};
+    return with_table(
+        x, [&](const auto& ops, auto t, CallMemory&) { ops.dropout(rows_of<decltype(t)>(x, out), dropout); });
 }
 
 Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask) {
@@ -388,17 +468,17 @@ Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t*
 Status elastic_net(const Matrix& w, double l1, double l2, double* value) {
     FR_RETURN_IF_ERROR(check_penalty("elastic_net", {l1, l2, true}));
     FR_RETURN_IF_ERROR(expect_contiguous(w));
-    with_table(w.dtype,
-               [&](const auto& ops, auto t) { *value = ops.penalty(data<decltype(t)>(w), w.rows * w.cols, l1, l2); });
-    return {};
+    return with_table(w, [&](const auto& ops, auto t, CallMemory&) {
+        *value = ops.penalty(data<decltype(t)>(w), w.rows * w.cols, l1, l2);
+    });
 }
 
 Status elastic_net_gradient(const Matrix& w_in, double l1, double l2, const Matrix& out_in) {
     const Matrix w = like(w_in, out_in), out = like(out_in, w);
     FR_RETURN_IF_ERROR(check_penalty("elastic_net_gradient", {l1, l2, true}));
     FR_RETURN_IF_ERROR(expect_map(w, out));
-    with_table(w.dtype, [&](const auto& ops, auto t) { ops.penalty_gradient(rows_of<decltype(t)>(w, out), l1, l2); });
-    return {};
+    return with_table(
+        w, [&](const auto& ops, auto t, CallMemory&) { ops.penalty_gradient(rows_of<decltype(t)>(w, out), l1, l2); });
 }
 
 Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix& out_in) {
@@ -406,8 +486,8 @@ Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix&
     FR_RETURN_IF_ERROR(check_penalty("prox", {l1, l2, true}));
     if (!std::isfinite(step) || step < 0) return invalid("step must be finite and >= 0, got " + number(step));
     FR_RETURN_IF_ERROR(expect_map(w, out));
-    with_table(w.dtype, [&](const auto& ops, auto t) { ops.prox(rows_of<decltype(t)>(w, out), l1, l2, step); });
-    return {};
+    return with_table(
+        w, [&](const auto& ops, auto t, CallMemory&) { ops.prox(rows_of<decltype(t)>(w, out), l1, l2, step); });
 }
 
 int n_slots(const OptimizerSpec& optimizer) { return rules::n_slots(optimizer); }
@@ -415,19 +495,19 @@ int n_slots(const OptimizerSpec& optimizer) { return rules::n_slots(optimizer); 
 Status update(const OptimizerSpec& optimizer, const Matrix& w, const Matrix& g, const Matrix* slots, size_t n_slots,
               int64_t step, const PenaltySpec& penalty, double* value) {
     const UpdateArrays one{w, g, slots, n_slots, penalty};
-    return update_checked(optimizer, &one, 1, step, value, "");
+    return update_checked(optimizer, &one, 1, step, value, "", {});
 }
 
 Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
-                   double* values) {
-    return update_checked(optimizer, parameters, n, step, values, "parameter ");
+                   double* values, const UpdateOnGpu& on_gpu) {
+    return update_checked(optimizer, parameters, n, step, values, "parameter ", on_gpu);
 }
 
 Status all_finite(const Matrix& x, bool* result) {
     FR_RETURN_IF_ERROR(expect_contiguous(x));
-    with_table(x.dtype,
-               [&](const auto& ops, auto t) { *result = ops.all_finite(data<decltype(t)>(x), x.rows * x.cols); });
-    return {};
+    return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
+        *result = ops.all_finite(data<decltype(t)>(x), x.rows * x.cols);
+    });
 }
 
 Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out) {
@@ -435,10 +515,10 @@ Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t 
         return invalid("a and b must be finite, got " + number(a) + " and " + number(b));
     if (kind != Initializer::uniform && b < 0) return invalid("stddev must be >= 0, got " + number(b));
     FR_RETURN_IF_ERROR(expect_contiguous(out));
-    with_table(out.dtype, [&](const auto& ops, auto t) {
+    FR_RETURN_IF_ERROR(refuse_gpu(out, "initialize"));
+    return with_table(out, [&](const auto& ops, auto t, CallMemory&) {
         ops.initialize(int(kind), a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);
     });
-    return {};
 }
 
 Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) {
@@ -464,11 +544,10 @@ Status math_function(const std::string& name, const Matrix& x, const Matrix& out
     FR_RETURN_IF_ERROR(expect_contiguous(out));
     for (int f = 0; f < 8; ++f) {
         if (name != kNames[f]) continue;
-        with_table(x.dtype, [&](const auto& ops, auto t) {
+        return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
             using T = decltype(t);
             ops.math(f, data<T>(x), data<T>(out), x.rows * x.cols);
         });
-        return {};
     }
     return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name +
                    "\"");

@@ -13,18 +13,23 @@
 namespace fastreg {
 
 // A matrix view: element (r, c) is at data + r * row_stride + c * col_stride, strides in elements.
-// name: how error messages call it. A vector of n numbers is (1, n) or (n, 1).
+// name: how error messages call it. A vector of n numbers is (1, n) or (n, 1). on_gpu: in the memory of the first GPU;
+// then the numbers are ready on `stream` (core/cuda.h), and a call runs on the stream of its first matrix.
 struct Matrix {
     const char* name = "";
     void* data = nullptr;
     int64_t rows = 0, cols = 0;
     int64_t row_stride = 0, col_stride = 1;
     Dtype dtype = Dtype::f32;
+    bool on_gpu = false;
+    uintptr_t stream = 1;
     explicit operator bool() const { return data != nullptr; }  // absent when null; an empty array has a non-null data
 };
 
 // "rows" layout, asked for by every function but the dense ones: col_stride == 1 (or cols <= 1), |row_stride| >= cols.
-// All matrices of a call have one dtype. Outputs must not overlap inputs, except where "in place" is said.
+// All matrices of a call have one dtype and are all in the memory of the CPU or all in that of the GPU. Outputs must
+// not overlap inputs, except where "in place" is said. On a GPU a call returns when its work has been enqueued, but for
+// one that returns numbers, which waits for them. loss_forward and initialize want the memory of the CPU.
 
 // out = dropout(activation(x w + b)); x (B, I) and w (I, O) with any strides; b (1, O); out, z_out (B, O) rows layout.
 Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b,
@@ -61,11 +66,16 @@ struct UpdateArrays {
     size_t n_slots = 0;
     PenaltySpec penalty;
 };
+// For parameters in GPU memory, where nothing should wait for them; each may be absent.
+struct UpdateOnGpu {
+    Matrix penalties;  // float64 (1, n): receives what else `values` does, which then may be null
+    Matrix clock;      // 24 bytes as float64 (1, 3), a StepClock (core/queue.h): read for step and learning rate
+};
 // update for n parameters in one step, all of them checked before any is touched; values[i] is the penalty of the i-th
 // before it. What is written overlaps nothing else of the call; gradients may overlap each other. A global_clipnorm
 // sees all n together.
 Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameters, size_t n, int64_t step,
-                   double* values) FR_PRIVATE(update_many);
+                   double* values, const UpdateOnGpu& on_gpu = {}) FR_PRIVATE(update_many);
 Status all_finite(const Matrix& x, bool* result) FR_PRIVATE(all_finite);
 
 enum class Initializer : int32_t { uniform, normal, truncated_normal };

@@ -555,11 +555,11 @@ private:
         t.n_segments = int64_t(parameters_.count());
         t.penalties = parameters_.penalty_values();
         t.totals = sums_;
+        const int64_t rows = left == steps ? data_.rows - totals_.rows : steps * batch_size_;
         if (!ops().train_steps(t)) return 0;
         step_ += uint64_t(steps);
         totals_.steps += steps;
-        totals_.rows += steps * batch_size_;
-        if (totals_.rows > data_.rows) totals_.rows = data_.rows;
+        totals_.rows += rows;
         return steps;
     }
 

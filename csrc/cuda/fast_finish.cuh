@@ -3,6 +3,7 @@
 #pragma once
 #include "cuda/epilogue.cuh"
 #include "cuda/fast_layout.h"
+#include "cuda/fast_ptx.cuh"
 
 namespace fastreg::cuda::fast {
 
@@ -128,7 +129,6 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             float v[2] = {sum[4 * j + 2 * r] + b[0], sum[4 * j + 2 * r + 1] + b[1]};
-            const float of[2] = {y[j / kAhead % 2][j % kAhead][r].x, y[j / kAhead % 2][j % kAhead][r].y};
 #pragma unroll
             for (int c = 0; c < 2; ++c) {
                 if constexpr (way == Way::relu || kDraws)
@@ -139,7 +139,8 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
                 }
                 if constexpr (kBack) {
                     if (dropped) v[c] = v[c] * scale;
-                    v[c] = of[c] == 0.0f ? 0.0f : v[c];
+                    const float2 of = y[j / kAhead % 2][j % kAhead][r];
+                    v[c] = (c ? of.y : of.x) == 0.0f ? 0.0f : v[c];
                 }
             }
             if (in_column && in[r]) *reinterpret_cast<float2*>(to[r] + 8 * j) = make_float2(v[0], v[1]);
@@ -201,6 +202,7 @@ __device__ __forceinline__ void finish(float (&sum)[kCount], int strips, int64_t
 // Adds the partial sums by increasing k, each thread four columns, a block 4 rows and 256 columns.
 __global__ void __launch_bounds__(256, 2) combine_kernel(const __grid_constant__ Output out, int splits) {
 #if __CUDA_ARCH__ >= 800
+    wait_for_previous();
     const int64_t row = int64_t(blockIdx.x) * 4 + threadIdx.x / 64,
                   col = (int64_t(blockIdx.y) * 64 + threadIdx.x % 64) * 4;
     if (row >= out.M || col >= out.N) return;

@@ -41,6 +41,26 @@ Source source(const float* p, int64_t row_stride, int64_t k_stride, int64_t rows
 int64_t image_bytes(const Source& s, bool bf16) { return s.padded_rows * s.segments * kSegment * 2 * (bf16 ? 1 : 3); }
 int64_t scale_bytes(const Source& s, bool bf16) { return bf16 ? 0 : s.padded_rows * s.segments * 4; }
 
+// launch() for a kernel that calls wait_for_previous(): it may start while the one before it, of the same product,
+// ends. All kernels of a product but the first, so that a product as a whole comes after what was there before.
+template <class... Parameters, class... Arguments>
+void launch_after(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments&&... arguments) {
+    CudaQueue& queue = CudaQueue::current();
+    if (queue.capability() < 90) return launch(kernel, grid, block, shared_bytes, arguments...);
+    if (queue.failed()) return;
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = queue.stream();
+    config.attrs = &early;
+    config.numAttrs = 1;
+    queue.note(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "a launch");
+}
+
 // The product of planes, however they came to be.
 void multiply_planes(const Work& work, Output out, bool wgmma) {
     CudaQueue& queue = CudaQueue::current();
@@ -58,14 +78,15 @@ void multiply_planes(const Work& work, Output out, bool wgmma) {
         queue.note(cudaFuncSetAttribute(wgmma_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kWgmmaBytes),
                    "preparing a product");
         const int64_t blocks = items < queue.multiprocessors() ? items : queue.multiprocessors();
-        launch(wgmma_kernel, dim3(unsigned(blocks)), dim3(kWgmmaThreads), kWgmmaBytes, work, out);
+        launch_after(wgmma_kernel, dim3(unsigned(blocks)), dim3(kWgmmaThreads), kWgmmaBytes, work, out);
     } else {
         queue.note(cudaFuncSetAttribute(mma_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMmaBytes),
                    "preparing a product");
-        launch(mma_kernel, dim3(unsigned(items)), dim3(kMmaThreads), kMmaBytes, work, out);
+        launch_after(mma_kernel, dim3(unsigned(items)), dim3(kMmaThreads), kMmaBytes, work, out);
     }
     if (out.partials)
-        launch(combine_kernel, dim3(blocks_for(out.M, 4), blocks_for(out.N, 256)), dim3(256), 0, out, plan.splits);
+        launch_after(combine_kernel, dim3(blocks_for(out.M, 4), blocks_for(out.N, 256)), dim3(256), 0, out,
+                     plan.splits);
 }
 
 }  // namespace
@@ -103,8 +124,8 @@ void fast_gemm_of_any_size(FastMode mode, int64_t M, int64_t N, int64_t K, Strid
         b.scales = reinterpret_cast<float*>(memory + b_scales);
         launch(split_kernel<Format::fp16x3>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, memory + flags);
         const int64_t widening = blocks < 2 * queue.multiprocessors() ? blocks : 2 * queue.multiprocessors();
-        launch(widen_kernel, dim3(unsigned(widening)), dim3(kSplitThreads), 0, a, b, memory + flags, uint32_t(blocks),
-               wide);
+        launch_after(widen_kernel, dim3(unsigned(widening)), dim3(kSplitThreads), 0, a, b, memory + flags,
+                     uint32_t(blocks), wide);
     }
 
     Output out{};

@@ -114,7 +114,8 @@ inline Plan make_plan(int64_t M, int64_t N, int64_t K, int unit, int multiproces
     double least = 0;
     for (int halves = 1; halves <= max_halves; ++halves) {
         Plan p{halves, 1, ceil_div(M, kHalfTileM * halves), ceil_div(N, kTileN), ceil_div(K, unit)};
-        const double segment = (halves == 2 ? 2.5 : 1.4) * (unit == kSegment ? 1.0 : 0.5);
+        const double segment =
+            (halves == 2 ? 2.4 : 1.35) * (unit == kSegment ? 1.0 : 0.38);  // bf16: one product of three
         const int64_t most = p.units * unit / 256 < 16 ? p.units * unit / 256 : 16;
         for (p.splits = 1; p.splits == 1 || p.splits <= most; ++p.splits) {
             const double each = double(ceil_div(p.units, p.splits)) * (unit / kSegment) * segment + 1 + 1.5 * halves;

@@ -80,9 +80,9 @@ __device__ __forceinline__ void multiply(const Work& w, Tile tile, int64_t first
         for (int m = 0; m < 4; ++m) {
             float by[2] = {1.0f, 1.0f};  // of the warp's columns and rows lane / 4, and 8 further on
             if constexpr (V::kScaled) {
-                const float b_scale = __ldg(w.B.scales + scale_index(segment, b_row, w.B.rows));
-                by[0] = b_scale * __ldg(w.A.scales + scale_index(segment, a_row + m * 16, w.A.rows));
-                by[1] = b_scale * __ldg(w.A.scales + scale_index(segment, a_row + m * 16 + 8, w.A.rows));
+                const float b_scale = w.B.scales[scale_index(segment, b_row, w.B.rows)];
+                by[0] = b_scale * w.A.scales[scale_index(segment, a_row + m * 16, w.A.rows)];
+                by[1] = b_scale * w.A.scales[scale_index(segment, a_row + m * 16 + 8, w.A.rows)];
             }
 #pragma unroll
             for (int i = 16 * m; i < 16 * m + 16; ++i) {
@@ -101,6 +101,8 @@ __global__ void __launch_bounds__(kMmaThreads, 1)
 #if __CUDA_ARCH__ >= 800 && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
     extern __shared__ unsigned char shared[];
     const uint32_t ring = shared_address(shared);
+    let_next_start();
+    wait_for_previous();
     const Format format = w.format == Format::fp16x3 && *w.wide ? Format::bf16x6 : w.format;
     const int unit_panels = unit_of(format) / kPanel;
     const int64_t split = blockIdx.x / w.plan.tiles();

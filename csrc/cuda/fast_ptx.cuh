@@ -10,6 +10,20 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) { return uint3
 // The compiler keeps x in a register instead of working it out again and again.
 __device__ __forceinline__ void keep(uint32_t& x) { asm volatile("" : "+r"(x)); }
 
+// A kernel launched by launch_after() (fast_gemm.cu) starts when all blocks of the kernel before it have called
+// let_next_start() or ended; what that kernel wrote is there after wait_for_previous(). Nothing on older devices, which
+// start kernels one after the other.
+__device__ __forceinline__ void let_next_start() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 #if __CUDA_ARCH__ >= 800
 __device__ __forceinline__ void copy16(uint32_t to, const void* from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");

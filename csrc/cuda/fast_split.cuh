@@ -3,6 +3,7 @@
 #pragma once
 #include "cuda/fast_layout.h"
 #include "cuda/fast_numbers.h"
+#include "cuda/fast_ptx.cuh"
 #include "cuda/queue.cuh"
 
 namespace fastreg::cuda::fast {
@@ -201,6 +202,7 @@ template <Format f>
 __global__ void __launch_bounds__(kSplitThreads, 3)
     split_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, unsigned char* out_of_range) {
 #if __CUDA_ARCH__ >= 800
+    let_next_start();
     __shared__ SplitShared shared;
     const bool out = split_block<f>(A, B, blockIdx.x, shared);
     if (f == Format::fp16x3 && threadIdx.x == 0) out_of_range[blockIdx.x] = out;
@@ -212,6 +214,8 @@ __global__ void __launch_bounds__(kSplitThreads, 2)
     widen_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, const unsigned char* out_of_range,
                  uint32_t n, int* wide) {
 #if __CUDA_ARCH__ >= 800
+    let_next_start();
+    wait_for_previous();
     uint32_t any = 0;
     const uint4* const sixteen = reinterpret_cast<const uint4*>(out_of_range);
 #pragma unroll 4

@@ -172,6 +172,8 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         }
         publish_barriers();
     }
+    let_next_start();
+    wait_for_previous();
     const Format format = w.format == Format::fp16x3 && *w.wide ? Format::bf16x6 : w.format;
     const int unit_panels = unit_of(format) / kPanel;
     __syncthreads();

@@ -1,4 +1,5 @@
 // Launches of exact products: which kernels, how many CTAs, what goes through the workspace. It must not know layers.
+#include "cuda/gemm_few.cuh"
 #include "cuda/gemm_large.cuh"
 #include "cuda/gemm_small.cuh"
 
@@ -143,6 +144,12 @@ void gemm(int64_t M, int64_t N, int64_t K, Strided<const T> A, Strided<const T> 
           const Epilogue<T>& epilogue) {
     if (M == 0 || N == 0) return;
     const Product<T> p{M, N, K, A, B, C, c_rs};
+    if constexpr (sizeof(T) == 4) {
+        if (has_few_steps(M, N, K)) {
+            const int64_t tiles = tiles_along(M, kFewRows) * tiles_along(N, kFewCols);
+            return launch(few_steps, dim3(unsigned(tiles)), dim3(kFewThreads), 0, arguments(p, bias), epilogue);
+        }
+    }
     gemm_by(plan_for(p), p, bias, epilogue);
 }
 
@@ -150,8 +157,8 @@ template <class T>
 void column_sums(const ColumnSum<T>* sums, int64_t n) {
     ColumnSums<T> together{};
     for (int64_t next = 0; next < n;) {
-        const int ctas = take_sums(together, sums, n, &next, 32);
-        launch(sum_columns<T>, dim3(unsigned(ctas)), dim3(32, kColumnWarps), 0, together);
+        const int ctas = take_sums(together, sums, n, &next, kSumColumns);
+        launch(sum_columns<T>, dim3(unsigned(ctas)), dim3(kSumColumns * kSumChains), 0, together);
     }
 }
 

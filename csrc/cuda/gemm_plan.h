@@ -98,6 +98,9 @@ struct Device {
     bool clusters;
 };
 
+// Whether C is so large, and k so short, that its time is that of writing C.
+constexpr bool has_few_steps(int64_t M, int64_t N, int64_t K) { return K <= 16 && N > 64 && M * N >= 1 << 18; }
+
 // The plan that should be done first, in cycles of an H100: what a step of k costs one CTA alone (latency) and what it
 // costs a multiprocessor with many (throughput), and a second launch and its traffic where there is a workspace.
 inline GemmPlan plan_gemm(int64_t M, int64_t N, int64_t K, int64_t element_bytes, bool large_allowed, Device device) {

@@ -45,9 +45,8 @@ __global__ void __launch_bounds__(kSumThreads)
 }
 
 // The sum of n rows of a column, in order, from 0.
-template <class T>
+template <int kAtOnce = 16, class T>
 __device__ __forceinline__ T column_chain(const T* x, int64_t row_stride, int64_t n) {
-    constexpr int kAtOnce = 16;
     T sum = T(0);
     int64_t b = 0;
     for (; b + kAtOnce <= n; b += kAtOnce, x += kAtOnce * row_stride) {
@@ -70,27 +69,29 @@ struct ColumnSums {
     int n;
 };
 
-// 32 columns a CTA; its warps make the blocks of rows side by side, and the first adds them in order.
-constexpr int kColumnWarps = 32;
+// Few columns a CTA, so that there are many CTAs: a sector of memory. Quarters of warps make the blocks of rows side by
+// side, and the first adds them in order.
+constexpr int kSumColumns = 8, kSumChains = 64;
 template <class T>
-__global__ void __launch_bounds__(32 * kColumnWarps) sum_columns(const __grid_constant__ ColumnSums<T> a) {
-    __shared__ T sums[kColumnWarps][32];
-    const int s = range_of(int(blockIdx.x), a.first, a.n), lane = int(threadIdx.x), warp = int(threadIdx.y);
+__global__ void __launch_bounds__(kSumColumns* kSumChains) sum_columns(const __grid_constant__ ColumnSums<T> a) {
+    __shared__ T sums[kSumChains][kSumColumns];
+    const int s = range_of(int(blockIdx.x), a.first, a.n);
+    const int lane = int(threadIdx.x) % kSumColumns, chain = int(threadIdx.x) / kSumColumns;
     const ColumnSum<T>& x = a.sums[s];
-    const int64_t col = int64_t(int(blockIdx.x) - a.first[s]) * 32 + lane;
+    const int64_t col = int64_t(int(blockIdx.x) - a.first[s]) * kSumColumns + lane;
     const KBlocks blocks(x.rows);
     T total = T(0);
-    for (int first = 0; first < blocks.count; first += kColumnWarps) {
-        const int block = first + warp;
+    for (int first = 0; first < blocks.count; first += kSumChains) {
+        const int block = first + chain;
         if (block < blocks.count && col < x.cols)
-            sums[warp][lane] = column_chain(x.x + blocks.begin(block) * x.row_stride + col, x.row_stride,
-                                            blocks.end(block) - blocks.begin(block));
+            sums[chain][lane] = column_chain<32>(x.x + blocks.begin(block) * x.row_stride + col, x.row_stride,
+                                                 blocks.end(block) - blocks.begin(block));
         __syncthreads();
-        if (warp == 0)
-            for (int w = 0; w < kColumnWarps && first + w < blocks.count; ++w) total = total + sums[w][lane];
+        if (chain == 0 && col < x.cols)
+            for (int c = 0; c < kSumChains && first + c < blocks.count; ++c) total = total + sums[c][lane];
         __syncthreads();
     }
-    if (warp == 0 && col < x.cols) x.out[col] = total;
+    if (chain == 0 && col < x.cols) x.out[col] = total;
 }
 
 }  // namespace fastreg::cuda

@@ -1,5 +1,6 @@
 // The queue of a device: memory, copies, the clock of a step, and steps recorded as CUDA graphs. See queue.cuh.
-// It must not know what a kernel computes.
+// It must not know what a kernel computes. It is over 250 lines because queues of sessions and of callers share all but
+// how they take scratch memory.
 #include "cuda/queue.cuh"
 
 #include <sys/types.h>
@@ -60,19 +61,28 @@ std::string device_name(int device) {
 
 Queue* new_cuda_queue() { return new CudaQueue(0); }
 
-CudaQueue::CudaQueue(int device) : device_(device), process_(getpid()) {
+void CudaQueue::ask_device() {
     pid_t nobody = 0;
     g_process.compare_exchange_strong(nobody, getpid());
-    note(cudaSetDevice(device), "choosing the device");
-    note(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "asking the device");
+    note(cudaSetDevice(device_), "choosing the device");
+    note(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device_), "asking the device");
     int major = 0, minor = 0;
-    note(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking the device");
-    note(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "asking the device");
+    note(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "asking the device");
+    note(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device_), "asking the device");
     capability_ = 10 * major + minor;
+    t_current = this;
+}
+
+CudaQueue::CudaQueue(int device) : device_(device), process_(getpid()) {
+    ask_device();
     note(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     for (cudaEvent_t& e : events_) note(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "making an event");
     note(cudaMalloc(&clock_, sizeof(DeviceClock)), "taking memory");
-    t_current = this;
+}
+
+CudaQueue::CudaQueue(int device, cudaStream_t stream, bool recorded)
+    : device_(device), process_(getpid()), stream_(stream), callers_(true), recorded_(recorded) {
+    ask_device();
 }
 
 // In a forked child there is no device: nothing can be given back, and nothing needs to be.
@@ -80,9 +90,11 @@ CudaQueue::~CudaQueue() {
     if (t_current == this) t_current = nullptr;
     if (process_ != getpid()) return;
     cudaSetDevice(device_);
-    cudaStreamSynchronize(stream_);
+    if (!callers_) cudaStreamSynchronize(stream_);  // a caller's may be gone
     forget_steps();
     for (Block& b : scratch_) cudaFree(b.memory);
+    for (void* memory : kept_) cudaFree(memory);
+    if (callers_) return;
     cudaFree(clock_);
     for (cudaEvent_t e : events_) cudaEventDestroy(e);
     cudaStreamDestroy(stream_);
@@ -142,6 +154,8 @@ Status CudaQueue::copy_in(void* to, const void* from, size_t bytes) {
 }
 
 Status CudaQueue::copy_out(void* to, const void* from, size_t bytes) {
+    if (recorded_)
+        return {Code::runtime, "a CUDA graph is being recorded on this stream, so no number can come back from it"};
     if (bytes && !failed()) {
         note(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
         note(cudaStreamSynchronize(stream_), "copying from the device");
@@ -151,6 +165,10 @@ Status CudaQueue::copy_out(void* to, const void* from, size_t bytes) {
 
 Status CudaQueue::wait() {
     if (process_ == getpid() && !failed()) note(cudaStreamSynchronize(stream_), "running on the device");
+    return told();
+}
+
+Status CudaQueue::told() {
     if (!failed()) return {};
     Status status = to_status(error_, error_text_);
     if (process_ == getpid()) error_ = cudaSuccess;  // an error that the device does not get over comes again
@@ -158,10 +176,16 @@ Status CudaQueue::wait() {
     return status;
 }
 
+void CudaQueue::use_clock(DeviceClock* clock) {
+    clock_ = clock;
+    in_step_ = clock != nullptr;
+}
+
 void* CudaQueue::scratch(Scratch purpose, size_t bytes) {
     Block& block = scratch_[int(purpose)];
     if (failed()) return nullptr;
     if (bytes <= block.bytes) return block.memory;
+    if (callers_) return new_callers_block(&block, bytes);
     if (capturing_) {  // never: steps are recorded only after one like them has run
         note(cudaErrorMemoryAllocation, "scratch memory while a step is recorded");
         return nullptr;
@@ -176,6 +200,27 @@ void* CudaQueue::scratch(Scratch purpose, size_t bytes) {
     note(cudaMemsetAsync(block.memory, 0, bytes, stream_), "clearing memory");
     block.bytes = bytes;
     return failed() ? nullptr : block.memory;
+}
+
+// Graphs may be recorded, here or elsewhere, and what they use stays. So the memory is cleared beside all streams.
+// caller_arrays.cu has allowed this thread to do such things meanwhile.
+void* CudaQueue::new_callers_block(Block* block, size_t bytes) {
+    if (recorded_) {
+        if (block->memory) kept_.push_back(block->memory);
+    } else if (block->memory) {
+        note(cudaStreamSynchronize(stream_), "running on the device");
+        cudaFree(block->memory);
+    }
+    *block = {};
+    cudaStream_t beside = nullptr;
+    note(cudaMalloc(&block->memory, bytes), "scratch memory");
+    note(cudaStreamCreateWithFlags(&beside, cudaStreamNonBlocking), "making a stream");
+    if (!failed()) note(cudaMemsetAsync(block->memory, 0, bytes, beside), "clearing memory");
+    if (!failed()) note(cudaStreamSynchronize(beside), "clearing memory");
+    if (beside) cudaStreamDestroy(beside);
+    if (failed()) return nullptr;  // the memory, if any, is freed with the queue
+    block->bytes = bytes;
+    return block->memory;
 }
 
 void CudaQueue::forget_steps() {

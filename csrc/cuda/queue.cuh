@@ -1,4 +1,5 @@
-// CudaQueue: a stream of one device, its scratch memory, its clock and its recorded steps. See core/queue.h.
+// CudaQueue: a stream of one device, its scratch memory, its clock and its recorded steps. See core/queue.h. The stream
+// is the queue's own or a caller's (caller_arrays.cu), which records graphs by itself, if it does.
 // It must not know what a kernel computes.
 #pragma once
 #include <cuda_runtime.h>
@@ -6,6 +7,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/queue.h"
 
@@ -15,11 +17,13 @@ namespace fastreg::cuda {
 using DeviceClock = StepClock;
 
 // Scratch memory by purpose: a purpose has one user at a time, and what it holds lives until its next use.
-enum class Scratch { gemm, weight_gradient, fast, fast_partials, update, reduce, rows, count };
+enum class Scratch { gemm, weight_gradient, fast, fast_partials, update, reduce, rows, call, count };
 
 class CudaQueue final : public Queue {
 public:
     explicit CudaQueue(int device);
+    // On a caller's stream; recorded: a graph is being recorded there, and the queue lives as long as that.
+    CudaQueue(int device, cudaStream_t stream, bool recorded);
     ~CudaQueue() override;
 
     bool is_host() const override { return false; }
@@ -29,6 +33,9 @@ public:
     Status copy_out(void* to, const void* from, size_t bytes) override;
     void enter() override;
     Status wait() override;
+    Status told();  // the first error so far, without waiting
+    // On a caller's stream: operations read this clock until it is set again; null: none.
+    void use_clock(DeviceClock* clock);
     void run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) override;
 
     // The queue that the operations of this thread run on.
@@ -53,7 +60,13 @@ private:
         cudaGraphExec_t graph = nullptr;
         int runs = 0;
     };
+    struct Block {
+        void* memory = nullptr;
+        size_t bytes = 0;
+    };
 
+    void ask_device();
+    void* new_callers_block(Block* block, size_t bytes);
     void record(Recorded* step, Body body, void* context);
     void forget_steps();
     void set_clock(const StepClock& clock);
@@ -68,10 +81,9 @@ private:
     bool clock_known_ = false, in_step_ = false, capturing_ = false;
     uint64_t version_ = 0;
     std::map<int64_t, Recorded> steps_;  // by rows
-    struct Block {
-        void* memory = nullptr;
-        size_t bytes = 0;
-    } scratch_[int(Scratch::count)];
+    Block scratch_[int(Scratch::count)];
+    const bool callers_ = false, recorded_ = false;  // see the constructors
+    std::vector<void*> kept_;                        // what a caller's graph may still use
     cudaError_t error_ = cudaSuccess;
     std::string error_text_;
 };

@@ -69,7 +69,8 @@ const Backend kExact = backend_of("cuda", float_table());
 const Backend kFast = backend_of("cuda fast", fast_table());
 const Backend kBf16 = backend_of("cuda bf16", bf16_table());
 
-const CudaPlugin kPlugin{FASTREG_VERSION, {&kExact, &kFast, &kBf16}, &kHostArrays, device_count, device_name};
+const CudaPlugin kPlugin{FASTREG_VERSION, {&kExact, &kFast, &kBf16}, &kHostArrays, device_count, device_name,
+                         &kCallers};
 
 }  // namespace
 }  // namespace fastreg::cuda

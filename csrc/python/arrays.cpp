@@ -1,16 +1,22 @@
-// arrays: the checks behind arrays.h.
-// It must not know what a call computes: overlap and what shapes mean are the core's to check.
+// arrays: the checks behind arrays.h, and arrays in GPU memory as the protocols of DLPack describe them.
+// It must not know what a call computes: overlap and what shapes mean are the core's to check. It is over 250 lines
+// because both kinds of array pass the same checks.
 #include "python/arrays.h"
+
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
+#include "core/cuda.h"
 #include "python/errors.h"
+#include "python/module.h"
 
 namespace fastreg::python {
 namespace {
 
-Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+Shape shape_of(const AnyArray& array) { return {array.shape(), array.shape() + array.ndim()}; }
 
 std::string to_text(const Shape& shape) {
     std::string text = "(";
@@ -18,30 +24,30 @@ std::string to_text(const Shape& shape) {
     return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-bool same_shape(const py::array& a, const py::array& b) {
+bool same_shape(const AnyArray& a, const AnyArray& b) {
     return std::equal(a.shape(), a.shape() + a.ndim(), b.shape(), b.shape() + b.ndim());
 }
 
-[[noreturn]] void wrong_shape(const py::array& array, const Name& name, const Shape& shape, const std::string& source) {
+[[noreturn]] void wrong_shape(const AnyArray& array, const Name& name, const Shape& shape, const std::string& source) {
     raise(PyExc_ValueError, name + " must have shape " + to_text(shape) + source + ", got " + to_text(shape_of(array)));
 }
 
-void require_ndim(const py::array& array, const Name& name, py::ssize_t ndim) {
+void require_ndim(const AnyArray& array, const Name& name, py::ssize_t ndim) {
     if (array.ndim() == ndim) return;
     raise(PyExc_ValueError, name + " must have " + std::to_string(ndim) + (ndim == 1 ? " dimension" : " dimensions") +
                                 ", got shape " + to_text(shape_of(array)));
 }
 
 // Elements have 4 or 8 bytes (see check): constants, since a division by a variable takes as long as all else here.
-int64_t stride_of(const py::array& array, py::ssize_t axis) {
+int64_t stride_of(const AnyArray& array, py::ssize_t axis) {
     return array.itemsize() == 8 ? array.strides(axis) / 8 : array.strides(axis) / 4;
 }
 
 // Whether a number of bytes is one of whole elements.
-bool is_whole(const py::array& array, py::ssize_t bytes) { return (bytes & (array.itemsize() - 1)) == 0; }
+bool is_whole(const AnyArray& array, py::ssize_t bytes) { return (bytes & (array.itemsize() - 1)) == 0; }
 
 // Axes of length 1 have no say, whatever their stride.
-bool is_contiguous(const py::array& array, bool fortran = false) {
+bool is_contiguous(const AnyArray& array, bool fortran = false) {
     if (array.size() == 0) return true;
     py::ssize_t expected = array.itemsize();
     for (py::ssize_t i = 0; i < array.ndim(); ++i) {
@@ -52,7 +58,7 @@ bool is_contiguous(const py::array& array, bool fortran = false) {
     return true;
 }
 
-bool has_rows(const py::array& array) {
+bool has_rows(const AnyArray& array) {
     if (is_contiguous(array)) return true;
     if (array.ndim() == 1) return array.strides(0) != 0;
     if (array.ndim() != 2) return false;
@@ -60,7 +66,7 @@ bool has_rows(const py::array& array) {
     return contiguous_rows && (array.shape(0) == 1 || std::abs(stride_of(array, 0)) >= array.shape(1));
 }
 
-bool has_layout(const py::array& array, Layout layout) {
+bool has_layout(const AnyArray& array, Layout layout) {
     for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
         if (!is_whole(array, array.strides(axis))) return false;  // a field of a structured array
     }
@@ -83,12 +89,12 @@ const char* layout_words(Layout layout) {
     return "";
 }
 
-void require_layout(const py::array& array, const Name& name, Layout layout) {
+void require_layout(const AnyArray& array, const Name& name, Layout layout) {
     if (!has_layout(array, layout)) {
         const Shape strides(array.strides(), array.strides() + array.ndim());
+        const std::string fix = array.on_gpu() ? name + ".contiguous()" : "np.ascontiguousarray(" + name + ")";
         raise(PyExc_ValueError, name + " must " + layout_words(layout) + ", got shape " + to_text(shape_of(array)) +
-                                    " with strides " + to_text(strides) + " in bytes; use np.ascontiguousarray(" +
-                                    name + ")");
+                                    " with strides " + to_text(strides) + " in bytes; use " + fix);
     }
     if (array.size() > 0 && !is_whole(array, reinterpret_cast<py::ssize_t>(array.data()))) {
         raise(PyExc_ValueError, name + " must be aligned to its elements of " + std::to_string(array.itemsize()) +
@@ -96,19 +102,19 @@ void require_layout(const py::array& array, const Name& name, Layout layout) {
     }
 }
 
-void require_access(const py::array& array, const Name& name, Access access) {
+void require_access(const AnyArray& array, const Name& name, Access access) {
     if (access == Access::read || array.writeable()) return;
     raise(PyExc_ValueError, name + " must be writeable, got a read-only array");
 }
 
 // The core reads null as "absent"; an empty array is present, whatever its pointer.
-void* data_of(const py::array& array) {
+void* data_of(const AnyArray& array) {
     static double nothing = 0.0;
-    const void* data = array.data();
-    return data ? const_cast<void*>(data) : &nothing;  // written to only where require_access has agreed
+    void* data = array.data();
+    return data ? data : &nothing;  // written to only where require_access has agreed
 }
 
-Matrix make_matrix(const py::array& array, const char* name, Dtype dtype, int64_t rows, int64_t cols) {
+Matrix make_matrix(const AnyArray& array, const char* name, Dtype dtype, int64_t rows, int64_t cols) {
     Matrix view;
     view.name = name;
     view.data = data_of(array);
@@ -116,11 +122,13 @@ Matrix make_matrix(const py::array& array, const char* name, Dtype dtype, int64_
     view.cols = cols;
     view.row_stride = cols;
     view.dtype = dtype;
+    view.on_gpu = array.on_gpu();
+    view.stream = array.stream();
     return view;
 }
 
 // A 2-D array; the stride of an axis without a second element may be anything and is not passed on.
-Matrix matrix_of(const py::array& array, const char* name, Dtype dtype) {
+Matrix matrix_of(const AnyArray& array, const char* name, Dtype dtype) {
     Matrix view = make_matrix(array, name, dtype, array.shape(0), array.shape(1));
     if (view.rows > 1 && view.cols > 0) view.row_stride = stride_of(array, 0);
     if (view.cols > 1 && view.rows > 0) view.col_stride = stride_of(array, 1);
@@ -128,17 +136,107 @@ Matrix matrix_of(const py::array& array, const char* name, Dtype dtype) {
 }
 
 // An array of any shape by its rows, the last axis.
-Matrix rows_of(const py::array& array, const char* name, Dtype dtype) {
+Matrix rows_of(const AnyArray& array, const char* name, Dtype dtype) {
     if (array.ndim() == 2) return matrix_of(array, name, dtype);
     const py::ssize_t cols = array.ndim() > 0 ? array.shape(array.ndim() - 1) : 1;
     return make_matrix(array, name, dtype, cols > 0 ? array.size() / cols : 0, cols);
 }
 
 // A strided 1-D array: rows of one element.
-Matrix column_of(const py::array& array, const char* name, Dtype dtype) {
+Matrix column_of(const AnyArray& array, const char* name, Dtype dtype) {
     Matrix view = make_matrix(array, name, dtype, array.size(), 1);
     if (view.rows > 1) view.row_stride = stride_of(array, 0);
     return view;
+}
+
+bool is_gpu_array(py::handle value) { return py::isinstance<GpuArray>(value); }
+
+// Either kind, of a value that has passed the gate.
+AnyArray passed(py::handle value) {
+    if (!py::isinstance<py::array>(value)) return AnyArray(value.cast<const GpuArray&>());
+    const auto array = py::reinterpret_borrow<py::array>(value);
+    return AnyArray(array, array.writeable());
+}
+
+// ---- DLPack, https://dmlc.github.io/dlpack/latest/c_api.html: what its capsules hold, as far as it is read here
+// -------
+
+struct DlTensor {
+    void* data;
+    int32_t device_type, device_id;
+    int32_t ndim;
+    uint8_t type_code, type_bits;
+    uint16_t type_lanes;
+    int64_t *shape, *strides;  // strides in elements; null: C order
+    uint64_t byte_offset;
+};
+struct DlVersioned {
+    uint32_t major, minor;
+    void* manager;
+    void (*deleter)(DlVersioned*);
+    uint64_t flags;
+    DlTensor tensor;
+};
+constexpr int32_t kDlCuda = 2, kDlCudaManaged = 13;
+constexpr uint8_t kDlFloat = 2;
+constexpr uint64_t kDlReadOnly = 1;
+
+Shape contiguous_strides(const Shape& shape, py::ssize_t itemsize) {
+    Shape strides(shape.size());
+    py::ssize_t bytes = itemsize;
+    for (size_t i = shape.size(); i-- > 0; bytes *= shape[i]) strides[i] = bytes;
+    return strides;
+}
+
+// The capsule keeps its name, and so its memory's life: `owner` holds it.
+GpuArray from_dlpack(py::object capsule, uintptr_t stream) {
+    PyObject* const object = capsule.ptr();
+    const DlTensor* tensor = nullptr;
+    bool writeable = true;
+    if (PyCapsule_IsValid(object, "dltensor_versioned")) {
+        const auto* versioned = static_cast<const DlVersioned*>(PyCapsule_GetPointer(object, "dltensor_versioned"));
+        if (versioned->major != 1)
+            raise(PyExc_TypeError, "DLPack " + std::to_string(versioned->major) + " is not known, 1 is");
+        tensor = &versioned->tensor;
+        writeable = (versioned->flags & kDlReadOnly) == 0;
+    } else if (PyCapsule_IsValid(object, "dltensor")) {
+        tensor = static_cast<const DlTensor*>(PyCapsule_GetPointer(object, "dltensor"));
+    } else {
+        raise(PyExc_TypeError, "there is no DLPack capsule, but " + type_name(capsule));
+    }
+    if ((tensor->device_type != kDlCuda && tensor->device_type != kDlCudaManaged) || tensor->device_id != 0)
+        raise(PyExc_TypeError, "the DLPack capsule is not of CUDA:0, but of device type " +
+                                   std::to_string(tensor->device_type) + ":" + std::to_string(tensor->device_id));
+    const bool is_float = tensor->type_code == kDlFloat && tensor->type_lanes == 1;
+    if (!is_float || (tensor->type_bits != 32 && tensor->type_bits != 64))
+        raise(PyExc_TypeError, "the dtype must be float32 or float64");
+    GpuArray array;
+    array.address = reinterpret_cast<uintptr_t>(tensor->data) + tensor->byte_offset;
+    array.dtype = tensor->type_bits == 32 ? Dtype::f32 : Dtype::f64;
+    array.shape.assign(tensor->shape, tensor->shape + tensor->ndim);
+    array.strides = contiguous_strides(array.shape, tensor->type_bits / 8);
+    for (int32_t i = 0; tensor->strides && i < tensor->ndim; ++i)
+        array.strides[size_t(i)] = tensor->strides[i] * (tensor->type_bits / 8);
+    array.writeable = writeable;
+    array.stream = stream;
+    array.owner = std::move(capsule);
+    return array;
+}
+
+GpuArray new_gpu_array(uintptr_t address, Shape shape, const py::object& strides, const std::string& dtype,
+                       bool writeable, uintptr_t stream) {
+    GpuArray array;
+    array.address = address;
+    array.dtype = dtype == "float64" ? Dtype::f64 : Dtype::f32;
+    if (dtype != "float64" && dtype != "float32")
+        raise(PyExc_TypeError, "the dtype must be float32 or float64, got " + dtype);
+    array.strides =
+        strides.is_none() ? contiguous_strides(shape, array.dtype == Dtype::f32 ? 4 : 8) : strides.cast<Shape>();
+    if (array.strides.size() != shape.size()) raise(PyExc_ValueError, "shape and strides must be of one length");
+    array.shape = std::move(shape);
+    array.writeable = writeable;
+    array.stream = stream;
+    return array;
 }
 
 }  // namespace
@@ -147,9 +245,22 @@ const char* dtype_name(Dtype dtype) { return dtype == Dtype::f32 ? "float32" : "
 
 py::array new_array(Dtype dtype, const Shape& shape) { return py::array(py::dtype(dtype_name(dtype)), shape); }
 
-py::array ArrayGate::check(py::handle value, const Name& name) {
+void ArrayGate::check_dtype(Dtype dtype, const Name& name) {
+    if (first_.empty()) {
+        first_ = name.text();
+        dtype_ = dtype;
+    } else if (dtype != dtype_) {
+        raise(PyExc_TypeError,
+              name + " must have dtype " + dtype_name(dtype_) + ", that of " + first_ + ", got " + dtype_name(dtype));
+    }
+}
+
+AnyArray ArrayGate::check(py::handle value, const Name& name) {
     if (!py::isinstance<py::array>(value)) {
-        raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
+        if (!is_gpu_array(value)) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
+        const AnyArray array = passed(value);
+        check_dtype(value.cast<const GpuArray&>().dtype, name);
+        return array;
     }
     const auto array = py::reinterpret_borrow<py::array>(value);
     const py::dtype type = array.dtype();
@@ -159,19 +270,12 @@ py::array ArrayGate::check(py::handle value, const Name& name) {
                                    (first_.empty() ? "float32 or float64" : dtype_name(dtype_)) +
                                    " in native byte order, got " + std::string(py::str(type)));
     }
-    const Dtype dtype = type.itemsize() == sizeof(float) ? Dtype::f32 : Dtype::f64;
-    if (first_.empty()) {
-        first_ = name.text();
-        dtype_ = dtype;
-    } else if (dtype != dtype_) {
-        raise(PyExc_TypeError,
-              name + " must have dtype " + dtype_name(dtype_) + ", that of " + first_ + ", got " + dtype_name(dtype));
-    }
-    return array;
+    check_dtype(type.itemsize() == sizeof(float) ? Dtype::f32 : Dtype::f64, name);
+    return AnyArray(array, array.writeable());
 }
 
 Matrix ArrayGate::matrix(const ArrayArgument& argument, Layout layout) {
-    const py::array array = check(argument.value, argument.name);
+    const AnyArray array = check(argument.value, argument.name);
     require_ndim(array, argument.name, 2);
     require_layout(array, argument.name, layout);
     require_access(array, argument.name, argument.access);
@@ -192,18 +296,17 @@ Matrix ArrayGate::optional_vector(const ArrayArgument& argument) {
 }
 
 Matrix ArrayGate::flat(const ArrayArgument& argument, Layout layout) {
-    const py::array array = check(argument.value, argument.name);
+    const AnyArray array = check(argument.value, argument.name);
     require_layout(array, argument.name, layout);
     require_access(array, argument.name, argument.access);
     return make_matrix(array, argument.name, dtype_, 1, array.size());
 }
 
 void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout layout, bool keep_rows, Matrix* views) {
-    const auto array_of = [&](size_t i) { return py::reinterpret_borrow<py::array>(arguments[i].value); };
     bool contiguous = true;
     for (size_t i = 0; i < n; ++i) {
         const auto& [value, name, access] = arguments[i];
-        const py::array array = check(value, name), first = array_of(0);
+        const AnyArray array = check(value, name), first = passed(arguments[0].value);
         if (!same_shape(array, first))
             wrong_shape(array, name, shape_of(first), std::string(", that of ") + arguments[0].name);
         require_layout(array, name, keep_rows && array.ndim() != 2 ? Layout::contiguous : layout);
@@ -211,7 +314,7 @@ void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout lay
         contiguous = contiguous && is_contiguous(array);
     }
     for (size_t i = 0; i < n; ++i) {
-        const py::array array = array_of(i);
+        const AnyArray array = passed(arguments[i].value);
         const char* name = arguments[i].name;
         if (keep_rows) {
             views[i] = rows_of(array, name, dtype_);
@@ -224,7 +327,7 @@ void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout lay
 }
 
 Matrix ArrayGate::item(py::handle value, const Name& name, Access access, py::handle first, const Name& first_name) {
-    const py::array array = check(value, name), model = py::reinterpret_borrow<py::array>(first);
+    const AnyArray array = check(value, name), model = passed(first);
     if (!same_shape(array, model)) wrong_shape(array, name, shape_of(model), ", that of " + first_name);
     require_layout(array, name, Layout::contiguous);
     require_access(array, name, access);
@@ -233,11 +336,39 @@ Matrix ArrayGate::item(py::handle value, const Name& name, Access access, py::ha
 
 void* ArrayGate::numbers(py::handle value, const Name& name, const Shape& shape, const std::string& source,
                          Access access) {
-    const py::array array = check(value, name);
+    const AnyArray array = check(value, name);
+    if (array.on_gpu()) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got an array on CUDA:0");
     if (shape_of(array) != shape) wrong_shape(array, name, shape, source);
     require_layout(array, name, Layout::contiguous);
     require_access(array, name, access);
     return data_of(array);
+}
+
+void bind_arrays(py::module_& module) {
+    using py::arg;
+    py::class_<GpuArray>(module, "GpuArray", "Memory of the first GPU as an array.")
+        .def(py::init(&new_gpu_array), arg("address"), arg("shape"), arg("strides"), arg("dtype"), arg("writeable"),
+             arg("stream"))
+        .def_static("from_dlpack", &from_dlpack, arg("capsule"), arg("stream"), "The memory that a capsule tells of.")
+        .def_property_readonly("writeable", [](const GpuArray& array) { return array.writeable; })
+        .def_property_readonly("stream", [](const GpuArray& array) { return array.stream; });
+    module.def(
+        "cuda_device_of",
+        [](py::handle address) {
+            const auto* memory = reinterpret_cast<const void*>(uintptr_t(to_uint64(address, "address")));
+            int device = -1;
+            run([&] { return cuda_device_of(memory, &device); });
+            return device;
+        },
+        arg("address"), "The GPU in whose memory an address is; -1: in none's.");
+    module.def(
+        "cuda_order",
+        [](py::handle first, py::handle second) {
+            const uintptr_t before = uintptr_t(to_uint64(first, "first")),
+                            after = uintptr_t(to_uint64(second, "second"));
+            run([&] { return cuda_order(before, after); });
+        },
+        arg("first"), arg("second"), "What comes on the second stream waits for what is on the first.");
 }
 
 }  // namespace fastreg::python

@@ -1,5 +1,6 @@
-// arrays: NumPy arrays to the core's views, never copied. Checked in this order: an ndarray, its dtype, its shape, its
-// layout, writeable. It must not know what a call computes: overlap and what shapes mean are the core's to check.
+// arrays: NumPy arrays, and arrays in GPU memory, to the core's views, never copied. Checked in this order: an array,
+// its dtype, its shape, its layout, writeable. It must not know what a call computes: overlap, the place of arrays and
+// what shapes mean are the core's to check.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -27,6 +28,60 @@ py::array new_array(Dtype dtype, const Shape& shape);  // C-contiguous, not init
 // stride. contiguous: C order. any_order: C or Fortran order.
 enum class Layout { strided, rows, contiguous, any_order };
 enum class Access { read, write };
+
+// _core.GpuArray: memory of the first GPU as an array; `owner` keeps it alive. Strides are in bytes, as NumPy's.
+struct GpuArray {
+    uintptr_t address = 0;
+    Shape shape, strides;
+    Dtype dtype = Dtype::f32;
+    bool writeable = false;
+    uintptr_t stream = 1;  // where its numbers are ready; see core/cuda.h
+    py::object owner;
+};
+
+// What the two kinds of array have in common, by the names of py::array. Points into the array.
+class AnyArray {
+public:
+    AnyArray(const py::array& array, bool writeable)
+        : shape_(array.shape()),
+          strides_(array.strides()),
+          ndim_(array.ndim()),
+          itemsize_(array.itemsize()),
+          data_(const_cast<void*>(array.data())),
+          writeable_(writeable) {}
+    explicit AnyArray(const GpuArray& array)
+        : shape_(array.shape.data()),
+          strides_(array.strides.data()),
+          ndim_(py::ssize_t(array.shape.size())),
+          itemsize_(array.dtype == Dtype::f32 ? 4 : 8),
+          data_(reinterpret_cast<void*>(array.address)),
+          writeable_(array.writeable),
+          on_gpu_(true),
+          stream_(array.stream) {}
+
+    const py::ssize_t* shape() const { return shape_; }
+    py::ssize_t shape(py::ssize_t axis) const { return shape_[axis]; }
+    const py::ssize_t* strides() const { return strides_; }
+    py::ssize_t strides(py::ssize_t axis) const { return strides_[axis]; }
+    py::ssize_t ndim() const { return ndim_; }
+    py::ssize_t itemsize() const { return itemsize_; }
+    py::ssize_t size() const {
+        py::ssize_t n = 1;
+        for (py::ssize_t i = 0; i < ndim_; ++i) n *= shape_[i];
+        return n;
+    }
+    void* data() const { return data_; }
+    bool writeable() const { return writeable_; }
+    bool on_gpu() const { return on_gpu_; }
+    uintptr_t stream() const { return stream_; }
+
+private:
+    const py::ssize_t *shape_, *strides_;
+    py::ssize_t ndim_, itemsize_;
+    void* data_;
+    bool writeable_, on_gpu_ = false;
+    uintptr_t stream_ = 1;
+};
 
 struct ArrayArgument {
     py::handle value;
@@ -65,12 +120,14 @@ public:
     // The same for items of lists, one by one: contiguous, the shape of `first`, an array that has passed, or itself.
     Matrix item(py::handle value, const Name& name, Access access, py::handle first, const Name& first_name);
 
-    // The numbers of a contiguous array of exactly this shape; source, such as " (the shape of x)", ends the message.
+    // The numbers of a contiguous NumPy array of exactly this shape; source, such as " (the shape of x)", ends the
+    // message.
     void* numbers(py::handle value, const Name& name, const Shape& shape, const std::string& source,
                   Access access = Access::read);
 
 private:
-    py::array check(py::handle value, const Name& name);  // an ndarray of the call's dtype
+    AnyArray check(py::handle value, const Name& name);  // an array of the call's dtype
+    void check_dtype(Dtype dtype, const Name& name);
 
     Dtype dtype_ = Dtype::f32;
     std::string first_;  // what set dtype_; empty: nothing yet

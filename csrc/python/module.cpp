@@ -72,6 +72,7 @@ PYBIND11_MODULE(_core, m) {
     options.disable_function_signatures();  // every argument is checked by name here, so pybind11 sees only objects
     m.doc() = "The native core of fastreg; see _core.pyi.";
     bind_process(m);
+    bind_arrays(m);
     bind_session(m);
     bind_ops(m);
     bind_updates(m);

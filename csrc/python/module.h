@@ -5,6 +5,7 @@
 
 namespace fastreg::python {
 
+void bind_arrays(pybind11::module_& module);
 void bind_session(pybind11::module_& module);
 void bind_ops(pybind11::module_& module);
 void bind_updates(pybind11::module_& module);

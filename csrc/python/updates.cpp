@@ -1,6 +1,7 @@
 // updates: the optimizer steps on arrays of _core.pyi, of one parameter or of many in one call.
 // It must not know a formula, nor which arrays a step accepts: that is core/ops.h.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/ops.h"
@@ -115,8 +116,17 @@ UpdateArrays to_arrays(const UpdateLists& lists, size_t i, ArrayGate* gate, std:
     return arrays;
 }
 
-py::list py_update_many(py::handle optimizer, py::handle weights, py::handle gradients, py::handle slots,
-                        py::handle step, py::handle penalties) {
+// The arrays that may be given for parameters in GPU memory.
+UpdateOnGpu to_on_gpu(py::handle values, py::handle clock) {
+    ArrayGate gate(Dtype::f64, "penalties");
+    UpdateOnGpu arrays;
+    arrays.penalties = gate.optional_vector({values, "values", kWrite});
+    arrays.clock = gate.optional_vector({clock, "clock"});
+    return arrays;
+}
+
+py::object py_update_many(py::handle optimizer, py::handle weights, py::handle gradients, py::handle slots,
+                          py::handle step, py::handle penalties, py::handle values_out, py::handle clock) {
     const OptimizerSpec spec = to_optimizer(optimizer, "optimizer");
     const Name s_list("slots"), p_list("penalties");
     UpdateLists lists;
@@ -133,11 +143,13 @@ py::list py_update_many(py::handle optimizer, py::handle weights, py::handle gra
         parameters.push_back(to_arrays(lists, i, &gate, &views[i]));
         parameters[i].penalty = to_penalty(terms[i], Name(p_list, i));
     }
+    const UpdateOnGpu on_gpu = to_on_gpu(values_out, clock);
     std::vector<double> values(n);
-    run([&] { return update_many(spec, parameters.data(), n, count, values.data()); });
+    run([&] { return update_many(spec, parameters.data(), n, count, values.data(), on_gpu); });
+    if (on_gpu.penalties) return py::none();
     py::list result;
     for (const double value : values) result.append(value);
-    return result;
+    return std::move(result);
 }
 
 }  // namespace
@@ -153,7 +165,8 @@ void bind_updates(py::module_& module) {
                arg("learning_rate"), arg("beta_1"), arg("beta_2"), arg("epsilon"), arg("weight_decay"), arg("l1"),
                arg("l2"), arg("proximal"), "update by adam.");
     module.def("update_many", &py_update_many, arg("optimizer"), arg("weights"), arg("gradients"), arg("slots"),
-               arg("step"), arg("penalties"), "update for many arrays at once; returns the penalty of each before it.");
+               arg("step"), arg("penalties"), arg("values") = py::none(), arg("clock") = py::none(),
+               "update for many arrays at once; returns the penalty of each before it.");
 }
 
 }  // namespace fastreg::python

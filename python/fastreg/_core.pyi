@@ -6,6 +6,7 @@ copied.
 Calls that compute release the GIL. Errors: ValueError, TypeError, MemoryError, RuntimeError, KeyboardInterrupt.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -38,6 +39,36 @@ def cuda_device_count() -> int:
     """How many GPUs can be used, at least 1; RuntimeError says what is missing where none can."""
 
 def cuda_device_name(device: int) -> str: ...
+def cuda_device_of(address: int) -> int:
+    """The GPU in whose memory an address is; -1: in none's."""
+
+def cuda_order(first: int, second: int) -> None:
+    """What comes on the stream `second` from now on waits for what is on `first`."""
+
+class GpuArray:
+    """An array in the memory of the first GPU, which the functions on arrays below take as they take NumPy's; the
+    caller keeps the memory alive. A call is enqueued on the `stream` of its first array (1: the legacy default stream)
+    and returns without waiting, unless it returns a number. strides: in bytes; None: C order."""
+
+    def __init__(
+        self,
+        address: int,
+        shape: Sequence[int],
+        strides: Sequence[int] | None,
+        dtype: str,
+        writeable: bool,
+        stream: int,
+    ) -> None: ...
+    @staticmethod
+    def from_dlpack(capsule: Any, stream: int) -> GpuArray:
+        """TypeError for what is not float32 or float64 on CUDA:0."""
+
+    @property
+    def writeable(self) -> bool: ...
+    @property
+    def stream(self) -> int: ...
+
+Operand = Array | GpuArray  # all of a call in one place
 
 # ---- the session -------------------------------------------------------------------------------------------------
 class Session:
@@ -157,71 +188,71 @@ def all_finite(x: Array) -> bool:
 # 1-D or 2-D inputs; "rows" layout: any array that is contiguous, or 2-D with contiguous rows, or 1-D with any stride
 # (rows may run backwards but must not overlap). Softmax wants whole rows: no 1-D stride.
 def dense_forward(
-    x: Array,
-    w: Array,
-    b: Array | None,
+    x: Operand,
+    w: Operand,
+    b: Operand | None,
     activation: str,
     alpha: float,
     rate: float,
     seed: int,
     step: int,
     stream: int,
-    out: Array,
-    z_out: Array | None,
+    out: Operand,
+    z_out: Operand | None,
 ) -> None:
     """out = dropout(activation(x @ w + b)); x and w may have any strides; out and z_out (x @ w + b) rows layout."""
 
 def dense_backward(
-    dy: Array,
-    x: Array,
-    w: Array,
-    y: Array,
-    z: Array | None,
+    dy: Operand,
+    x: Operand,
+    w: Operand,
+    y: Operand,
+    z: Operand | None,
     activation: str,
     alpha: float,
     rate: float,
     seed: int,
     step: int,
     stream: int,
-    dx: Array | None,
-    dw: Array,
-    db: Array | None,
+    dx: Operand | None,
+    dw: Operand,
+    db: Operand | None,
 ) -> None:
     """From dL/d out to dL/dx, dL/dw, dL/db. y is dense_forward's out (without dropout's effect undone);
     z is required for every activation but linear, relu, tanh and sigmoid, and for the last two when rate > 0.
     softmax cannot be fused: dense_forward and dense_backward refuse it."""
 
-def activation_forward(x: Array, activation: str, alpha: float, out: Array) -> None: ...
-def activation_backward(dy: Array, x: Array, activation: str, alpha: float, out: Array) -> None:
+def activation_forward(x: Operand, activation: str, alpha: float, out: Operand) -> None: ...
+def activation_backward(dy: Operand, x: Operand, activation: str, alpha: float, out: Operand) -> None:
     """x: what activation_forward was given."""
 
 def loss_forward(
-    y_true: Array,
-    y_pred: Array,
-    sample_weight: Array | None,
+    y_true: Operand,
+    y_pred: Operand,
+    sample_weight: Operand | None,
     loss: dict[str, Any],
-    per_row: Array,
-    gradient: Array | None,
+    per_row: Operand,
+    gradient: Operand | None,
 ) -> float:
     """per_row (rows,): unweighted loss of each row. gradient: of the returned mean, w.r.t. y_pred. Returns
     sum_i w_i per_row_i / rows. y_pred holds probabilities unless loss["from_logits"]."""
 
-def dropout(x: Array, rate: float, seed: int, step: int, stream: int, out: Array) -> None:
+def dropout(x: Operand, rate: float, seed: int, step: int, stream: int, out: Operand) -> None:
     """Also its own backward: apply it to dy."""
 
 def dropout_mask(n: int, rate: float, seed: int, step: int, stream: int, packed: bool) -> NDArray[np.uint8]:
     """n bytes of 0 or 1; or packed: (n + 7) // 8 bytes, bit i % 8 of byte i // 8."""
 
-def elastic_net(w: Array, l1: float, l2: float) -> float: ...
-def elastic_net_gradient(w: Array, l1: float, l2: float, out: Array) -> None: ...
-def prox(w: Array, l1: float, l2: float, step: float, out: Array) -> None:
+def elastic_net(w: Operand, l1: float, l2: float) -> float: ...
+def elastic_net_gradient(w: Operand, l1: float, l2: float, out: Operand) -> None: ...
+def prox(w: Operand, l1: float, l2: float, step: float, out: Operand) -> None:
     """argmin_u (u - w)^2 / 2 + step * (l1 |u| + l2 u^2), elementwise."""
 
 def update(
     optimizer: dict[str, Any],
-    w: Array,
-    g: Array,
-    slots: list[Array],
+    w: Operand,
+    g: Operand,
+    slots: list[Operand],
     step: int,
     l1: float,
     l2: float,
@@ -232,9 +263,9 @@ def update(
     [momentum] if momentum > 0 then [mean_gradient] if centered; adagrad [accumulator]."""
 
 def sgd_update(
-    w: Array,
-    g: Array,
-    velocity: Array | None,
+    w: Operand,
+    g: Operand,
+    velocity: Operand | None,
     learning_rate: float,
     momentum: float,
     nesterov: bool,
@@ -246,10 +277,10 @@ def sgd_update(
     """update by sgd; velocity is None without momentum."""
 
 def adam_update(
-    w: Array,
-    g: Array,
-    m: Array,
-    v: Array,
+    w: Operand,
+    g: Operand,
+    m: Operand,
+    v: Operand,
     step: int,
     learning_rate: float,
     beta_1: float,
@@ -264,15 +295,19 @@ def adam_update(
 
 def update_many(
     optimizer: dict[str, Any],
-    weights: list[Array],
-    gradients: list[Array],
-    slots: list[list[Array]],
+    weights: list[Operand],
+    gradients: list[Operand],
+    slots: list[list[Operand]],
     step: int,
     penalties: list[tuple[float, float, bool]],
-) -> list[float]:
+    values: GpuArray | None = None,
+    clock: GpuArray | None = None,
+) -> list[float] | None:
     """update for many arrays in one step; everything is checked before anything is changed. penalties: (l1, l2,
     proximal) of each weight. What is written overlaps nothing else; gradients may overlap each other. Returns each
-    weight's penalty before the step."""
+    weight's penalty before the step. For arrays on a GPU these may be left in `values`, float64 (n,), and nothing is
+    returned; and step and learning rate may be read from `clock`, 24 bytes as float64 (3,): int64 steps taken, int64 0,
+    the rate."""
 
-def math_function(name: str, x: Array, out: Array) -> None:
+def math_function(name: str, x: Operand, out: Operand) -> None:
     """out = name(x), elementwise: exp expm1 log log1p tanh sigmoid softplus norm_cdf. For tests; x, out contiguous."""

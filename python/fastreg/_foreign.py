@@ -1,23 +1,30 @@
-"""Arrays of other libraries: NumPy arrays over their memory (buffer protocol, DLPack), or their numbers.
+"""Arrays of other libraries: NumPy arrays over their memory (buffer protocol, DLPack), GPU arrays over that of CUDA:0
+(DLPack, __cuda_array_interface__), or their numbers.
 
-It must not know kernels or models, nor import another library: NumPy reads both protocols.
+It must not know kernels or models, nor import another library: NumPy and the native core read the protocols. It is over
+250 lines because each protocol is read here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastreg import _core
+
 # A NumPy array, or anything that offers its memory by the buffer protocol or DLPack: a PyTorch tensor, a JAX array,
-# an array.array, a memoryview. For an output the memory must be writeable.
+# an array.array, a memoryview. For an output the memory must be writeable. In fastreg.ops it may be that of CUDA:0.
 AnyArray: TypeAlias = Any
 
 Result = TypeVar("Result")
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_DEFAULT_STREAM = 1  # CUDA's legacy default stream, in the numbers of DLPack
+_GPU_MEMORY = (2, 13)  # DLPack's device types CUDA and CUDA managed memory
 _CPU_MEMORY = (1, 3, 11)  # DLPack's device types CPU, CUDA host and ROCm host
 _DEVICES = {
     2: "CUDA",
@@ -46,8 +53,9 @@ def again(
     """
     given = {**reads, **writes}
     try:
+        stream = _stream_of_call(given.values())
         arrays = {
-            name: None if value is None else shared(value, name, name in writes)
+            name: None if value is None else shared(value, name, name in writes, stream)
             for name, value in given.items()
         }
         if any(arrays[name] is not value for name, value in given.items()):
@@ -57,13 +65,18 @@ def again(
     raise error
 
 
-def shared(value: AnyArray, name: str, write: bool = False) -> NDArray[Any]:
-    """`value` as a NumPy array of float32 or float64 over the same memory; `write`: it is an output.
+def shared(value: AnyArray, name: str, write: bool = False, stream: int | None = None) -> Any:
+    """`value` as an array of float32 or float64 over the same memory, NumPy's or a GpuArray; `write`: it is an output.
 
+    `stream` is where the numbers of a GPU must be ready, by default where the library of `value` works.
     Raises TypeError or ValueError, naming the argument and what to do.
     """
     if isinstance(value, np.ndarray):
         return value
+    gpu = gpu_of(value)
+    if gpu is not None:
+        _refuse_gradient(value, name)
+        return _on_gpu(value, name, write, gpu, stream or _stream_of_call([value]) or _DEFAULT_STREAM)
     array = _over_memory(value, name, write)
     if array.dtype not in _FLOATS:
         fix = "give one of that dtype" if write else _conversion(name)
@@ -73,6 +86,94 @@ def shared(value: AnyArray, name: str, write: bool = False) -> NDArray[Any]:
             f"{name} must be writeable, got a read-only {_kind(value)}; give a NumPy array or a writeable tensor"
         )
     return array
+
+
+def gpu_of(value: Any) -> int | None:
+    """The number of the NVIDIA GPU in whose memory `value` is; None: in that of none."""
+    try:
+        if hasattr(value, "__dlpack_device__"):
+            device, index = (int(number) for number in value.__dlpack_device__())
+            return index if device in _GPU_MEMORY else None
+        interface = getattr(value, "__cuda_array_interface__", None)
+    except (TypeError, ValueError, RuntimeError, BufferError):
+        return None  # whoever reads it next says so
+    return None if interface is None else max(_core.cuda_device_of(interface["data"][0]), 0)
+
+
+def _stream_of(value: Any) -> int | None:
+    """The stream on which the library of `value` works now, if it tells."""
+    room = type(value).__module__.partition(".")[0]
+    library: Any = sys.modules.get(room)
+    if room == "torch":
+        return int(library.cuda.current_stream().cuda_stream) or _DEFAULT_STREAM
+    if room == "cupy":
+        return int(library.cuda.get_current_stream().ptr) or _DEFAULT_STREAM
+    interface = getattr(value, "__cuda_array_interface__", None) or {}
+    return interface.get("stream")
+
+
+def _stream_of_call(values: Iterable[Any]) -> int | None:
+    """The stream that a call on `values` runs on: of the first that tells one; None: there is none on a GPU."""
+    found = None
+    for value in values:
+        if value is not None and not isinstance(value, np.ndarray) and gpu_of(value) is not None:
+            found = _DEFAULT_STREAM
+            if told := _stream_of(value):
+                return told
+    return found
+
+
+def _on_gpu(value: Any, name: str, write: bool, index: int, stream: int) -> _core.GpuArray:
+    """A GpuArray over the memory of `value`, whose numbers are ready on `stream`."""
+    if index != 0:
+        raise ValueError(
+            f"{name} is on CUDA:{index}; fastreg computes on CUDA:0 (CUDA_VISIBLE_DEVICES chooses which that is)"
+        )
+    try:
+        _core.cuda_device_count()
+    except RuntimeError as error:
+        raise TypeError(
+            f"{name} is on CUDA:0, where fastreg cannot compute: {error}; pass {name}.cpu() of a PyTorch tensor, "
+            f"jax.device_get({name}) of a JAX array"
+        ) from None
+    own = _stream_of(value)
+    try:
+        if hasattr(value, "__dlpack__"):
+            array = _core.GpuArray.from_dlpack(_capsule(value, -1 if own == stream else stream), stream)
+        else:
+            array = _from_interface(value.__cuda_array_interface__, stream)
+            if own is not None and own != stream:
+                _core.cuda_order(own, stream)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        what = f"{_kind(value)} of dtype {getattr(value, 'dtype', 'unknown')}"
+        fix = "give one of that dtype" if write else f"convert it first: {name}.float() of a tensor"
+        raise TypeError(
+            f"{name} must hold float32 or float64 on CUDA:0, but the {what} cannot be read: {error}; {fix}"
+        ) from error
+    if write and not array.writeable:
+        raise ValueError(f"{name} must be writeable, got a read-only {_kind(value)}; give a writeable tensor")
+    return array
+
+
+def _capsule(value: Any, stream: int) -> Any:
+    try:
+        return value.__dlpack__(stream=stream, max_version=(1, 0))  # which tells what is read-only
+    except TypeError:  # older than that
+        return value.__dlpack__(stream=stream)
+
+
+def _from_interface(interface: Mapping[str, Any], stream: int) -> _core.GpuArray:
+    """https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html"""
+    if interface.get("mask") is not None:
+        raise TypeError("masked arrays are not read")
+    dtype = np.dtype(interface["typestr"])
+    if dtype not in _FLOATS or not dtype.isnative:
+        raise TypeError(f"the dtype must be float32 or float64, got {dtype}")
+    address, read_only = interface["data"]
+    shape, strides = tuple(interface["shape"]), interface.get("strides")
+    return _core.GpuArray(
+        address, shape, None if strides is None else tuple(strides), dtype.name, not read_only, stream
+    )
 
 
 def numbers(value: Any, name: str, dtype: str | None) -> Any:

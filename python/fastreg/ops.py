@@ -1,13 +1,19 @@
 """The kernels on arrays. Inputs and outputs are float32 or float64, all of one call the same; nothing is converted, and
-an output given by `out=` is written in place or refused, never copied.
+an output given by `out=` is written in place or refused, never copied. This file is over 250 lines because arguments
+are documented in full.
 
-An array is NumPy's, or anything that offers its memory by the buffer protocol or DLPack: a PyTorch tensor on the CPU, a
-JAX array (to read only), an array.array, a memoryview. New arrays are NumPy's.
+An array is NumPy's, or anything that offers its memory by the buffer protocol or DLPack: a PyTorch tensor, a JAX array
+(to read only), an array.array, a memoryview. New arrays are NumPy's.
+
+All arrays of a call may be in the memory of the GPU CUDA:0 instead: PyTorch's, CuPy's, or any by DLPack or
+__cuda_array_interface__. Results have the bits of the CPU, and outputs must be given. The call is enqueued on the
+stream of the first array that tells one (PyTorch's and CuPy's current stream; else the legacy default stream, for
+which the producers are asked to make their arrays ready) and returns without waiting, unless it returns a
+number.
 
 It must not know models. Everything random is a function of (seed, stream, step, index): the same arguments give the
 same bits on every CPU and for any number of threads. The gates of the native core raise TypeError and ValueError,
-naming the argument, for arrays whose dtype, shape or layout does not fit. It is over 250 lines because arguments are
-documented in full.
+naming the argument, for arrays whose dtype, shape or layout does not fit.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from numpy.typing import NDArray
 from fastreg import _core
 from fastreg._arguments import choice, integer
 from fastreg._arrays import Array
-from fastreg._foreign import AnyArray, again, shared
+from fastreg._foreign import AnyArray, again, gpu_of, shared
 from fastreg.activations import default_alpha
 from fastreg.regularizers import METHODS
 
@@ -42,7 +48,13 @@ __all__ = [
 # Python checks only what it needs to make an output, and whatever is given goes to the gate, which checks all and takes
 # NumPy arrays alone; where it refuses, the call is made `again` over the memory of what is no NumPy array. A kernel may
 # take less time than one isinstance, so NumPy arrays must not pay for the others, nor for a function between (0.4 us).
-def _array(value: AnyArray, name: str, ndim: int | None = None) -> Array:
+def _array(value: AnyArray, name: str, ndim: int | None = None, output: str = "out") -> Array:
+    """`value` as what a new array is made like; `output` is the argument that is not given."""
+    if not isinstance(value, np.ndarray) and gpu_of(value) is not None:
+        raise TypeError(
+            f"{output} is needed where {name} is on a GPU, since new arrays are NumPy's; "
+            f"pass {output}=torch.empty(...) of PyTorch or {output}=cupy.empty(...) of CuPy, in the shape of the result"
+        )
     array: Array = value if isinstance(value, np.ndarray) else shared(value, name)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not the shape {array.shape}")
@@ -88,7 +100,7 @@ def dense_forward(
     Returns
     -------
     array (batch, units)
-        `out`, or a new NumPy array.
+        `out`, or a new NumPy array, which is refused where x is on a GPU.
 
     Examples
     --------
@@ -153,13 +165,13 @@ def dense_backward(
     if not need_dx:
         dx = None
     elif dx is None:
-        x = _array(x, "x", 2)
+        x = _array(x, "x", 2, "dx")
         dx = np.empty(x.shape, x.dtype)
     if dw is None:
-        w = _array(w, "w", 2)
+        w = _array(w, "w", 2, "dw")
         dw = np.empty(w.shape, w.dtype)
     if db is None:
-        w = _array(w, "w", 2)
+        w = _array(w, "w", 2, "db")
         db = np.empty(w.shape[1], w.dtype)
     slope = default_alpha(activation) if alpha is None else alpha
     try:
@@ -191,7 +203,7 @@ def dropout(
     Returns
     -------
     array
-        `out`, or a new NumPy array.
+        `out`, or a new NumPy array, which is refused where x is on a GPU.
 
     Examples
     --------
@@ -247,13 +259,15 @@ def dropout_mask(
 def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
     """The penalty `l1 * sum|w| + l2 * sum(w**2)` (Zou and Hastie 2005, with factors instead of a budget).
 
+    Of an array on a GPU it waits for that.
+
     Examples
     --------
     >>> import numpy as np
     >>> elastic_net(np.array([1.0, -3.0]), 1.0, 0.5)
     9.0
     """
-    return _core.elastic_net(_array(w, "w"), l1, l2)
+    return _core.elastic_net(w if isinstance(w, np.ndarray) else shared(w, "w"), l1, l2)
 
 
 def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None = None) -> Array:
@@ -303,6 +317,8 @@ def sgd_update(
     method: str = "proximal",
 ) -> float:
     """One step of SGD with an elastic net penalty, in place; returns the penalty of w before the step.
+
+    It waits for the GPU where w is there; `fastreg.torch.ElasticNetSGD` does not.
 
     Parameters
     ----------
@@ -370,6 +386,8 @@ def adam_update(
     method: str = "proximal",
 ) -> float:
     """One step of Adam (AdamW when weight_decay > 0) with an elastic net penalty, in place.
+
+    It waits for the GPU where w is there; `fastreg.torch.ElasticNetAdam` does not.
 
     Parameters
     ----------

@@ -196,6 +196,11 @@ def read_only(values: np.ndarray) -> memoryview:
     return memoryview(values).toreadonly()
 
 
+class OtherGpu(Lent):
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device, 3
+
+
 HALF = X.astype(np.float16)
 OUT = np.empty_like(X)
 REFUSALS: list[tuple[Callable[[], Any], type[Exception], str]] = [
@@ -225,12 +230,24 @@ REFUSALS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "b must have dtype float32, that of x, got float64",
     ),
     (
-        lambda: ops.dense_forward(X, Lent(W, device=2)),
+        lambda: ops.dense_forward(X, Lent(W, device=2), out=np.empty_like(DY)),
         TypeError,
-        r"w must be in the memory of the CPU, but is on CUDA:0; pass w.cpu\(\) of .* jax.device_get\(w\)",
+        r"w (is on CUDA:0, where fastreg cannot compute: .*; pass w.cpu\(\) of .* jax.device_get\(w\)"
+        r"|must hold .* on CUDA:0, but .* cannot be read: .*)",
     ),
     (lambda: ops.dropout(Lent(X, device=99), **AT), TypeError, "x .* is on device type 99:0"),
-    (lambda: ops.sgd_update(Lent(W.copy(), 2), W), TypeError, r"w must be in the memory .* pass w.cpu\(\)"),
+    (lambda: ops.sgd_update(Lent(W.copy(), 2), W), TypeError, r"w .* CUDA:0"),
+    (
+        lambda: ops.dropout(Lent(X, device=2), **AT),
+        TypeError,
+        r"out is needed where x is on a GPU, .* pass out=torch.empty\(...\) of PyTorch",
+    ),
+    (
+        lambda: ops.dense_backward(DY, X, Lent(W, device=13), DY, need_dx=False),
+        TypeError,
+        "dw is needed where w is on a GPU",
+    ),
+    (lambda: ops.elastic_net(OtherGpu(W, device=2), 1, 0), ValueError, "w is on CUDA:3; fastreg .* CUDA:0"),
     (
         lambda: ops.dense_backward(NeedsGradient(DY), X, W, DY),
         TypeError,

@@ -1,4 +1,5 @@
-"""fastreg in PyTorch: optimizers whose L1 gives exact zeros, dropout by address, a fused linear layer; on the CPU.
+"""fastreg in PyTorch: optimizers whose L1 gives exact zeros, dropout by address, a fused linear layer; on the CPU and
+on the GPU cuda:0, with the same bits.
 
 This file only gathers names, and says what to do when PyTorch is missing. Nothing else of fastreg imports torch.
 For early stopping, `fastreg.EarlyStoppingMonitor` copies any state: `monitor.step(value, model.state_dict())`.

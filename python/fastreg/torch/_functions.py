@@ -14,8 +14,9 @@ from fastreg.torch import _operators  # noqa: F401
 _DTYPES = (torch.float32, torch.float64)
 
 
-def check_tensor(tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "meta")) -> None:
-    """Raise unless `tensor` is what the kernels take: dense float32 or float64 on the CPU (or meta: shapes only)."""
+def check_tensor(tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "cuda", "meta")) -> None:
+    """Raise unless `tensor` is what the kernels take: dense float32 or float64 on the CPU or CUDA:0 (or meta: shapes
+    only)."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
     if tensor.layout is not torch.strided:
@@ -23,8 +24,10 @@ def check_tensor(tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "
     if tensor.dtype not in _DTYPES:
         hint = "torch.view_as_real" if tensor.dtype.is_complex else ".float()"
         raise TypeError(f"{name} is {tensor.dtype}; fastreg takes float32 and float64: use {hint}")
-    if tensor.device.type not in devices:
-        raise ValueError(f"{name} is on {tensor.device}; fastreg computes on the CPU: use {name}.cpu()")
+    if tensor.device.type not in devices or (tensor.is_cuda and tensor.device.index not in (0, None)):
+        raise ValueError(
+            f"{name} is on {tensor.device}; fastreg computes on the CPU and on cuda:0: use {name}.cpu()"
+        )
 
 
 def signed(seed: int) -> int:
@@ -35,14 +38,15 @@ def signed(seed: int) -> int:
 
 
 def address(seed: int | Tensor, step: int | Tensor) -> Tensor:
-    """(seed, step) for the operators. A seed that is a tensor has its 64 bits in two's complement."""
+    """(seed, step) for the operators, on the CPU. A seed that is a tensor has its 64 bits in two's complement."""
     if not isinstance(step, Tensor) and not 0 <= step < 2**32:
         raise ValueError(f"step must be in [0, 2**32), not {step}")
     if not isinstance(seed, Tensor):
         seed = signed(seed)
         if not isinstance(step, Tensor):
-            return torch.tensor([seed, step], dtype=torch.int64)
-    return torch.stack((torch.as_tensor(seed, dtype=torch.int64), torch.as_tensor(step, dtype=torch.int64)))
+            return torch.tensor([seed, step], dtype=torch.int64, device="cpu")
+    numbers = (torch.as_tensor(number, dtype=torch.int64, device="cpu") for number in (seed, step))
+    return torch.stack(tuple(numbers))
 
 
 def _check_rate(p: float) -> None:
@@ -57,12 +61,13 @@ def dropout(
 
     Parameters
     ----------
-    x : tensor of float32 or float64, on the CPU
+    x : tensor of float32 or float64, on the CPU or cuda:0
     p : float in [0, 1]
         Probability of 0; what is kept is scaled so that the expectation is x.
     seed, step, stream : int
         Where the random bits are: seed in [0, 2**64), step and stream in [0, 2**32). The same place gives the same
-        mask, so count the step. Seed and step may be int64 tensors of no axes.
+        mask, so count the step. Seed and step may be int64 tensors of no axes,
+        best on the CPU: of a GPU they are waited for.
     training : bool
         False returns x.
 
@@ -97,7 +102,7 @@ def linear(
 
     Parameters
     ----------
-    x : tensor (..., in) of float32 or float64, on the CPU
+    x : tensor (..., in) of float32 or float64, on the CPU or cuda:0
     weight : tensor (out, in)
         As `torch.nn.Linear` keeps it; read through its strides, not copied.
     bias : tensor (out,), optional

@@ -29,6 +29,19 @@ def _register_counters(module: torch.nn.Module, seed: int | None) -> None:
     module.register_buffer("step", torch.zeros((), dtype=torch.int64, device="cpu"))
 
 
+class _Counting(torch.nn.Module):
+    """A module whose counters stay on the CPU wherever it is moved: reading them never waits for a GPU."""
+
+    def _apply(self, fn: Any, *args: Any, **named: Any) -> Any:
+        counters = {name: self._buffers[name] for name in _COUNTERS if name in self._buffers}
+        super()._apply(fn, *args, **named)
+        for name, counter in counters.items():
+            moved = self._buffers[name]
+            if moved is None or not moved.is_cpu:
+                self._buffers[name] = counter
+        return self
+
+
 def _advance(module: torch.nn.Module) -> Tensor:
     """The step of this forward pass, in memory of its own: the gradient reads it after the counter has moved on."""
     step: Tensor = module.step.clone()
@@ -36,11 +49,11 @@ def _advance(module: torch.nn.Module) -> Tensor:
     return step
 
 
-class Dropout(torch.nn.Module):
+class Dropout(_Counting):
     """Dropout by address: the mask is a function of (seed, stream, step, index) and is never stored.
 
     The same seed gives the same masks on any machine and for any number of threads. `seed` and `step` are buffers, so
-    a state_dict holds all that is needed to go on with the same masks.
+    a state_dict holds all that is needed to go on with the same masks; they stay on the CPU when the module is moved.
 
     Parameters
     ----------
@@ -83,7 +96,7 @@ class Dropout(torch.nn.Module):
         return f"p={self.p}, stream={self.stream}"
 
 
-class Linear(torch.nn.Linear):
+class Linear(_Counting, torch.nn.Linear):
     """torch.nn.Linear with an activation and dropout in the same pass.
 
     Weights, their initial values and their names are those of torch.nn.Linear, and state_dicts fit both ways. With

@@ -1,5 +1,5 @@
-"""The kernels as operators of torch: fastreg::dropout, fastreg::linear and fastreg::linear_backward, each with its CPU
-kernel, its shapes (for torch.compile) and its gradient.
+"""The kernels as operators of torch: fastreg::dropout, fastreg::linear and fastreg::linear_backward, each with its
+kernel for the CPU and CUDA:0, its shapes (for torch.compile) and its gradient.
 
 It must not know modules or defaults, nor check what the gates of the native core check. An address is an int64 tensor
 (seed, step) with the seed's 64 bits in two's complement, so that a step that counts in a module can be traced.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fastreg import _core
-from fastreg._arrays import Array
+from fastreg.torch._memory import array
 
 _SEED_BITS = 2**64 - 1
 
@@ -33,11 +33,6 @@ torch.library.define(
     " int stream, bool need_dx, bool has_bias) -> (Tensor, Tensor, Tensor)",
     tags=_TAGS,
 )
-
-
-def _array(tensor: Tensor) -> Array:
-    array: Array = tensor.detach().numpy()  # the same memory
-    return array
 
 
 def _seed_and_step(address: Tensor | None) -> tuple[int, int]:
@@ -60,7 +55,7 @@ def _dropout_shape(x: Tensor, p: float, address: Tensor, stream: int) -> Tensor:
 def _dropout(x: Tensor, p: float, address: Tensor, stream: int) -> Tensor:
     seed, step = _seed_and_step(address)
     y = _dropout_shape(x, p, address, stream)
-    _core.dropout(_array(x.contiguous()), p, seed, step, stream, _array(y))
+    _core.dropout(array(x.contiguous()), p, seed, step, stream, array(y))
     return y
 
 
@@ -74,7 +69,7 @@ def _dropout_gradient(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     return torch.ops.fastreg.dropout(dy, ctx.p, address, ctx.stream), None, None, None
 
 
-torch.library.impl("fastreg::dropout", "cpu", _dropout)
+torch.library.impl("fastreg::dropout", ("cpu", "cuda"), _dropout)
 torch.library.register_fake("fastreg::dropout", _dropout_shape)
 torch.library.register_autograd("fastreg::dropout", _dropout_gradient, setup_context=_dropout_context)
 
@@ -106,16 +101,16 @@ def _linear(
 ) -> tuple[Tensor, Tensor]:
     y, z = _linear_shapes(x, weight, bias, activation, alpha, p, address, stream)
     _core.dense_forward(
-        _array(x),
-        _array(weight).T,
-        None if bias is None else _array(bias.contiguous()),
+        array(x),
+        array(weight.t()),
+        None if bias is None else array(bias.contiguous()),
         activation,
         alpha,
         p,
         *_seed_and_step(address),
         stream,
-        _array(y),
-        _array(z) if _needs_z(activation, p) else None,
+        array(y),
+        array(z) if _needs_z(activation, p) else None,
     )
     return y, z
 
@@ -141,7 +136,7 @@ def _linear_gradient(ctx: Any, dy: Tensor | None, dz: None) -> tuple[Tensor | No
     return dx if need_dx else None, dw.t() if need_dw else None, db if need_db else None, *rest
 
 
-torch.library.impl("fastreg::linear", "cpu", _linear)
+torch.library.impl("fastreg::linear", ("cpu", "cuda"), _linear)
 torch.library.register_fake("fastreg::linear", _linear_shapes)
 torch.library.register_autograd("fastreg::linear", _linear_gradient, setup_context=_linear_context)
 
@@ -184,19 +179,19 @@ def _linear_backward(
         dy, x, weight, y, z, activation, alpha, p, address, stream, need_dx, has_bias
     )
     _core.dense_backward(
-        _array(dy.contiguous()),
-        _array(x),
-        _array(weight).T,
-        _array(y),
-        _array(z) if _needs_z(activation, p) else None,
+        array(dy.contiguous()),
+        array(x),
+        array(weight.t()),
+        array(y),
+        array(z) if _needs_z(activation, p) else None,
         activation,
         alpha,
         p,
         *_seed_and_step(address),
         stream,
-        _array(dx) if need_dx else None,
-        _array(dw),
-        _array(db) if has_bias else None,
+        array(dx) if need_dx else None,
+        array(dw),
+        array(db) if has_bias else None,
     )
     return dx, dw, db
 
@@ -207,6 +202,6 @@ def _no_second_gradient(ctx: Any, *gradients: Any) -> None:
     )
 
 
-torch.library.impl("fastreg::linear_backward", "cpu", _linear_backward)
+torch.library.impl("fastreg::linear_backward", ("cpu", "cuda"), _linear_backward)
 torch.library.register_fake("fastreg::linear_backward", _linear_backward_shapes)
 torch.library.register_autograd("fastreg::linear_backward", _no_second_gradient)

@@ -1,7 +1,7 @@
 """ElasticNetSGD, ElasticNetAdam, ElasticNetAdamW: torch.optim's words and bookkeeping around fastreg's update.
 
-They must not know an update rule: all parameters that share settings and a step count are one native call, which checks
-every array before it touches any. It is over 250 lines because arguments are documented in full.
+They must not know an update rule: all parameters that share settings, a step count and a device are one native call,
+which checks every array before it touches any. It is over 250 lines because arguments are documented in full.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from fastreg import _core
 from fastreg._arguments import choice, flag, number
-from fastreg._arrays import Array
 from fastreg.regularizers import METHODS
 from fastreg.torch._functions import check_tensor
+from fastreg.torch._memory import array, current_stream
 
 Params = Iterable[Any]
 Group = dict[str, Any]
@@ -30,25 +30,62 @@ def _real(value: Any, name: str, **limits: Any) -> float:
     return number(value.item() if isinstance(value, Tensor) else value, name, **limits)
 
 
+class _Clock:
+    """The steps taken and the learning rate on a GPU, as the native core reads them (StepClock): what a recorded step
+    reads when it is replayed."""
+
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self.numbers = torch.tensor([steps, 0, 0], dtype=torch.int64, device=device)
+        self.steps = self.numbers[0]  # in the same memory
+        self._rates = self.numbers.view(torch.float64)
+        self._rate = 0.0
+
+    def array(self, rate: float, stream: int) -> Any:
+        """The clock with this learning rate."""
+        if rate != self._rate:
+            self._rates[2] = rate
+            self._rate = rate
+        return array(self._rates, stream)
+
+    def advance(self) -> None:
+        self.numbers[:1].add_(1)
+
+
 class _Call:
-    """The arrays of one native call."""
+    """The arrays of one native call; `stream` is None on the CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device, clock: _Clock | None) -> None:
+        self.device, self.clock = device, clock
+        self.stream = None if device.type == "cpu" else current_stream()
         self.parameters: list[Tensor] = []
-        self.weights: list[Array] = []
-        self.gradients: list[Array] = []
-        self.slots: list[list[Array]] = []
-        self.steps: list[Array] = []
+        self.weights: list[Any] = []
+        self.gradients: list[Any] = []
+        self.slots: list[list[Any]] = []
+        self.steps: list[Any] = []
         self.penalties: list[tuple[float, float, bool]] = []
+        self.kept: list[Tensor] = []  # copies that the arrays are of
 
-    def run(self, spec: dict[str, Any], step: int) -> float:
-        """Step all of them; the sum of their penalties before."""
-        values = _core.update_many(spec, self.weights, self.gradients, self.slots, step, self.penalties)
+    def run(self, spec: dict[str, Any], step: int) -> Any:
+        """Step all of them; their penalties before: numbers, or a tensor on the GPU, which nobody waits for."""
+        arrays = (self.weights, self.gradients, self.slots)
+        values: Any
+        if self.stream is None:
+            values = _core.update_many(spec, *arrays, step, self.penalties)
+        else:
+            values = torch.empty(len(self.weights), dtype=torch.float64, device=self.device)
+            clock = None if self.clock is None else self.clock.array(spec["learning_rate"], self.stream)
+            _core.update_many(spec, *arrays, step, self.penalties, array(values, self.stream), clock)
+        if self.clock is not None:
+            self.clock.advance()
         for count in self.steps:
             count[...] = step
         for parameter in self.parameters:  # as whatever torch does in place: graphs of old values are stale
             torch.autograd.graph.increment_version(parameter)
-        return sum(values)
+        return values
+
+
+def _sum(values: Any) -> float:
+    return float(sum(values.tolist() if isinstance(values, Tensor) else values))
 
 
 class _ElasticNet(torch.optim.Optimizer):
@@ -57,14 +94,16 @@ class _ElasticNet(torch.optim.Optimizer):
     _decoupled = False  # whether weight_decay is apart from the gradient
 
     def __init__(self, params: Params, defaults: Group) -> None:
-        self._penalty = 0.0
+        self._penalties: list[Any] = []
+        self._clocks: dict[Any, _Clock] = {}
         self._checked: list[list[Any]] = []
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.__dict__.setdefault("_penalty", 0.0)
+        self.__dict__.setdefault("_penalties", [])
         self._checked = []
+        self._clocks = {}
         for group in self.param_groups:  # the state of torch.optim.Adam, say, has no l1
             for name, value in self.defaults.items():
                 if name != "differentiable":
@@ -72,8 +111,11 @@ class _ElasticNet(torch.optim.Optimizer):
 
     @property
     def penalty(self) -> float:
-        """The penalty that the last step saw: of the weights before it, over all parameters that had a gradient."""
-        return self._penalty
+        """The penalty that the last step saw: of the weights before it, over all parameters that had a gradient.
+
+        Reading it waits for the GPU, where parameters are there; a step does not.
+        """
+        return float(sum(_sum(values) for values in self._penalties))
 
     def add_param_group(self, param_group: Group) -> None:
         """As torch's, and the settings are checked."""
@@ -86,7 +128,7 @@ class _ElasticNet(torch.optim.Optimizer):
         """One step for every parameter that has a gradient; returns what `closure` returns.
 
         Raises TypeError or ValueError, naming the parameter, before anything changes, where it is not dense, float32 or
-        float64, on the CPU and contiguous.
+        float64, on the CPU or cuda:0, and contiguous. On a GPU the step is enqueued on torch's current stream.
         """
         loss = None
         if closure is not None:
@@ -100,19 +142,46 @@ class _ElasticNet(torch.optim.Optimizer):
                 if parameter.grad is None:
                     continue
                 gradient = _checked_gradient(parameter, i, j, group)
-                state = self._state(parameter, group)
-                count = state["step"].numpy()
-                step = int(count) + 1
-                key = (*spec.values(), step, parameter.dtype)
-                _, _, call = calls.setdefault(key, (spec, step, _Call()))
+                if parameter.is_cuda and parameter.numel() == 0:
+                    continue
+                clock = self._clock(i, group, parameter)
+                state = self._state(parameter, group, clock)
+                count = None if clock else state["step"].numpy()
+                step = 1 if count is None else int(count) + 1
+                key: Any = (*spec.values(), step, parameter.dtype, parameter.device, clock and i)
+                if key not in calls:
+                    calls[key] = (spec, step, _Call(parameter.device, clock))
+                call = calls[key][2]
                 call.parameters.append(parameter)
-                call.weights.append(parameter.detach().numpy())
-                call.gradients.append(gradient)
-                call.slots.append([state[name].numpy() for name in self._slots(group)])
-                call.steps.append(count)
+                call.weights.append(array(parameter, call.stream))
+                call.gradients.append(array(gradient, call.stream))
+                call.kept.append(gradient)
+                call.slots.append([array(state[name], call.stream) for name in self._slots(group)])
+                call.steps += [] if count is None else [count]
                 call.penalties.append(penalty)
-        self._penalty = float(sum(call.run(spec, step) for spec, step, call in calls.values()))
+        self._penalties = [call.run(spec, step) for spec, step, call in calls.values()]
         return loss
+
+    def _clock(self, i: int, group: Group, parameter: Tensor) -> _Clock | None:
+        """What counts the steps of group i's parameters of this kind, where a CUDA graph may record them."""
+        if not parameter.is_cuda:
+            return None
+        recording = torch.cuda.is_current_stream_capturing()
+        if recording and not group["capturable"]:
+            raise RuntimeError(
+                "a CUDA graph that records this step would take the same step again and again: "
+                "make the optimizer with capturable=True"
+            )
+        if recording and any(name not in self.state[parameter] for name in ("step", *self._slots(group))):
+            raise RuntimeError(
+                "the first step makes the optimizer's state and cannot be recorded; take it before"
+            )
+        if not group["capturable"]:
+            return None
+        key = (i, parameter.dtype, parameter.device)
+        if key not in self._clocks:
+            self._clocks[key] = _Clock(int(self.state[parameter].get("step", 0)), parameter.device)
+        return self._clocks[key]
 
     def _check_what_changed(self) -> None:
         """The settings of every group, if any is not what it was: checks take as long as the step of a small layer."""
@@ -125,11 +194,13 @@ class _ElasticNet(torch.optim.Optimizer):
                 self._check(group)
             self._checked = settings
 
-    def _state(self, parameter: Tensor, group: Group) -> dict[str, Any]:
-        """The parameter's state; what is missing starts at 0."""
+    def _state(self, parameter: Tensor, group: Group, clock: _Clock | None) -> dict[str, Any]:
+        """The parameter's state; what is missing starts at 0. The step is on the CPU, or that of the clock."""
         state: dict[str, Any] = self.state[parameter]
         step = state.get("step", 0)
-        if not isinstance(step, Tensor):
+        if clock is not None:
+            state["step"] = clock.steps
+        elif not isinstance(step, Tensor) or not step.is_cpu:
             state["step"] = torch.tensor(float(step), dtype=torch.float64)
         for name in self._slots(group):
             if name not in state:
@@ -148,6 +219,7 @@ class _ElasticNet(torch.optim.Optimizer):
         for name in ("l1", "l2", "weight_decay"):
             number(group[name], name, low=0.0)
         choice(group["method"], "method", METHODS)
+        flag(group["capturable"], "capturable")
 
     def _spec(self, group: Group) -> dict[str, Any]:
         """The group as the native core takes it."""
@@ -158,8 +230,8 @@ class _ElasticNet(torch.optim.Optimizer):
         raise NotImplementedError
 
 
-def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Array:
-    """The gradient of parameter j of group i as an array, copied if it is not contiguous."""
+def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Tensor:
+    """The gradient of parameter j of group i, copied if it is not contiguous."""
 
     def name(what: str) -> str:
         names = group.get("param_names")
@@ -169,7 +241,7 @@ def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Array:
     assert gradient is not None
     for tensor, what in ((parameter, "the data"), (gradient, "the gradient")):
         if not (tensor.layout is torch.strided and tensor.is_cpu and tensor.dtype in _DTYPES):
-            check_tensor(tensor, name(what), ("cpu",))
+            check_tensor(tensor, name(what), ("cpu", "cuda"))
     if not parameter.is_contiguous():
         raise ValueError(
             f"{name('the data')} is not contiguous, with strides {parameter.stride()} for shape "
@@ -180,10 +252,7 @@ def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Array:
             f"{name('the gradient')} is {gradient.dtype} of shape {tuple(gradient.shape)}, but its parameter is "
             f"{parameter.dtype} of shape {tuple(parameter.shape)}"
         )
-    if gradient.requires_grad:
-        gradient = gradient.detach()
-    array: Array = gradient.contiguous().numpy()
-    return array
+    return gradient.detach().contiguous() if gradient.requires_grad else gradient.contiguous()
 
 
 class ElasticNetSGD(_ElasticNet):
@@ -206,6 +275,9 @@ class ElasticNetSGD(_ElasticNet):
         `w += momentum * v - lr * g`.
     l1, l2 : float, default 0
     method : {"proximal", "subgradient"}
+    capturable : bool, default False
+        Whether a torch.cuda.graph may record steps after the first. Then all parameters of a group on the GPU count
+        their steps together, there; a change of lr reaches a recorded step with the next one that is not replayed.
 
     Notes
     -----
@@ -234,10 +306,11 @@ class ElasticNetSGD(_ElasticNet):
         l1: float = 0.0,
         l2: float = 0.0,
         method: str = "proximal",
+        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov, "l1": l1, "l2": l2,
-            "method": method,
+            "method": method, "capturable": capturable,
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -282,6 +355,8 @@ class ElasticNetAdam(_ElasticNet):
         Take the largest v seen (Reddi et al. 2018).
     l1, l2 : float, default 0
     method : {"proximal", "subgradient"}
+    capturable : bool, default False
+        See `ElasticNetSGD`.
 
     Notes
     -----
@@ -310,10 +385,11 @@ class ElasticNetAdam(_ElasticNet):
         l1: float = 0.0,
         l2: float = 0.0,
         method: str = "proximal",
+        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "l1": l1, "l2": l2,
-            "method": method,
+            "method": method, "capturable": capturable,
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -348,7 +424,7 @@ class ElasticNetAdamW(ElasticNetAdam):
 
     Parameters
     ----------
-    params, lr, betas, eps, amsgrad, l1, l2, method
+    params, lr, betas, eps, amsgrad, l1, l2, method, capturable
         See `ElasticNetAdam`.
     weight_decay : float, default 0.01
 
@@ -372,5 +448,8 @@ class ElasticNetAdamW(ElasticNetAdam):
         l1: float = 0.0,
         l2: float = 0.0,
         method: str = "proximal",
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, l1=l1, l2=l2, method=method)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, l1=l1, l2=l2, method=method, capturable=capturable
+        )

@@ -1,0 +1,31 @@
+"""Tensors as arrays over the same memory, on the CPU and on CUDA:0, and the stream that work on a GPU goes to.
+
+It must not know kernels, modules or optimizers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastreg import _core
+
+_DEFAULT_STREAM = 1  # CUDA's legacy default stream, as DLPack numbers it
+_NAMES = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def current_stream() -> int:
+    """Torch's current stream of CUDA:0, as the native core takes it."""
+    return int(torch.cuda.current_stream(0).cuda_stream) or _DEFAULT_STREAM
+
+
+def array(tensor: Tensor, stream: int | None = None) -> Any:
+    """The tensor's memory as an array, without its graph. `stream`, by default torch's current one, is for a GPU."""
+    if tensor.is_cpu:
+        return tensor.detach().numpy()
+    size = tensor.element_size()
+    strides = None if tensor.is_contiguous() else [stride * size for stride in tensor.stride()]
+    where = current_stream() if stream is None else stream
+    return _core.GpuArray(tensor.data_ptr(), tensor.shape, strides, _NAMES[tensor.dtype], True, where)
