@@ -1,24 +1,18 @@
 // What a training starts from: initial weights, the order of rows, the gather of a batch. Random numbers are
 // Philox4x32-10. It must not know layers or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
-// 53 bits in [0, 1) from two words.
-FR_LOOP double unit_double(uint32_t lo, uint32_t hi) { return double((uint64_t(hi) << 32 | lo) >> 11) * 0x1p-53; }
-
 FR_LOOP void block_of(uint64_t seed, uint32_t stream, uint32_t attempt, uint64_t block, uint32_t (&words)[4]) {
     unsigned char group[16 * U32::L];
     philox_fill<10>(PhiloxKey{seed, stream, attempt}, block, 1, group);
     __builtin_memcpy(words, group, sizeof words);
 }
 
-// Box & Muller 1958: sqrt(-2 ln(1 - u1)) cos(2 pi u2), from element i's own block.
+// From element i's own block.
 FR_LOOP double standard_normal(uint64_t seed, uint32_t stream, uint32_t attempt, int64_t i) {
-    uint32_t w[4];
-    block_of(seed, stream, attempt, uint64_t(i), w);
-    VD sine, cosine;
-    rules::sincos_2pi(VD::set(unit_double(w[2], w[3])), &sine, &cosine);
-    const VD radius = sqrt(VD::set(-2.0) * rules::log(VD::set(1.0 - unit_double(w[0], w[1]))));
+    uint32_t words[4];
+    block_of(seed, stream, attempt, uint64_t(i), words);
     double lanes[VD::L];
-    (radius * cosine).store(lanes);
+    rules::standard_normal<VD>(words).store(lanes);
     return lanes[0];
 }
 
@@ -30,7 +24,7 @@ void initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, ty
         if (kind == 0) {
             uint32_t w[4];
             block_of(seed, stream, 0, uint64_t(i) / 2, w);
-            value = a + (b - a) * unit_double(w[2 * (i % 2)], w[2 * (i % 2) + 1]);
+            value = a + (b - a) * rules::unit_double(w[2 * (i % 2)], w[2 * (i % 2) + 1]);
         } else {
             uint32_t attempt = 0;
             double x = standard_normal(seed, stream, attempt, i);

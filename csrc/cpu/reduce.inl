@@ -11,7 +11,7 @@ double penalty(const typename V::T* w, int64_t n, double l1, double l2) {
             absolute.lanes[j] = absolute.lanes[j] + rules::abs(v);
             square.lanes[j] = fma(v, v, square.lanes[j]);
         });
-        return penalty_value(l1, double(absolute.total()), l2, double(square.total()));
+        return rules::penalty_value(l1, double(absolute.total()), l2, double(square.total()));
     });
 }
 

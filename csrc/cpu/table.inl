@@ -11,6 +11,7 @@
 #include "rules/lanes.h"
 #include "rules/loss.h"
 #include "rules/mathfn.h"
+#include "rules/normal.h"
 #include "rules/penalty.h"
 #include "rules/philox.h"
 #include "rules/update.h"

@@ -4,10 +4,6 @@
 
 constexpr int64_t kUpdateGrain = 2;  // chunks worth a thread: about 1 us
 
-FR_LOOP double penalty_value(double l1, double sum_abs, double l2, double sum_square) {
-    return (l1 > 0 ? l1 * sum_abs : 0.0) + (l2 > 0 ? l2 * sum_square : 0.0);
-}
-
 // Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their
 // slots.
 template <class V, class O, class Terms, bool Clip>
@@ -38,7 +34,7 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
         for (int k = 0; k < O::kSlots; ++k) at.store(slots[k] + i, slot[k]);
         at.store(weights + i, w);
     });
-    return penalty_value(s.penalty.l1, double(absolute.total()), s.penalty.l2, double(square.total()));
+    return rules::penalty_value(s.penalty.l1, double(absolute.total()), s.penalty.l2, double(square.total()));
 }
 
 template <class V>
@@ -62,19 +58,7 @@ ChunkStep<V> chunk_step_of(const PenaltySpec& p, O) {
 
 template <class V, bool Clip>
 ChunkStep<V> chunk_step(const OptimizerSpec& o, const PenaltySpec& p) {
-    const auto step = [&](auto optimizer) { return chunk_step_of<V, Clip>(p, optimizer); };
-    const bool momentum = o.momentum > 0;
-    switch (o.kind) {
-        case Optimizer::sgd:
-            if (!momentum) return step(rules::Sgd<false, false>{});
-            return o.nesterov ? step(rules::Sgd<true, true>{}) : step(rules::Sgd<true, false>{});
-        case Optimizer::adam: return o.amsgrad ? step(rules::Adam<true>{}) : step(rules::Adam<false>{});
-        case Optimizer::rmsprop:
-            if (momentum) return o.centered ? step(rules::RmsProp<true, true>{}) : step(rules::RmsProp<true, false>{});
-            return o.centered ? step(rules::RmsProp<false, true>{}) : step(rules::RmsProp<false, false>{});
-        case Optimizer::adagrad: break;
-    }
-    return step(rules::Adagrad{});
+    return rules::with_optimizer(o, [&](auto optimizer) FR_LAMBDA { return chunk_step_of<V, Clip>(p, optimizer); });
 }
 
 // Steps segments [first, last), all gradients scaled by `by` where it is not 1: one round of threads for all of them.
@@ -134,21 +118,13 @@ double gradient_norm2(const UpdateSegment<typename V::T>& s) {
     });
 }
 
-// g * limit / max(norm, limit): Keras's clip_by_norm. A limit of 0 clips nothing.
-FR_LOOP double clip_scale(double norm2, double limit) {
-    const double norm = __builtin_sqrt(norm2);
-    return limit > 0 && norm > limit ? limit / norm : 1.0;
-}
-
-// w * wanted / (1e-7 + norm) for norms along axis 0 (columns), axis 1 (rows) or both (-1); wanted = clip(norm, 0, max)
-// or 1. Norms are sums in order, in T. A plain loop: constraints touch a parameter once a step.
+// w * norm_factor for norms along axis 0 (columns), axis 1 (rows) or both (-1). Norms are sums in order, in T. A plain
+// loop: constraints touch a parameter once a step.
 template <class T>
 FR_LOOP void normalise(T* w, int64_t n, int64_t stride, T max_norm, bool unit) {
     T sum = 0;
     for (int64_t i = 0; i < n; ++i) sum += w[i * stride] * w[i * stride];
-    const T norm = T(__builtin_sqrt(double(sum)));
-    const T wanted = unit ? T(1) : (norm > max_norm ? max_norm : norm);
-    const T factor = wanted / (T(1e-7) + norm);
+    const T factor = rules::norm_factor(sum, max_norm, unit);
     for (int64_t i = 0; i < n; ++i) w[i * stride] *= factor;
 }
 
@@ -178,12 +154,12 @@ void update(const UpdateBatch<typename V::T>& u) {
     rules::set_step(u.spec, u.step, &step);
     if (u.spec.clipnorm > 0) {
         for (int64_t i = 0; i < u.n_segments; ++i)
-            update_segments<V>(u, step, clip_scale(gradient_norm2<V>(u.segments[i]), u.spec.clipnorm), i, i + 1);
+            update_segments<V>(u, step, rules::clip_scale(gradient_norm2<V>(u.segments[i]), u.spec.clipnorm), i, i + 1);
     } else {
         double norm2 = 0.0;
         if (u.spec.global_clipnorm > 0)
             for (int64_t i = 0; i < u.n_segments; ++i) norm2 += gradient_norm2<V>(u.segments[i]);
-        update_segments<V>(u, step, clip_scale(norm2, u.spec.global_clipnorm), 0, u.n_segments);
+        update_segments<V>(u, step, rules::clip_scale(norm2, u.spec.global_clipnorm), 0, u.n_segments);
     }
     for (int64_t i = 0; i < u.n_segments; ++i) constrain<V>(u.segments[i]);
 }

@@ -3,6 +3,7 @@
 #include "cuda/constrain.h"
 
 #include "cuda/walk.cuh"
+#include "rules/update.h"
 
 namespace fastreg::cuda {
 namespace {
@@ -14,14 +15,6 @@ __global__ void __launch_bounds__(kBlock) non_negative(T* w, int64_t n) {
         w[i] = V::select(V{w[i]} <= V::set(0), V::set(0), V{w[i]}).v;
 }
 
-// wanted / (1e-7 + norm); wanted = clip(norm, 0, max) or 1.
-template <class T>
-__device__ __forceinline__ T norm_factor(T sum, T max_norm, bool unit) {
-    const T norm = T(__dsqrt_rn(double(sum)));
-    const T wanted = unit ? T(1) : (norm > max_norm ? max_norm : norm);
-    return wanted / (T(1e-7) + norm);
-}
-
 // Norms down the columns of a (rows, cols) parameter: a thread each.
 template <class T>
 __global__ void __launch_bounds__(kBlock) normalise_columns(T* w, int64_t rows, int64_t cols, T max_norm, bool unit) {
@@ -30,7 +23,7 @@ __global__ void __launch_bounds__(kBlock) normalise_columns(T* w, int64_t rows, 
     T sum = T(0);
 #pragma unroll 8
     for (int64_t i = 0; i < rows; ++i) sum += w[i * cols + j] * w[i * cols + j];
-    const T factor = norm_factor(sum, max_norm, unit);
+    const T factor = rules::norm_factor(sum, max_norm, unit);
     for (int64_t i = 0; i < rows; ++i) w[i * cols + j] *= factor;
 }
 
@@ -47,7 +40,7 @@ __global__ void __launch_bounds__(kBlock) normalise_rows(T* w, int64_t rows, int
 #pragma unroll
         for (int i = 0; i < 32; ++i) sum += __shfl_sync(0xFFFFFFFFu, square, i);
     }
-    const T factor = norm_factor(sum, max_norm, unit);
+    const T factor = rules::norm_factor(sum, max_norm, unit);
     for (int64_t i = lane; i < cols; i += 32) row[i] *= factor;
 }
 

@@ -2,6 +2,7 @@
 // formulas are those of cpu/init.inl. It must not know layers or epochs. The order of rows is in permutation.cu.
 #include "cuda/ops.h"
 #include "cuda/walk.cuh"
+#include "rules/normal.h"
 
 namespace fastreg::cuda {
 namespace {
@@ -16,21 +17,6 @@ __device__ __forceinline__ Words block_of(uint64_t seed, uint32_t stream, uint32
     return {{counter[0].v, counter[1].v, counter[2].v, counter[3].v}};
 }
 
-// 53 bits in [0, 1) from two words.
-__device__ __forceinline__ double unit_double(uint32_t lo, uint32_t hi) {
-    return double((uint64_t(hi) << 32 | lo) >> 11) * 0x1p-53;
-}
-
-// Box & Muller 1958: sqrt(-2 ln(1 - u1)) cos(2 pi u2), from element i's own block.
-__device__ __forceinline__ double standard_normal(uint64_t seed, uint32_t stream, uint32_t attempt, int64_t i) {
-    using V = Lane<double>;
-    const Words w = block_of(seed, stream, attempt, uint64_t(i));
-    V sine, cosine;
-    rules::sincos_2pi(V{unit_double(w.at[2], w.at[3])}, &sine, &cosine);
-    const V radius = sqrt(V::set(-2.0) * rules::log(V{1.0 - unit_double(w.at[0], w.at[1])}));
-    return (radius * cosine).v;
-}
-
 // kind 0: uniform in [a, b); 1: normal; 2: normal, redrawn (attempt 1, 2, ...) beyond two standard deviations.
 template <class T>
 __global__ void __launch_bounds__(kBlock)
@@ -38,12 +24,12 @@ __global__ void __launch_bounds__(kBlock)
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
         if (kind == 0) {
             const Words w = block_of(seed, stream, 0, uint64_t(i) / 2);
-            const double unit = i % 2 ? unit_double(w.at[2], w.at[3]) : unit_double(w.at[0], w.at[1]);
+            const double unit = i % 2 ? rules::unit_double(w.at[2], w.at[3]) : rules::unit_double(w.at[0], w.at[1]);
             out[i] = T(a + (b - a) * unit);
         } else {
             uint32_t attempt = 0;
             double x;
-            do x = standard_normal(seed, stream, attempt++, i);
+            do x = rules::standard_normal<Lane<double>>(block_of(seed, stream, attempt++, uint64_t(i)).at).v;
             while (kind == 2 && (x > 2.0 || x < -2.0));
             out[i] = T(a + b * x);
         }

@@ -9,22 +9,6 @@ namespace fastreg::cuda::steps {
 
 constexpr int kPerLane = 4;  // weights of a lane: rows i and i + 8, columns o and o + 4 of the tile
 
-// f(optimizer) with the rule that o names.
-template <class F>
-__device__ __forceinline__ void with_optimizer(const OptimizerSpec& o, F f) {
-    const bool momentum = o.momentum > 0;
-    switch (o.kind) {
-        case Optimizer::sgd:
-            if (!momentum) return f(rules::Sgd<false, false>{});
-            return o.nesterov ? f(rules::Sgd<true, true>{}) : f(rules::Sgd<true, false>{});
-        case Optimizer::adam: return o.amsgrad ? f(rules::Adam<true>{}) : f(rules::Adam<false>{});
-        case Optimizer::rmsprop:
-            if (momentum) return o.centered ? f(rules::RmsProp<true, true>{}) : f(rules::RmsProp<true, false>{});
-            return o.centered ? f(rules::RmsProp<false, true>{}) : f(rules::RmsProp<false, false>{});
-        case Optimizer::adagrad: return f(rules::Adagrad{});
-    }
-}
-
 // Weights of one segment that a lane steps; at < 0: none.
 struct Weights {
     int at[kPerLane];
@@ -61,7 +45,7 @@ __device__ __forceinline__ void step_weights(const OptimizerSpec& optimizer, con
 #pragma unroll
         for (int e = 0; e < kPerLane; ++e) v->g[e] = rules::full_gradient<decltype(terms)>(V{v->w[e]}, V{v->g[e]}, c).v;
     });
-    with_optimizer(optimizer, [&](auto rule) {
+    rules::with_optimizer(optimizer, [&](auto rule) {
         const auto step = [&](auto terms) {
 #pragma unroll
             for (int e = 0; e < kPerLane; ++e) {

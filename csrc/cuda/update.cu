@@ -132,12 +132,6 @@ __global__ void __launch_bounds__(kBlock)
     sum_segments(segments, values, norm2);
 }
 
-// g * limit / max(norm, limit): Keras's clip_by_norm. A limit of 0 clips nothing.
-__device__ __forceinline__ double clip_scale(double norm2, double limit) {
-    const double norm = __dsqrt_rn(norm2);
-    return limit > 0 && norm > limit ? limit / norm : 1.0;
-}
-
 // ---- the step ------------------------------------------------------------------------------------------------------
 
 // The state of the step, and scales[s], where there is clipping by norm. One warp.
@@ -155,7 +149,8 @@ __global__ void __launch_bounds__(32)
     if (!(o.clipnorm > 0))
         for (int64_t s = 0; s < n_segments; ++s) all += norm2[s];
     for (int64_t s = threadIdx.x; s < n_segments; s += 32)
-        scales[s] = o.clipnorm > 0 ? clip_scale(norm2[s], o.clipnorm) : clip_scale(all, o.global_clipnorm);
+        scales[s] =
+            o.clipnorm > 0 ? rules::clip_scale(norm2[s], o.clipnorm) : rules::clip_scale(all, o.global_clipnorm);
 }
 
 // Four weights of a thread. The penalty is in the gradient already, so update_weight is told of soft thresholds alone;
@@ -243,22 +238,6 @@ __global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 4 : 2)
     sum_segments(segments, values, penalties);
 }
 
-// f(optimizer) with the rule that o names.
-template <class F>
-void with_optimizer(const OptimizerSpec& o, F f) {
-    const bool momentum = o.momentum > 0;
-    switch (o.kind) {
-        case Optimizer::sgd:
-            if (!momentum) return f(rules::Sgd<false, false>{});
-            return o.nesterov ? f(rules::Sgd<true, true>{}) : f(rules::Sgd<true, false>{});
-        case Optimizer::adam: return o.amsgrad ? f(rules::Adam<true>{}) : f(rules::Adam<false>{});
-        case Optimizer::rmsprop:
-            if (momentum) return o.centered ? f(rules::RmsProp<true, true>{}) : f(rules::RmsProp<true, false>{});
-            return o.centered ? f(rules::RmsProp<false, true>{}) : f(rules::RmsProp<false, false>{});
-        case Optimizer::adagrad: return f(rules::Adagrad{});
-    }
-}
-
 int64_t chunks_of(int64_t n) { return (n + kChunk - 1) / kChunk; }
 
 // Segments first .. first + kSegments - 1 of u, or as many as there are.
@@ -306,7 +285,7 @@ void update(const UpdateBatch<T>& u) {
     if (prepares) launch(prepare_step<T>, 1, 32, 0, step, norm2, u.n_segments, by_norm ? scales : nullptr, state);
     for (int64_t first = 0; first < u.n_segments; first += kSegments) {
         const Segments<T> segments = segments_from(u, first);
-        with_optimizer(u.spec, [&](auto optimizer) {
+        rules::with_optimizer(u.spec, [&](auto optimizer) {
             launch(update_kernel<T, decltype(optimizer)>, unsigned(segments.begin[segments.n]), kBlock, 0, segments,
                    step, prepares ? state : nullptr, by_norm ? scales + first : nullptr, done, values,
                    u.penalties + first);

@@ -179,7 +179,7 @@ __device__ __forceinline__ double chunk_penalty(int n, double l1, double l2, At 
         sum = squares ? fma(w, w, sum) : sum + rules::abs(w);
     }
     const T total = total16(sum.v), square = __shfl_sync(0xFFFFFFFFu, total, 16);
-    return (l1 > 0 ? l1 * double(total) : 0.0) + (l2 > 0 ? l2 * double(square) : 0.0);
+    return rules::penalty_value(l1, double(total), l2, double(square));
 }
 
 }  // namespace fastreg::cuda

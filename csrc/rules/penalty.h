@@ -6,6 +6,11 @@
 
 namespace fastreg::rules {
 
+// l1 sum|w| + l2 sum w^2. A coefficient of 0 leaves its sum out, which may be infinite.
+FR_RULE double penalty_value(double l1, double sum_abs, double l2, double sum_square) {
+    return (l1 > 0 ? l1 * sum_abs : 0.0) + (l2 > 0 ? l2 * sum_square : 0.0);
+}
+
 // sign(w): -1, 0 or 1; 0 for +-0, NaN for NaN.
 template <class V>
 FR_RULE V sign(V w) {

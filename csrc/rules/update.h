@@ -130,6 +130,23 @@ struct Adagrad {  // Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + eps)
     }
 };
 
+// f(optimizer) with the rule that o names.
+FR_RULE_OF_CALLER template <class F>
+FR_RULE auto with_optimizer(const OptimizerSpec& o, F f) {
+    const bool momentum = o.momentum > 0;
+    switch (o.kind) {
+        case Optimizer::sgd:
+            if (!momentum) return f(Sgd<false, false>{});
+            return o.nesterov ? f(Sgd<true, true>{}) : f(Sgd<true, false>{});
+        case Optimizer::adam: return o.amsgrad ? f(Adam<true>{}) : f(Adam<false>{});
+        case Optimizer::rmsprop:
+            if (momentum) return o.centered ? f(RmsProp<true, true>{}) : f(RmsProp<true, false>{});
+            return o.centered ? f(RmsProp<false, true>{}) : f(RmsProp<false, false>{});
+        case Optimizer::adagrad: break;
+    }
+    return f(Adagrad{});
+}
+
 // Which terms a parameter's penalty has, so that those it lacks cost nothing. L1 acts in the gradient or as a soft
 // threshold after the step.
 enum class L1 { none, subgradient, proximal };
@@ -181,6 +198,22 @@ FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typenam
     V threshold = V::set(0);
     const V moved = O::template step<kProximal>(w * V::set(c.decay), g, s0, s1, s2, c, &threshold);
     return kProximal ? soft_threshold(moved, threshold) : moved;
+}
+
+// What a gradient is multiplied by so that its norm is at most `limit`: Keras's clip_by_norm. A limit of 0 clips
+// nothing.
+FR_RULE double clip_scale(double norm2, double limit) {
+    const double norm = std::sqrt(norm2);
+    return limit > 0 && norm > limit ? limit / norm : 1.0;
+}
+
+// What weights with this sum of squares are multiplied by, so that their norm is at most max_norm, or 1 (`unit`):
+// Keras's MaxNorm and UnitNorm.
+template <class T>
+FR_RULE T norm_factor(T sum_square, T max_norm, bool unit) {
+    const T norm = T(std::sqrt(double(sum_square)));
+    const T wanted = unit ? T(1) : (norm > max_norm ? max_norm : norm);
+    return wanted / (T(1e-7) + norm);
 }
 
 // The number of slots an optimizer keeps per weight.
