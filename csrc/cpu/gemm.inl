@@ -5,7 +5,8 @@
 // increasing k. The first chain starts at the bias, the others at 0. Every tile shape, edge, packing and cut between
 // threads keeps that order, so all give the same bits, as does every ISA. Blocking after Goto & van de Geijn 2008: a
 // panel of B (block x NR) stays in L1, a block of A in L2, a block of B in L3; registers hold an MR x NR tile of C.
-// Operands are packed only where they are reused often enough or their layout forces it.
+// Operands are packed only where they are reused often enough or their layout forces it. Where many numbers of A are 0,
+// gemm_zeros.inl skips them; where only B's are, and nothing follows the product, C^T = B^T A^T is made instead.
 
 using rules::k_block;
 
@@ -21,8 +22,9 @@ struct GemmPlan {
     Strided<const T> A, B;
     const T* bias;  // N, or null
     T* C;
-    int64_t c_rs;
-    bool pack_a, pack_b;
+    int64_t c_rs, c_cs = 1;  // another c_cs: only where zeros are skipped
+    bool pack_a = false, pack_b = false;
+    bool skips_zeros = false;  // of A
 };
 
 // What is done to a finished block of C, rows [i0, i1) and columns [j0, j1), while it is in cache. One call a block, so
@@ -65,7 +67,7 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     for (int64_t j = j0; j < j1; j += kNR) {
         const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L;
         p.last = n - (vectors - 1) * V::L;
-        p.b = g.pack_b ? b_pack + (j - j0) * K : g.B.p + k0 * g.B.rs + j;
+        p.b = g.pack_b ? b_pack + (j - j0) / kNR * b_panel_size<V>(K) : g.B.p + k0 * g.B.rs + j;
         p.start = g.bias && k0 == 0 ? g.bias + j : nullptr;
         auto* c = g.C + i0 * g.c_rs + j;
         const auto kernel = [&](int64_t m)
@@ -78,14 +80,20 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     }
 }
 
+#include "cpu/gemm_zeros.inl"
+
 // C[i0:i1, j0:j1] (+)= A[., k0:k1] B[k0:k1, .], at most kMC rows, with A packed here and B's panels at b_pack.
 template <class V>
 void gemm_piece(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
                 const typename V::T* b_pack, const Finish& finish) {
     if (i0 == i1 || j0 == j1) return;
-    const PackRoom<V> room(g.pack_a, i1 - i0, kMR, k1 - k0);
-    if (g.pack_a) pack_a(g, i0, i1, k0, k1, room.memory());
-    gemm_block<V>(g, i0, i1, j0, j1, k0, k1, room.memory(), b_pack);
+    if (g.skips_zeros) {
+        gemm_block_skipping<V>(g, i0, i1, j0, j1, k0, k1, b_pack);
+    } else {
+        const PackRoom<V> room(g.pack_a, i1 - i0, kMR, kMR * (k1 - k0));
+        if (g.pack_a) pack_a(g, i0, i1, k0, k1, room.memory());
+        gemm_block<V>(g, i0, i1, j0, j1, k0, k1, room.memory(), b_pack);
+    }
     if (k1 == g.K) finish(i0, i1, j0, j1);
 }
 
@@ -100,7 +108,7 @@ void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Fi
     if (row_parts > threads) row_parts = (row_parts + threads - 1) / threads * threads;
     while (threads > 1 && row_parts * col_parts < 2 * threads && width >= 2 * col_parts * kNR) col_parts *= 2;
     const int64_t step = k_block(g.K), pieces = row_parts * col_parts;
-    const PackRoom<V> room(g.pack_b, width, kNR, step);
+    const PackRoom<V> room(g.pack_b, width, kNR, b_panel_size<V>(step));
     const bool polls = is_long(g.M, g.N, g.K);
     for (int64_t jc = 0; jc < g.N; jc += Tile<V>::kNC) {
         const int64_t cols = g.N - jc < Tile<V>::kNC ? g.N - jc : Tile<V>::kNC;
@@ -109,15 +117,15 @@ void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Fi
             auto pack = [&](int64_t p) {
                 int64_t j0, j1;
                 cpu::cut(cols, kNR, threads, p, &j0, &j1);
-                pack_b(g, jc + j0, jc + j1, k0, k1, room.memory() + j0 * (k1 - k0));
+                pack_b(g, jc + j0, jc + j1, k0, k1, room.memory() + j0 / kNR * b_panel_size<V>(k1 - k0));
             };
             if (g.pack_b) cpu::run(threads, pack);
             auto piece = [&](int64_t p) {
                 if (polls && cpu::poll(cancel)) return;
                 int64_t i0, i1, j0, j1;
-                cpu::cut(g.M, kMR, row_parts, p % row_parts, &i0, &i1);
+                cpu::cut(g.M, g.skips_zeros ? V::kTransposeTile : kMR, row_parts, p % row_parts, &i0, &i1);
                 cpu::cut(cols, kNR, col_parts, p / row_parts, &j0, &j1);
-                const auto* b_pack = g.pack_b ? room.memory() + j0 * (k1 - k0) : nullptr;
+                const auto* b_pack = g.pack_b ? room.memory() + j0 / kNR * b_panel_size<V>(k1 - k0) : nullptr;
                 gemm_piece(g, i0, i1, jc + j0, jc + j1, k0, k1, b_pack, finish);
             };
             if (threads > 1) cpu::run(pieces, piece);
@@ -140,10 +148,14 @@ void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typenam
             for (int64_t j = 0; j < N; ++j) C[i * c_rs + j] = bias ? bias[j] : T(0);
         return finish(int64_t(0), M, int64_t(0), N);
     }
-    GemmPlan<V> plan{M, N, K, A, B, bias, C, c_rs, false, false};
+    GemmPlan<V> plan{M, N, K, A, B, bias, C, c_rs};
     const int64_t threads = cpu::threads_for(M * N * K, kGemmGrain);
     Thin<V> thin;
     if (as_thin(plan, &thin)) return gemm_thin(cancel, thin, M == 1, threads, finish);
     choose_packing(&plan);
+    if (!choose_skipping(&plan, threads) && A.rs == 1 && !bias && !finish.call) {
+        GemmPlan<V> turned{N, M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, nullptr, C, 1, c_rs};
+        if (choose_skipping(&turned, threads)) plan = turned;
+    }
     gemm_blocks(cancel, plan, threads, finish);
 }

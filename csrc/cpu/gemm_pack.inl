@@ -39,22 +39,29 @@ void pack_a(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t k0, int64_t k1
     }
 }
 
-// Columns [j0, j1) of B: the panel of column j at dst + (j - j0) * K.
+// The numbers of a packed panel of B. A cache line more than there are: panels whose distance is a power of two would
+// get in each other's way where several are read side by side.
+template <class V>
+int64_t b_panel_size(int64_t K) {
+    return Tile<V>::kNR * K + 64 / int64_t(sizeof(typename V::T));
+}
+
+// Columns [j0, j1) of B, panel after panel.
 template <class V>
 void pack_b(const GemmPlan<V>& g, int64_t j0, int64_t j1, int64_t k0, int64_t k1, typename V::T* dst) {
     constexpr int kNR = Tile<V>::kNR;
-    for (int64_t j = j0; j < j1; j += kNR, dst += kNR * (k1 - k0))
+    for (int64_t j = j0; j < j1; j += kNR, dst += b_panel_size<V>(k1 - k0))
         pack_panel<V, kNR>(g.B.p + k0 * g.B.rs + j * g.B.cs, g.B.cs, g.B.rs, j1 - j < kNR ? j1 - j : kNR, g.N - j,
                            k1 - k0, dst);
 }
 
-// Room for n vectors of length K in panels of `width`; none where the operand is used in place.
+// Room for n vectors in panels of `width`, panel_size numbers each; none where the operand is used in place.
 template <class V>
 class PackRoom {
 public:
     using T = typename V::T;
-    PackRoom(bool packed, int64_t n, int64_t width, int64_t K)
-        : scratch_(packed ? size_t((n + width - 1) / width * width * K + 16) * sizeof(T) : 0) {}
+    PackRoom(bool packed, int64_t n, int64_t width, int64_t panel_size)
+        : scratch_(packed ? size_t((n + width - 1) / width * panel_size + 16) * sizeof(T) : 0) {}
     T* memory() const { return static_cast<T*>(scratch_.memory()); }
 
 private:

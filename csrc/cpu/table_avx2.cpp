@@ -1,6 +1,7 @@
 // The avx2 table. See table.inl.
 #define FASTREG_ISA_NAMESPACE avx2
 #define FASTREG_GEMM_VECTORS 2
+#define FASTREG_ZEROS_PANELS 6
 #include "cpu/vec_avx2.h"
 
 #include "cpu/table.inl"

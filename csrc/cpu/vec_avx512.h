@@ -41,6 +41,9 @@ struct VF {
     FR_VEC friend VF operator/(VF a, VF b) { return {_mm512_div_ps(a.v, b.v)}; }
     FR_VEC friend VF fma(VF a, VF b, VF c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
     FR_VEC friend void accumulate(VF a, VF b, VF& c) { asm("vfmadd231ps %2, %1, %0" : "+v"(c.v) : "v"(a.v), "v"(b.v)); }
+    FR_VEC static void accumulate(VF a, const T* b, VF& c) {
+        asm("vfmadd231ps %2, %1, %0" : "+v"(c.v) : "v"(a.v), "m"(*reinterpret_cast<const T(*)[L]>(b)));
+    }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm512_sqrt_ps(a.v)}; }
 
@@ -50,6 +53,7 @@ struct VF {
     FR_VEC static M mask_and(M a, M b) { return M(a & b); }
     FR_VEC static M mask_or(M a, M b) { return M(a | b); }
     FR_VEC static M mask_not(M a) { return M(~a); }
+    FR_VEC static bool any(M a) { return a != 0; }
     FR_VEC static VF select(M m, VF yes, VF no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
 
     FR_VEC friend VF bits_and(VF a, VF b) { return {_mm512_and_ps(a.v, b.v)}; }
@@ -69,6 +73,14 @@ struct VF {
     FR_VEC static M below(const uint16_t* draws, uint32_t keep) {
         const __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(draws)));
         return _mm512_cmplt_epu32_mask(u, _mm512_set1_epi32(int(keep)));
+    }
+
+    static constexpr bool kKeepsNonzero = true;
+    FR_VEC static int keep_nonzero(VF x, const uint32_t* tags, T* values, uint32_t* kept) {
+        const M lanes = _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        _mm512_storeu_ps(values, _mm512_maskz_compress_ps(lanes, x.v));
+        _mm512_storeu_si512(kept, _mm512_maskz_compress_epi32(lanes, _mm512_loadu_si512(tags)));
+        return __builtin_popcount(lanes);
     }
 
     static constexpr int kTransposeTile = 8;
@@ -106,6 +118,9 @@ struct VD {
     FR_VEC friend VD operator/(VD a, VD b) { return {_mm512_div_pd(a.v, b.v)}; }
     FR_VEC friend VD fma(VD a, VD b, VD c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
     FR_VEC friend void accumulate(VD a, VD b, VD& c) { asm("vfmadd231pd %2, %1, %0" : "+v"(c.v) : "v"(a.v), "v"(b.v)); }
+    FR_VEC static void accumulate(VD a, const T* b, VD& c) {
+        asm("vfmadd231pd %2, %1, %0" : "+v"(c.v) : "v"(a.v), "m"(*reinterpret_cast<const T(*)[L]>(b)));
+    }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm512_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm512_sqrt_pd(a.v)}; }
 
@@ -115,6 +130,7 @@ struct VD {
     FR_VEC static M mask_and(M a, M b) { return M(a & b); }
     FR_VEC static M mask_or(M a, M b) { return M(a | b); }
     FR_VEC static M mask_not(M a) { return M(~a); }
+    FR_VEC static bool any(M a) { return a != 0; }
     FR_VEC static VD select(M m, VD yes, VD no) { return {_mm512_mask_blend_pd(m, no.v, yes.v)}; }
 
     FR_VEC friend VD bits_and(VD a, VD b) { return {_mm512_and_pd(a.v, b.v)}; }
@@ -134,6 +150,15 @@ struct VD {
     FR_VEC static M below(const uint16_t* draws, uint32_t keep) {
         const __m512i u = _mm512_cvtepu16_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(draws)));
         return _mm512_cmplt_epu64_mask(u, _mm512_set1_epi64(keep));
+    }
+
+    static constexpr bool kKeepsNonzero = true;
+    FR_VEC static int keep_nonzero(VD x, const uint32_t* tags, T* values, uint32_t* kept) {
+        const M lanes = _mm512_cmp_pd_mask(x.v, _mm512_setzero_pd(), _CMP_NEQ_UQ);
+        const __m256i tag = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tags));
+        _mm512_storeu_pd(values, _mm512_maskz_compress_pd(lanes, x.v));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(kept), _mm256_maskz_compress_epi32(lanes, tag));
+        return __builtin_popcount(lanes);
     }
 
     static constexpr int kTransposeTile = 4;

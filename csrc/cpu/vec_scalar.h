@@ -36,6 +36,7 @@ struct VecScalar {
     friend VecScalar operator/(VecScalar a, VecScalar b) { return {a.v / b.v}; }
     friend VecScalar fma(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, c.v)}; }  // a * b + c
     friend void accumulate(VecScalar a, VecScalar b, VecScalar& c) { c = fma(a, b, c); }
+    static void accumulate(VecScalar a, const T* b, VecScalar& c) { c = fma(a, load(b), c); }
     friend VecScalar fms(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, -c.v)}; }  // a * b - c
     friend VecScalar sqrt(VecScalar a) { return {std::sqrt(a.v)}; }
 
@@ -46,6 +47,7 @@ struct VecScalar {
     static M mask_and(M a, M b) { return a && b; }
     static M mask_or(M a, M b) { return a || b; }
     static M mask_not(M a) { return !a; }
+    static bool any(M a) { return a; }
     static VecScalar select(M m, VecScalar yes, VecScalar no) { return m ? yes : no; }
 
     Bits bits() const {
@@ -69,6 +71,10 @@ struct VecScalar {
 
     // Lane i is true when draws[i] < keep, keep <= 65536: a dropout decision.
     static M below(const uint16_t* draws, uint32_t keep) { return draws[0] < keep; }
+
+    // Whether there is keep_nonzero(x, tags, values, kept): the lanes of x that are not 0 (NaN is not) go to values,
+    // one behind the other, and their tags (uint32_t) to kept; up to L of both are written. Returns how many count.
+    static constexpr bool kKeepsNonzero = false;
 
     // dst[c * dst_stride + r] = src[r * src_stride + c] for r, c < kTransposeTile, written in increasing c: where
     // dst_stride < kTransposeTile, a row of dst overwrites the end of the one before.

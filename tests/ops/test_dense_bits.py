@@ -100,3 +100,74 @@ def test_the_epilogue_is_the_same_rule_as_the_separate_ops(isa: str, dtype: str,
         if rate:
             _core.dropout(separate.copy(), rate, 1, 2, 3, separate)
         assert_same_bits(y, separate, f"{kind}, rate {rate}: fused against separate")
+
+
+# Products in which many numbers are 0 skip steps; a handful of rows alone never does.
+FEW = 4
+
+
+def with_zeros(array: np.ndarray, share: float) -> np.ndarray:
+    array[np.random.default_rng(4).random(array.shape) < share] = 0
+    return array
+
+
+def assert_zeros_change_no_bit(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, dy: np.ndarray, what: str
+) -> None:
+    y, _ = forward(x, w, b, "linear")
+    dx, dw, _ = backward(dy, x, w, y, y, "linear")
+    for i in range(0, x.shape[0], FEW):
+        rows = slice(i, i + FEW)
+        y_part, _ = forward(x[rows], w, b, "linear")
+        dx_part, _, _ = backward(dy[rows], x[rows], w, y_part, y_part, "linear")
+        assert_same_bits(y_part, y[rows], f"{what}: y, rows from {i} on")
+        assert_same_bits(dx_part, dx[rows], f"{what}: dx, rows from {i} on")
+    for i in range(0, x.shape[1], FEW):
+        some = np.ascontiguousarray(x[:, i : i + FEW])
+        dw_part = np.empty((some.shape[1], w.shape[1]), w.dtype)
+        _core.dense_backward(dy, some, w[i : i + FEW], y, y, "linear", 0.3, 0.0, 1, 2, 3, None, dw_part, None)
+        assert_same_bits(dw_part, dw[i : i + FEW], f"{what}: dw, rows from {i} on")
+
+
+@pytest.mark.parametrize("size", [(32, 64, 64), (37, 161, 150), (17, 900, 140), (500, 130, 129)], ids=str)
+@pytest.mark.parametrize("shares", [(0.75, 0.65), (0.0, 0.8), (0.9, 0.0), (1.0, 1.0)], ids=str)
+def test_zeros_change_no_bit(
+    isa: str, threads: int, dtype: str, size: tuple[int, int, int], shares: tuple[float, float]
+) -> None:
+    nB, nI, nO = size
+    x, w, b, dy = random_arrays((nB, nI), (nI, nO), (nO,), (nB, nO), dtype=dtype)
+    assert_zeros_change_no_bit(with_zeros(x, shares[0]), w, b, with_zeros(dy, shares[1]), "zeros")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["x", "w", "dy"])
+def test_zeros_times_what_is_not_finite(isa: str, dtype: str, value: float, where: str) -> None:
+    x, w, b, dy = random_arrays((33, 70), (70, 150), (150,), (33, 150), dtype=dtype)
+    with_zeros(x, 0.8)
+    with_zeros(dy, 0.8)
+    {"x": x, "w": w, "dy": dy}[where][5, 7] = value
+    x[:, 5] = x[:, 5] if where == "x" else 0  # the only chance to meet w[5, 7] is a product with 0
+    y, _ = forward(x, w, b, "linear")
+    if where == "w":
+        assert np.isnan(y[:, 7]).all(), "0 times infinity or NaN is NaN"
+    with np.errstate(invalid="ignore"):
+        assert_zeros_change_no_bit(x, w, b, dy, f"{value} in {where}")
+
+
+@pytest.mark.parametrize("zeros_of_x", [True, False])
+def test_zeros_and_the_sign_of_zero(isa: str, dtype: str, zeros_of_x: bool) -> None:
+    """Sums that end as -0: from a start at -0, and from products too small for the dtype."""
+    x, w, b, dy = random_arrays((40, 90), (90, 136), (136,), (40, 136), dtype=dtype)
+    tiny = float(np.finfo(dtype).tiny) ** 0.75
+    if zeros_of_x:
+        with_zeros(x, 0.8)
+        x[:, ::3] *= -0.0
+    with_zeros(dy, 0.8)
+    x *= tiny
+    w *= tiny
+    dy *= tiny
+    b[:] = -0.0
+    y, _ = forward(x, w, b, "linear")
+    assert (y == 0).all()
+    assert 0 < np.signbit(y).sum() < y.size, "the test is of both zeros"
+    assert_zeros_change_no_bit(x, w, b, dy, "signs of zero")

@@ -1,0 +1,231 @@
+// Products whose A holds many zeros, as the outputs and gradients of relu and dropout do: steps of k at which a row of
+// A has a zero are skipped. It must not know who made the zeros. Included by gemm.inl, whose order of sums it keeps.
+//
+// The bits are those of every step: where B is finite, 0 b is a zero, and c + 0 is c but for c = -0. A chain that ends
+// as -0 (only a start at -0 or an underflow gets there) is therefore made once more, with every step; one that ends as
+// anything else has the bits of the whole chain.
+
+#include "cpu/gemm_nonzeros.inl"
+
+// Panels of B side by side whose part of a row of C fits the registers, beside a number of A.
+constexpr int kPanelsAtOnce = FASTREG_ZEROS_PANELS;
+
+// Whether all numbers of B are finite: then 0 times each adds up to 0.
+template <class V>
+bool is_finite(const GemmPlan<V>& g, int64_t threads) {
+    constexpr int kAtOnce = 8;
+    constexpr int64_t kMostParts = 64;
+    const bool along_n = g.B.cs == 1;
+    const int64_t rows = along_n ? g.K : g.N, cols = along_n ? g.N : g.K, stride = along_n ? g.B.rs : g.B.cs;
+    const int64_t parts = threads < kMostParts ? threads : kMostParts;
+    bool finite[kMostParts];
+    auto part = [&](int64_t p) {
+        const V zero = V::set(0);
+        V sum[kAtOnce];
+        FR_UNROLL for (int v = 0; v < kAtOnce; ++v) sum[v] = zero;
+        for (int64_t r = rows * p / parts; r < rows * (p + 1) / parts; ++r) {
+            const auto* row = g.B.p + r * stride;
+            int64_t c = 0;
+            for (; c + kAtOnce * V::L <= cols; c += kAtOnce * V::L) {
+                FR_UNROLL for (int v = 0; v < kAtOnce; ++v) V::accumulate(zero, row + c + v * V::L, sum[v]);
+            }
+            for (; c < cols; c += V::L)
+                sum[0] = fma(zero, V::load(row + c, int(cols - c < V::L ? cols - c : V::L)), sum[0]);
+        }
+        FR_UNROLL for (int v = 1; v < kAtOnce; ++v) sum[0] = sum[0] + sum[v];
+        finite[p] = !V::any(V::mask_not(sum[0] == zero));
+    };
+    cpu::run(parts, part);
+    for (int64_t p = 0; p < parts; ++p)
+        if (!finite[p]) return false;
+    return true;
+}
+
+// What the rows of a piece of C have in common over some panels of B, side by side, and one cut of the steps.
+template <class T>
+struct PanelGroup {
+    const T* b;
+    int64_t panel_stride;
+    const T* start;  // of the chains, one number a column; null: 0
+    const T* from;   // what the chains have come to, row stride from_rs; null at their start
+    int64_t from_rs;
+    T* to;  // where they go
+    int64_t to_rs;
+    bool add;     // to what is there
+    int vectors;  // columns, of which the last vector may be cut off after `last` lanes
+    int last;
+    bool complete;  // whether chains end here: rows with a -0 are then left to again(row)
+};
+
+template <class V, int n>
+FR_LOOP bool has_minus_zero(const V (&x)[n]) {
+    auto zero = x[0] == V::set(0);
+    FR_UNROLL for (int v = 1; v < n; ++v) zero = V::mask_or(zero, x[v] == V::set(0));
+    if (!V::any(zero)) return false;  // of either sign
+    auto minus_zero = V::mask_and(zero, V::mask_not(zero));
+    FR_UNROLL for (int v = 0; v < n; ++v) {
+        const auto negative = bits_or(x[v], V::set(1)) < V::set(0);
+        minus_zero = V::mask_or(minus_zero, V::mask_and(x[v] == V::set(0), negative));
+    }
+    return V::any(minus_zero);
+}
+
+// Chains of all rows over one cut of the steps.
+template <class V, int NP, class Again>
+void skip_rows(const Nonzeros<V>& a, int64_t cut, const PanelGroup<typename V::T>& group, Again again) {
+    using T = typename V::T;
+    constexpr int kNV = Tile<V>::kNV, kV = NP * kNV;
+    const PanelGroup<T> g = group;  // a copy that no store can reach
+    const T* panel[NP];
+    FR_UNROLL for (int p = 0; p < NP; ++p) panel[p] = g.b + p * g.panel_stride;
+    const bool edge = g.vectors < kV || g.last < V::L;
+    const auto load = [&](const T* p, int v) FR_LAMBDA {
+        if (!edge || v < g.vectors - 1) return V::load(p + v * V::L);
+        return v < g.vectors ? V::load(p + v * V::L, g.last) : V::set(0);
+    };
+    const int32_t* const starts = a.starts + cut * (a.rows + 1);
+    const T* const values = a.values + cut * a.capacity;
+    const uint32_t* const offsets = a.offsets + cut * a.capacity;
+    const int64_t rows = a.rows;
+    for (int64_t r = 0; r < rows; ++r) {
+        V sum[kV];
+        if (g.from) {
+            FR_UNROLL for (int v = 0; v < kV; ++v) sum[v] = load(g.from + r * g.from_rs, v);
+        } else if (g.start) {
+            FR_UNROLL for (int v = 0; v < kV; ++v) sum[v] = load(g.start, v);
+        } else {
+            FR_UNROLL for (int v = 0; v < kV; ++v) sum[v] = V::set(0);
+        }
+        for (int64_t e = starts[r], end = starts[r + 1]; e < end; ++e) {
+            const V value = V::set(values[e]);
+            const int64_t at = offsets[e];
+            FR_UNROLL for (int p = 0; p < NP; ++p) {
+                FR_UNROLL for (int v = 0; v < kNV; ++v)
+                    V::accumulate(value, panel[p] + at + v * V::L, sum[p * kNV + v]);
+            }
+        }
+        if (g.complete && has_minus_zero(sum)) {
+            again(r);
+            continue;
+        }
+        T* const to = g.to + r * g.to_rs;
+        if (g.add) {
+            FR_UNROLL for (int v = 0; v < kV; ++v) sum[v] = load(to, v) + sum[v];
+        }
+        FR_UNROLL for (int v = 0; v < kV; ++v) {
+            if (!edge || v < g.vectors - 1)
+                sum[v].store(to + v * V::L);
+            else if (v < g.vectors)
+                sum[v].store(to + v * V::L, g.last);
+        }
+    }
+}
+
+template <class V, class Again, int NP = kPanelsAtOnce>
+FR_LOOP void skip_group(int panels, const Nonzeros<V>& a, int64_t cut, const PanelGroup<typename V::T>& group,
+                        Again again) {
+    if (panels == NP) return skip_rows<V, NP>(a, cut, group, again);
+    if constexpr (NP > 1) skip_group<V, Again, NP - 1>(panels, a, cut, group, again);
+}
+
+// One row of a group by every step, K of them: a at a[k * a_stride].
+template <class V>
+void whole_row(const PanelGroup<typename V::T>& g, int64_t row, int64_t K, const typename V::T* a, int64_t a_stride,
+               int64_t b_rs) {
+    constexpr int kNV = Tile<V>::kNV;
+    for (int v = 0; v < g.vectors; ++v) {
+        const int lanes = v == g.vectors - 1 ? g.last : V::L;
+        const auto* b = g.b + v / kNV * g.panel_stride + v % kNV * V::L;
+        auto* to = g.to + row * g.to_rs + v * V::L;
+        V sum = g.start ? V::load(g.start + v * V::L, lanes) : V::set(0);
+        for (int64_t k = 0; k < K; ++k) sum = fma(V::set(a[k * a_stride]), V::load(b + k * b_rs, lanes), sum);
+        if (g.add) sum = V::load(to, lanes) + sum;
+        sum.store(to, lanes);
+    }
+}
+
+// to[c * to_rs + r] = from[r * from_rs + c], or that added to it.
+template <class V>
+void store_turned(const typename V::T* from, int64_t from_rs, int64_t rows, int64_t cols, typename V::T* to,
+                  int64_t to_rs, bool add) {
+    constexpr int64_t kTile = V::kTransposeTile;
+    for (int64_t c = 0; c < cols; c += kTile) {
+        for (int64_t r = 0; r < rows; r += kTile) {
+            const int64_t n_rows = rows - r < kTile ? rows - r : kTile, n_cols = cols - c < kTile ? cols - c : kTile;
+            const auto* source = from + r * from_rs + c;
+            auto* target = to + c * to_rs + r;
+            if (n_rows == kTile && n_cols == kTile && !add) {
+                V::transpose(source, from_rs, target, to_rs);
+                continue;
+            }
+            for (int64_t i = 0; i < n_cols; ++i)
+                for (int64_t t = 0; t < n_rows; ++t)
+                    target[i * to_rs + t] =
+                        add ? target[i * to_rs + t] + source[t * from_rs + i] : source[t * from_rs + i];
+        }
+    }
+}
+
+// gemm_block() without the zeros of A.
+template <class V>
+void gemm_block_skipping(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
+                         const typename V::T* b_pack) {
+    using T = typename V::T;
+    constexpr int kNR = Tile<V>::kNR, kTile = V::kTransposeTile;
+    constexpr int64_t kFirstCache = 24 * 1024 / int64_t(sizeof(T));
+    const int64_t rows = i1 - i0, K = k1 - k0, panels = (j1 - j0 + kNR - 1) / kNR;
+    const int64_t groups = (panels + kPanelsAtOnce - 1) / kPanelsAtOnce, widest = (panels + groups - 1) / groups * kNR;
+    Nonzeros<V> a(rows, K, kFirstCache / widest > 16 ? kFirstCache / widest : 16);
+    const bool turned_c = g.c_cs != 1, apart = a.cuts > 1 || turned_c;  // chains are not made in C
+    const size_t turned_size = g.A.cs == 1 ? 0 : size_t(kTile * (K + kTile));
+    const size_t chains_size = apart ? size_t(rows * widest) : 0;
+    const cpu::Scratch scratch((chains_size + turned_size + a.numbers()) * sizeof(T) +
+                               (a.words() + size_t(K + V::L)) * sizeof(uint32_t));
+    T* const chains = static_cast<T*>(scratch.memory());
+    T* const turned = chains + chains_size;
+    uint32_t* const words = reinterpret_cast<uint32_t*>(turned + turned_size + a.numbers());
+    uint32_t* const offset_of = words + a.words();
+    a.take(turned + turned_size, words);
+
+    const int64_t b_rs = g.pack_b ? kNR : g.B.rs, panel_stride = g.pack_b ? b_panel_size<V>(K) : kNR;
+    for (int64_t k = 0; k < K; ++k) offset_of[k] = uint32_t(k * b_rs);
+    const Strided<const T> first{g.A.p + i0 * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs};
+    list_nonzeros(first, offset_of, turned, &a);
+
+    for (int64_t q = 0; q < groups; ++q) {
+        const int64_t p0 = panels * q / groups, p1 = panels * (q + 1) / groups, j = j0 + p0 * kNR;
+        const int64_t n = (j1 < j0 + p1 * kNR ? j1 : j0 + p1 * kNR) - j;
+        PanelGroup<T> group{};
+        group.b = g.pack_b ? b_pack + p0 * b_panel_size<V>(K) : g.B.p + k0 * g.B.rs + j;
+        group.panel_stride = panel_stride;
+        group.vectors = int((n + V::L - 1) / V::L);
+        group.last = int(n - (group.vectors - 1) * V::L);
+        group.start = g.bias && k0 == 0 ? g.bias + j : nullptr;
+        group.to = chains;
+        group.to_rs = group.from_rs = widest;
+        T* const c = g.C + i0 * g.c_rs + j * g.c_cs;
+        const auto again = [&](int64_t r) { whole_row<V>(group, r, K, first.p + r * first.rs, first.cs, b_rs); };
+        for (int64_t s = 0; s < a.cuts; ++s) {
+            group.from = s == 0 ? nullptr : chains;
+            group.complete = s + 1 == a.cuts;
+            if (group.complete && !turned_c) {
+                group.to = c;
+                group.to_rs = g.c_rs;
+                group.add = k0 > 0;
+            }
+            skip_group<V>(int(p1 - p0), a, s, group, again);
+        }
+        if (turned_c) store_turned<V>(chains, widest, rows, n, c, g.c_cs, k0 > 0);
+    }
+}
+
+// Whether and how to skip zeros.
+template <class V>
+bool choose_skipping(GemmPlan<V>* g, int64_t threads) {
+    if (!has_many_zeros(*g) || !is_finite(*g, threads)) return false;
+    choose_packing(g);
+    g->skips_zeros = true;
+    g->pack_a = false;
+    g->pack_b |= g->N % Tile<V>::kNR != 0;  // whole panels are read
+    return true;
+}
