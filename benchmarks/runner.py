@@ -3,6 +3,7 @@ It must not know any framework: a contestant NAME is whatever answers in peers/N
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -22,7 +23,8 @@ import machine
 from workloads import WORKLOADS, Outputs
 
 HERE = Path(__file__).parent
-SETTLE_SECONDS = 0.02  # lets the last contestant's spinning threads go to sleep
+SETTLE_SECONDS = 0.02  # between contestants, and beyond that until the last one's threads sleep:
+SETTLE_AT_MOST = 0.5  # some spin for a while after their work, those of OpenBLAS for 0.1 s
 MIN_ROUNDS = 5
 
 
@@ -76,6 +78,14 @@ class Contestant:
             raise RuntimeError(f"{self.name} failed at {command!r}:\n{answer['error']}")
         return answer
 
+    def threads_running(self) -> int:
+        """How many of its threads have a core or wait for one."""
+        running = 0
+        for stat in Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # a thread that has ended
+                running += stat.read_text().rpartition(")")[2].split()[0] == "R"
+        return running
+
     def __enter__(self) -> Contestant:
         return self
 
@@ -84,6 +94,14 @@ class Contestant:
     ) -> None:
         self.process.kill()  # it holds nothing worth saving
         self.process.communicate()
+
+
+def settle(contestants: list[Contestant]) -> None:
+    """Wait until nobody's threads run."""
+    end = time.monotonic() + SETTLE_AT_MOST
+    time.sleep(SETTLE_SECONDS)
+    while any(c.threads_running() for c in contestants) and time.monotonic() < end:
+        time.sleep(SETTLE_SECONDS / 4)
 
 
 def outputs(contestant: Contestant) -> Outputs:
@@ -124,7 +142,7 @@ def play(
     }
     for _ in range(n_rounds):
         for contestant in rng.sample(contestants, len(contestants)):
-            time.sleep(SETTLE_SECONDS)
+            settle(contestants)
             times = played[contestant.name]
             answer = contestant.ask("measure", calls=times["calls"])
             times["seconds"].append(round(answer["seconds"], 9))

@@ -1,5 +1,8 @@
-// Dense forward, dX and dW, bare and with ReLU and dropout in the epilogue, against sums in long double.
+// Dense forward, dX and dW, bare, with ReLU and dropout in the epilogue, and with many zeros in the first operand,
+// against sums in long double.
 // It must not know time. Dimensions: B batch, I inputs, O outputs.
+#include <tuple>
+
 #include "case.h"
 #include "core/context.h"
 #include "core/dropout_spec.h"
@@ -36,23 +39,6 @@ Dot dot(int64_t K, const T* x, int64_t xs, const T* w, int64_t ws) {
     return d;
 }
 
-template <class T>
-struct Operands {
-    Shape s;
-    Buffer<T> X, W, b, Y, dZ, dX, dW, db;
-    Cancel cancel;
-    explicit Operands(const Shape& shape)
-        : s(shape),
-          X(s.B * s.I, 1, -1, 1),
-          W(s.I * s.O, 2, -1, 1),
-          b(s.O, 3, -1, 1),
-          Y(s.B * s.O),
-          dZ(s.B * s.O, 4, -1, 1),
-          dX(s.B * s.I),
-          dW(s.I * s.O),
-          db(s.O) {}
-};
-
 // Which of n elements dropout keeps, by the scalar table.
 std::vector<uint8_t> kept(int64_t n, const DropoutSpec& d) {
     std::vector<uint8_t> mask(static_cast<size_t>(n), 1);
@@ -61,8 +47,31 @@ std::vector<uint8_t> kept(int64_t n, const DropoutSpec& d) {
 }
 
 template <class T>
-Prepared forward(const OpTable<T>& ops, const Shape& s, bool epilogue) {
-    auto m = std::make_shared<Operands<T>>(s);
+struct Operands {
+    Shape s;
+    Buffer<T> X, W, b, Y, dZ, dX, dW, db;
+    Cancel cancel;
+    // zeros: what share of X and dZ is 0, as behind relu and dropout.
+    Operands(const Shape& shape, double zeros)
+        : s(shape),
+          X(s.B * s.I, 1, -1, 1),
+          W(s.I * s.O, 2, -1, 1),
+          b(s.O, 3, -1, 1),
+          Y(s.B * s.O),
+          dZ(s.B * s.O, 4, -1, 1),
+          dX(s.B * s.I),
+          dW(s.I * s.O),
+          db(s.O) {
+        for (auto [buffer, n, seed] : {std::tuple{&X, s.B * s.I, 5}, std::tuple{&dZ, s.B * s.O, 6}}) {
+            const std::vector<uint8_t> mask = kept(n, dropout_spec(zeros, uint64_t(seed), 0, 0));
+            for (int64_t i = 0; i < n; ++i) (*buffer)[i] *= T(mask[size_t(i)]);
+        }
+    }
+};
+
+template <class T>
+Prepared forward(const OpTable<T>& ops, const Shape& s, bool epilogue, double zeros = 0) {
+    auto m = std::make_shared<Operands<T>>(s, zeros);
     const DropoutSpec d = epilogue ? dropout_spec(0.3, 42, 1, 7) : DropoutSpec{};
     const ActivationSpec f{epilogue ? Activation::relu : Activation::linear, 0};
     const auto run = [m, s, f, d, &ops] {
@@ -89,8 +98,8 @@ Prepared forward(const OpTable<T>& ops, const Shape& s, bool epilogue) {
 
 // The epilogue: through the ReLU and the dropout of the layer whose output, half of it zeros, X is.
 template <class T>
-Prepared backward_x(const OpTable<T>& ops, const Shape& s, bool epilogue) {
-    auto m = std::make_shared<Operands<T>>(s);
+Prepared backward_x(const OpTable<T>& ops, const Shape& s, bool epilogue, double zeros = 0) {
+    auto m = std::make_shared<Operands<T>>(s, zeros);
     const DropoutSpec d = dropout_spec(0.3, 42, 1, 7);
     for (int64_t i = 0; i < s.B * s.I; ++i) m->X[i] = std::max(m->X[i], T(0));
     auto producer =
@@ -120,8 +129,8 @@ Prepared backward_x(const OpTable<T>& ops, const Shape& s, bool epilogue) {
 }
 
 template <class T>
-Prepared backward_w(const OpTable<T>& ops, const Shape& s) {
-    auto m = std::make_shared<Operands<T>>(s);
+Prepared backward_w(const OpTable<T>& ops, const Shape& s, double zeros = 0) {
+    auto m = std::make_shared<Operands<T>>(s, zeros);
     const auto run = [m, s, &ops] {
         const DenseBackwardW<T> layer{s.B,         s.I, s.O,        {m->X.get(), s.I, 1}, {m->dZ.get(), s.O, 1},
                                       m->dW.get(), s.O, m->db.get()};
@@ -162,6 +171,16 @@ void add(const OpTable<T>& ops, std::vector<Case>* cases) {
         cases->push_back({"dense dX", type, size, work, [&ops, s] { return backward_x(ops, s, false); }});
         cases->push_back({"dense dX relu dropout", type, size, x_work, [&ops, s] { return backward_x(ops, s, true); }});
         cases->push_back({"dense dW db", type, size, work, [&ops, s] { return backward_w(ops, s); }});
+        // Speeds of these count the multiply-adds that are left.
+        constexpr double kZeros = 0.65;
+        if (s.B < 8 || s.I < 64 || s.O < 64) continue;
+        Work sparse = work;
+        sparse.fma *= 1 - kZeros;
+        cases->push_back(
+            {"dense forward zeros", type, size, sparse, [&ops, s] { return forward(ops, s, false, kZeros); }});
+        cases->push_back(
+            {"dense dX zeros", type, size, sparse, [&ops, s] { return backward_x(ops, s, false, kZeros); }});
+        cases->push_back({"dense dW db zeros", type, size, sparse, [&ops, s] { return backward_w(ops, s, kZeros); }});
     }
 }
 

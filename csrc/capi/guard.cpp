@@ -132,6 +132,7 @@ static_assert(int(Loss::poisson) == FR_POISSON && int(Loss::binary_crossentropy)
 static_assert(int(Optimizer::adagrad) == FR_ADAGRAD && int(Optimizer::adam) == FR_ADAM);
 static_assert(int(LayerKind::dropout) == FR_DROPOUT && int(Constraint::unit_norm) == FR_UNIT_NORM);
 static_assert(int(Initializer::truncated_normal) == FR_TRUNCATED_NORMAL && int(Dtype::f64) == FR_F64);
+static_assert(int(Device::cuda) == FR_CUDA && int(Precision::fast) == FR_FAST && int(Precision::bf16) == FR_BF16);
 static_assert(int(Code::invalid_argument) == FR_INVALID_ARGUMENT && int(Code::cancelled) == FR_CANCELLED);
 
 extern "C" {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "capi/guard.h"
+#include "core/cuda.h"
 
 // What the header leaves opaque.
 struct fr_session {
@@ -81,6 +82,22 @@ Status to_layer(const unsigned char* at, size_t size, uint64_t seed, int64_t ind
     };
     FR_RETURN_IF_ERROR(constraint("kernel_constraint", l.kernel_constraint, &out->kernel_constraint));
     return constraint("bias_constraint", l.bias_constraint, &out->bias_constraint);
+}
+
+// The layers, dtype and all of a model whose seed is known.
+Status to_model(const fr_layer* layers, int64_t n_layers, int32_t dtype, ModelSpec* spec) {
+    FR_RETURN_IF_ERROR(check_given("layers", layers));
+    FR_RETURN_IF_ERROR(check_size("n_layers", n_layers, 1));
+    FR_RETURN_IF_ERROR(check_kind("n_layers", n_layers, kMostLayers));
+    FR_RETURN_IF_ERROR(check_kind("dtype", dtype, FR_F64 + 1));
+    spec->dtype = Dtype(dtype);
+    spec->layers.resize(size_t(n_layers));
+    const size_t size = layers->struct_size;
+    FR_RETURN_IF_ERROR(check_struct("layers[0]", layers, size, sizeof(fr_layer)));
+    const auto* first = reinterpret_cast<const unsigned char*>(layers);
+    for (int64_t i = 0; i < n_layers; ++i)
+        FR_RETURN_IF_ERROR(to_layer(first + size_t(i) * size, size, spec->seed, i, &spec->layers[size_t(i)]));
+    return {};
 }
 
 // Glorot and Bengio 2010, at the addresses that fastreg.Sequential uses: the stream is the layer. Biases are 0 already.
@@ -222,27 +239,38 @@ extern "C" {
 
 FASTREG_API fr_status fr_session_create(const fr_layer* layers, int64_t n_layers, int64_t inputs, int32_t dtype,
                                         uint64_t seed, fr_session** session) {
+    return fr_session_create_on(FR_CPU, FR_EXACT, layers, n_layers, inputs, dtype, seed, session);
+}
+
+FASTREG_API fr_status fr_session_create_on(int32_t device, int32_t precision, const fr_layer* layers, int64_t n_layers,
+                                           int64_t inputs, int32_t dtype, uint64_t seed, fr_session** session) {
     return guarded([&]() -> Status {
         FR_RETURN_IF_ERROR(check_given("session", session));
-        FR_RETURN_IF_ERROR(check_given("layers", layers));
-        FR_RETURN_IF_ERROR(check_size("n_layers", n_layers, 1));
-        FR_RETURN_IF_ERROR(check_kind("n_layers", n_layers, kMostLayers));
-        FR_RETURN_IF_ERROR(check_kind("dtype", dtype, FR_F64 + 1));
+        FR_RETURN_IF_ERROR(check_kind("device", device, FR_CUDA + 1));
+        FR_RETURN_IF_ERROR(check_kind("precision", precision, FR_BF16 + 1));
+        if (device == FR_CPU && precision != FR_EXACT)
+            return invalid("precision must be 0 (FR_EXACT) on the CPU, got " + std::to_string(precision));
         ModelSpec spec;
         spec.input_units = inputs;
-        spec.dtype = Dtype(dtype);
         spec.seed = seed;
-        spec.layers.resize(size_t(n_layers));
-        const size_t size = layers->struct_size;
-        FR_RETURN_IF_ERROR(check_struct("layers[0]", layers, size, sizeof(fr_layer)));
-        const auto* first = reinterpret_cast<const unsigned char*>(layers);
-        for (int64_t i = 0; i < n_layers; ++i)
-            FR_RETURN_IF_ERROR(to_layer(first + size_t(i) * size, size, seed, i, &spec.layers[size_t(i)]));
+        spec.device = Device(device);
+        spec.precision = Precision(precision);
+        FR_RETURN_IF_ERROR(to_model(layers, n_layers, dtype, &spec));
         auto made = std::make_unique<fr_session>();
         FR_RETURN_IF_ERROR(Session::create(spec, &made->core));
         made->inputs = inputs;
         FR_RETURN_IF_ERROR(initialize_kernels(*made->core, seed));
         *session = made.release();
+        return {};
+    });
+}
+
+FASTREG_API fr_status fr_cuda_device_count(int64_t* n) {
+    return guarded([&]() -> Status {
+        FR_RETURN_IF_ERROR(check_given("n", n));
+        int count = 0;
+        FR_RETURN_IF_ERROR(cuda_device_count(&count));
+        *n = count;
         return {};
     });
 }

@@ -5,23 +5,20 @@
 
 #include <cmath>
 #include <new>
-#include <type_traits>
 
+#include "core/batches.h"
 #include "core/cuda.h"
 #include "core/network.h"
 #include "core/parameters.h"
 #include "core/plan.h"
 #include "core/resident.h"
 #include "core/runtime.h"
+#include "core/sums.h"
 #include "core/validate.h"
 #include "rules/update.h"
 
 namespace fastreg {
 namespace {
-
-// The shuffled rows of as many batches as fit in this many bytes, at least one, are gathered at once: waiting for many
-// far rows takes hardly longer than for a few, and they stay in the second cache.
-constexpr int64_t kGatheredBytes = 128 * 1024;
 
 // Inference counts in batches of this many rows, whatever batch size the user named: rows do not know their batch. Long
 // ones use what is packed of a layer's weights more often; very wide layers take short ones, for the memory.
@@ -76,8 +73,9 @@ public:
             m.spec.thresholds = m.thresholds.data();
             reads_classes_ |= takes_classes(m.spec);
         }
-        sums_memory_.reserve(*queue_, Arena::padded<double>(n_sums() + 1));
-        sums_ = sums_memory_.take<double>(n_sums() + 1);
+        std::vector<size_t> n_totals;
+        for (const MetricState& m : metrics_) n_totals.push_back(m.n_totals);
+        sums_.init(queue_.get(), n_totals);
         step_ = 0;
         compiled_ = true;
         return {};
@@ -90,14 +88,11 @@ public:
         if (data.rows > int64_t(UINT32_MAX)) return invalid("x has more than 2^32 - 1 rows");
         epoch_active_ = false;
         FR_RETURN_IF_ERROR(bring(&training_data_, data, fresh));
-        data_ = training_data_.view;
-        batch_size_ = batch_size < data.rows ? batch_size : data.rows;
-        shuffle_ = shuffle;
-        reserve(batch_size_, true);
-        prepare_gather();
-        if (shuffle) backend().permutation(data_.rows, seed_, uint32_t(epoch_), order_, sort_scratch_);
+        reserve(batch_size < data.rows ? batch_size : data.rows, true);
+        if (batches_.begin(queue_.get(), training_data_.view, batch_size, shuffle)) ++version_;
+        batches_.shuffle(backend(), seed_, uint32_t(epoch_));
         ++epoch_;
-        totals_ = new_totals();
+        totals_ = sums_.zeros();
         epoch_active_ = true;
         return {};
     }
@@ -106,26 +101,27 @@ public:
         if (!epoch_active_) return {Code::runtime, "run_steps needs an epoch: call begin_epoch first"};
         epoch_active_ = false;  // whatever fails below ends the epoch
         queue_->enter();
-        reserve(batch_size_, true);  // an evaluation since may have failed for want of memory
+        reserve(batches_.size(), true);  // an evaluation since may have failed for want of memory
         take_turn(true);
-        FR_RETURN_IF_ERROR(put_sums(totals_));
-        for (int64_t i = 0; (max_steps < 0 || i < max_steps) && totals_.rows < data_.rows; ++i) {
+        FR_RETURN_IF_ERROR(sums_.put(totals_));
+        const int64_t rows = batches_.data().rows;
+        for (int64_t i = 0; (max_steps < 0 || i < max_steps) && totals_.rows < rows; ++i) {
             if (const int64_t done = stop_on_nonfinite ? 0 : train_many(max_steps < 0 ? -1 : max_steps - i)) {
                 i += done - 1;
                 if (cancel.check()) return interrupted("training was interrupted");
                 continue;
             }
-            const int64_t left = data_.rows - totals_.rows, row = totals_.rows;
-            const int64_t B = left < batch_size_ ? left : batch_size_;
-            FR_RETURN_IF_ERROR(train(cancel, row, B, [&] { return batch_at(row, B); }));
+            const int64_t row = totals_.rows, left = rows - row;
+            const int64_t B = left < batches_.size() ? left : batches_.size();
+            FR_RETURN_IF_ERROR(train(cancel, row, B, [&] { return batches_.at(ops(), row, B); }));
             totals_.rows += B;
             totals_.steps += 1;
             if (!stop_on_nonfinite) continue;
-            FR_RETURN_IF_ERROR(take_sums(&totals_));
+            FR_RETURN_IF_ERROR(sums_.take(&totals_));
             if (totals_.nonfinite) break;
         }
-        FR_RETURN_IF_ERROR(take_sums(&totals_));
-        totals_.finished = totals_.rows == data_.rows;
+        FR_RETURN_IF_ERROR(sums_.take(&totals_));
+        totals_.finished = totals_.rows == rows;
         epoch_active_ = !totals_.finished;
         *totals = totals_;
         return {};
@@ -137,13 +133,14 @@ public:
         reserve(batch.rows, true);
         FR_RETURN_IF_ERROR(bring(&batch_data_, batch, true));
         take_turn(false);
-        *totals = new_totals();
-        FR_RETURN_IF_ERROR(put_sums(*totals));
-        FR_RETURN_IF_ERROR(train(cancel, 0, batch.rows, [&] { return typed(batch_data_.view, 0, batch.rows); }));
+        *totals = sums_.zeros();
+        FR_RETURN_IF_ERROR(sums_.put(*totals));
+        FR_RETURN_IF_ERROR(
+            train(cancel, 0, batch.rows, [&] { return Batches<T>::of(batch_data_.view, 0, batch.rows); }));
         totals->finished = true;
         totals->rows = batch.rows;
         totals->steps = 1;
-        return take_sums(totals);
+        return sums_.take(totals);
     }
 
     Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals, bool fresh) override {
@@ -153,15 +150,15 @@ public:
         FR_RETURN_IF_ERROR(bring(&evaluation_data_, data, fresh));
         const int64_t step = inference_rows();
         reserve(step < data.rows ? step : data.rows, false);
-        *totals = new_totals();
-        FR_RETURN_IF_ERROR(put_sums(*totals));
+        *totals = sums_.zeros();
+        FR_RETURN_IF_ERROR(sums_.put(*totals));
         double penalty = 0.0;
         for (size_t i = 0; i < parameters_.count(); ++i) penalty += parameters_.penalty(ops(), i);
         for (int64_t row = 0; row < data.rows; row += step) {
             const int64_t B = data.rows - row < step ? data.rows - row : step;
-            const Batch b = typed(evaluation_data_.view, row, B);
+            const Batch<T> b = Batches<T>::of(evaluation_data_.view, row, B);
             for_row_parts(B, [&](RowRange rows) {
-                network_.forward(ops(), cancel, b.x, rows, false, step_, activity());
+                network_.forward(ops(), cancel, b.x, rows, false, step_, sums_.activity());
                 network_.loss(ops(), b.targets, rows, B, false);
             });
             if (cancel.check()) return interrupted("evaluate was interrupted");
@@ -170,7 +167,7 @@ public:
             totals->steps += (B + inference_unit(plan_) - 1) / inference_unit(plan_);
         }
         totals->finished = true;
-        return take_sums(totals);
+        return sums_.take(totals);
     }
 
     Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) override {
@@ -254,12 +251,6 @@ public:
     }
 
 private:
-    struct Batch {
-        Inputs<T> x;
-        Targets<T> targets;
-        int64_t rows;
-    };
-
     // f(rows) for all rows of a batch, in parts that may run side by side.
     template <class F>
     void for_row_parts(int64_t B, F f) const {
@@ -298,7 +289,7 @@ private:
 
     // Outputs for B rows of the caller's data from `row` on. A device takes dense rows one block at a time.
     Status predict_block(Cancel& cancel, const DataView& data, int64_t row, int64_t B, T* out) {
-        Inputs<T> x = inputs(data, row);
+        Inputs<T> x = Batches<T>::inputs(data, row);
         T* result = out;
         if (!queue_->is_host()) {
             DataView block = data;
@@ -307,7 +298,7 @@ private:
                 block.rows = B;
             }
             FR_RETURN_IF_ERROR(bring(&prediction_data_, block, data.x || row == 0));
-            x = inputs(prediction_data_.view, data.x ? 0 : row);
+            x = Batches<T>::inputs(prediction_data_.view, data.x ? 0 : row);
             const size_t bytes = Arena::padded<T>(B * plan_.outputs);
             if (bytes > prediction_memory_.size_bytes()) prediction_memory_.reserve(*queue_, bytes);
             prediction_memory_.rewind();
@@ -394,125 +385,6 @@ private:
         return queue_->copy_in(memory, values, size_bytes);
     }
 
-    Totals new_totals() const {
-        Totals t;
-        for (const MetricState& m : metrics_) t.metrics.emplace_back(m.n_totals, 0.0);
-        return t;
-    }
-
-    // Where the epoch's numbers are summed: kLossTotals, then those of each metric, then the penalty of activities.
-    int64_t n_sums() const {
-        size_t n = kLossTotals;
-        for (const MetricState& m : metrics_) n += m.n_totals;
-        return int64_t(n);
-    }
-    double* activity() const { return sums_ + n_sums(); }
-
-    Status put_sums(const Totals& t) {
-        std::vector<double>& all = host_sums_;
-        all.assign(size_t(n_sums()) + 1, 0.0);
-        all[kTotalLoss] = t.loss;
-        all[kTotalDataLoss] = t.data_loss;
-        all[kTotalPenalty] = t.penalty;
-        all[kTotalNonfinite] = t.nonfinite ? 1.0 : 0.0;
-        size_t at = kLossTotals;
-        for (const std::vector<double>& m : t.metrics)
-            for (double v : m) all[at++] = v;
-        return queue_->copy_in(sums_, all.data(), all.size() * sizeof(double));
-    }
-    // Waits for all steps.
-    Status take_sums(Totals* t) {
-        std::vector<double>& all = host_sums_;
-        FR_RETURN_IF_ERROR(queue_->wait());
-        FR_RETURN_IF_ERROR(queue_->copy_out(all.data(), sums_, size_t(n_sums()) * sizeof(double)));
-        t->loss = all[kTotalLoss];
-        t->data_loss = all[kTotalDataLoss];
-        t->penalty = all[kTotalPenalty];
-        t->nonfinite = all[kTotalNonfinite] != 0.0;
-        size_t at = kLossTotals;
-        for (std::vector<double>& m : t->metrics)
-            for (double& v : m) v = all[at++];
-        return {};
-    }
-
-    // Room for the order of this epoch's rows, and for its gathered batches. A device gathers one batch at a time,
-    // shuffled or not: where its rows begin is then nothing but a number of the step's clock.
-    void prepare_gather() {
-        gathered_begin_ = gathered_end_ = 0;
-        if (!shuffle_ && queue_->is_host()) return;
-        const int64_t numbers_a_row = gathered_x_cols() + data_.y_cols + 1;
-        const int64_t batches = kGatheredBytes / int64_t(sizeof(T)) / numbers_a_row / batch_size_;
-        gathered_rows_ = batch_size_ * (queue_->is_host() && batches > 1 ? batches : 1);
-        if (gathered_rows_ > data_.rows) gathered_rows_ = data_.rows;
-        const size_t bytes = Arena::padded<T>(gathered_rows_ * numbers_a_row) + Arena::padded<uint32_t>(data_.rows) +
-                             Arena::padded<uint32_t>(3 * data_.rows);
-        if (bytes > gather_memory_.size_bytes() || bytes < gather_memory_.size_bytes() / 2)
-            gather_memory_.reserve(*queue_, bytes);
-        gather_memory_.rewind();
-        const auto take = [&](auto** p, int64_t n) {
-            using Element = std::remove_reference_t<decltype(**p)>;
-            Element* memory = gather_memory_.template take<Element>(n);
-            if (*p != memory) ++version_;
-            *p = memory;
-        };
-        take(&gathered_, gathered_rows_ * numbers_a_row);
-        take(&order_, data_.rows);
-        take(&sort_scratch_, 3 * data_.rows);
-        if (gather_version_ != gathered_rows_ * 2 + shuffle_) ++version_;
-        gather_version_ = gathered_rows_ * 2 + shuffle_;
-    }
-
-    // Of a sparse x nothing is gathered: its rows are read in the epoch's order.
-    int64_t gathered_x_cols() const { return data_.sparse_x.starts ? 0 : data_.x_cols; }
-
-    static Inputs<T> inputs(const DataView& d, int64_t row) {
-        const SparseView& s = d.sparse_x;
-        if (!s.starts) return {static_cast<const T*>(d.x) + row * d.x_cols, {}};
-        return {nullptr, {s.starts, s.columns, static_cast<const T*>(s.values), nullptr, row}};
-    }
-
-    static Batch typed(const DataView& d, int64_t row, int64_t B) {
-        const T* weight = static_cast<const T*>(d.sample_weight);
-        return {inputs(d, row),
-                {static_cast<const T*>(d.y) + row * d.y_cols, d.y_cols, weight ? weight + row : nullptr},
-                B};
-    }
-
-    // The batch that begins at `row` of the epoch. What a device is given for it begins at row 0: its clock knows
-    // better.
-    Batch batch_at(int64_t row, int64_t B) {
-        if (!shuffle_ && queue_->is_host()) return typed(data_, row, B);
-        T *x = gathered_, *y = x + gathered_rows_ * gathered_x_cols(), *weight = y + gathered_rows_ * data_.y_cols;
-        const uint32_t* order = !shuffle_ ? nullptr : queue_->is_host() ? order_ + row : order_;
-        if (row + B > gathered_end_ || !queue_->is_host()) {
-            gathered_begin_ = row;
-            const int64_t rows = queue_->is_host() ? gathered_rows_ : B;
-            gathered_end_ = row + rows < data_.rows ? row + rows : data_.rows;
-            Gather<T> arrays[3];
-            int64_t n = 0;
-            const auto gather = [&](const void* from, int64_t cols, T* to) {
-                arrays[n++] = {static_cast<const T*>(from), cols, order, gathered_end_ - row, to};
-            };
-            if (data_.x) gather(data_.x, data_.x_cols, x);
-            gather(data_.y, data_.y_cols, y);
-            if (data_.sample_weight) gather(data_.sample_weight, 1, weight);
-            ops().gather(arrays, n);
-        }
-        const DataView gathered{x,
-                                y,
-                                data_.sample_weight ? weight : nullptr,
-                                gathered_end_ - gathered_begin_,
-                                gathered_x_cols(),
-                                data_.y_cols,
-                                {}};
-        Batch batch = typed(gathered, row - gathered_begin_, B);
-        if (!data_.x) {
-            batch.x = inputs(data_, 0);
-            batch.x.sparse.order = order;
-        }
-        return batch;
-    }
-
     // One step of B rows on what batch() gives. On the CPU it can be interrupted before the update, which leaves
     // everything as it was; a device is not asked to stop within a step.
     template <class F>
@@ -532,30 +404,31 @@ private:
 
     // Steps of the epoch that a device takes as one, at most max_steps (< 0: as many as there are): how many.
     int64_t train_many(int64_t max_steps) {
-        if (!ops().train_steps || !metrics_.empty() || data_.sparse_x.starts) return 0;
+        if (!ops().train_steps || !metrics_.empty() || batches_.data().sparse_x.starts) return 0;
         TrainSteps<T> t{};
         if (!network_.describe(&train_layers_, &t)) return 0;
         constexpr int64_t kMostRows = 1 << 18;  // soon over, so that a training can be told to stop
-        const int64_t left = (data_.rows - totals_.rows + batch_size_ - 1) / batch_size_;
-        int64_t steps = kMostRows / batch_size_ + 1;
+        const DataView& data = batches_.data();
+        const int64_t left = batches_.left(totals_.rows);
+        int64_t steps = kMostRows / batches_.size() + 1;
         if (steps > left) steps = left;
         if (max_steps >= 0 && steps > max_steps) steps = max_steps;
-        t.x = static_cast<const T*>(data_.x);
-        t.y = static_cast<const T*>(data_.y);
-        t.weight = static_cast<const T*>(data_.sample_weight);
-        t.rows = data_.rows;
-        t.y_cols = data_.y_cols;
-        t.order = shuffle_ ? order_ : nullptr;
+        t.x = static_cast<const T*>(data.x);
+        t.y = static_cast<const T*>(data.y);
+        t.weight = static_cast<const T*>(data.sample_weight);
+        t.rows = data.rows;
+        t.y_cols = data.y_cols;
+        t.order = batches_.order();
         t.first_row = totals_.rows;
-        t.batch = batch_size_;
+        t.batch = batches_.size();
         t.steps = steps;
         t.optimizer = optimizer_;
         t.first_step = step_;
         t.segments = parameters_.segments();
         t.n_segments = int64_t(parameters_.count());
         t.penalties = parameters_.penalty_values();
-        t.totals = sums_;
-        const int64_t rows = left == steps ? data_.rows - totals_.rows : steps * batch_size_;
+        t.totals = sums_.losses();
+        const int64_t rows = left == steps ? data.rows - totals_.rows : steps * batches_.size();
         if (!ops().train_steps(t)) return 0;
         step_ += uint64_t(steps);
         totals_.steps += steps;
@@ -563,10 +436,10 @@ private:
         return steps;
     }
 
-    Status operations_of_step(Cancel& cancel, const Batch& b) {
+    Status operations_of_step(Cancel& cancel, const Batch<T>& b) {
         if (queue_->is_host()) FR_RETURN_IF_ERROR(check_classes_of(b.targets.y, b.rows));
         for_row_parts(b.rows, [&](RowRange rows) {
-            network_.forward(ops(), cancel, b.x, rows, true, step_, activity());
+            network_.forward(ops(), cancel, b.x, rows, true, step_, sums_.activity());
             if (cancel.stopped()) return;
             network_.loss(ops(), b.targets, rows, b.rows, true);
             network_.backward(ops(), cancel, b.x, rows, step_);
@@ -580,11 +453,11 @@ private:
     }
 
     // Adds the batch to the sums, `unit` rows at a time; updated: whose penalties count beside `penalty`, or null.
-    void add(const Batch& b, int64_t unit, double penalty, const Parameters<T>* updated) {
-        double* metric_totals = sums_ + kLossTotals;
+    void add(const Batch<T>& b, int64_t unit, double penalty, const Parameters<T>* updated) {
+        double* metric_totals = sums_.metrics();
         const T* losses = network_.per_row_losses();
         ops().totals({b.rows, unit, losses, b.targets.weight, penalty, updated ? updated->penalty_values() : nullptr,
-                      updated ? int64_t(updated->count()) : 0, activity(), sums_});
+                      updated ? int64_t(updated->count()) : 0, sums_.activity(), sums_.losses()});
         for (const MetricState& m : metrics_) {
             ops().metric({m.spec, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
                           m.spec.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
@@ -603,24 +476,16 @@ private:
     LossSpec loss_;
     OptimizerSpec optimizer_;
     std::vector<MetricState> metrics_;
-    Arena sums_memory_;
-    double* sums_ = nullptr;  // where an epoch's numbers are summed; see n_sums()
-    std::vector<double> host_sums_;
+    Sums sums_;
     Resident<T> training_data_, batch_data_, evaluation_data_, prediction_data_;
     Arena prediction_memory_;
     bool compiled_ = false, reads_classes_ = false;
     uint64_t step_ = 0, epoch_ = 0;
     // the epoch under way
-    bool epoch_active_ = false, shuffle_ = false;
-    DataView data_;
-    int64_t batch_size_ = 0;
+    bool epoch_active_ = false;
+    Batches<T> batches_;
     Totals totals_;
     std::vector<TrainLayer<T>> train_layers_;
-    Arena gather_memory_;
-    uint32_t *order_ = nullptr, *sort_scratch_ = nullptr;
-    T* gathered_ = nullptr;  // gathered_rows_ rows of x, then of y, then of sample_weight
-    int64_t gather_version_ = 0;
-    int64_t gathered_rows_ = 0, gathered_begin_ = 0, gathered_end_ = 0;
 };
 
 }  // namespace

@@ -26,6 +26,9 @@ bool is_fork() {
 // Steps in flight are at most two groups of so many, so that a training that is told to stop does so soon.
 constexpr int64_t kStepsInGroup = 16;
 
+// Steps of so many batch sizes are kept recorded; with one more, all are forgotten.
+constexpr size_t kMostSteps = 16;
+
 constexpr const char* kForked =
     "a forked process cannot use the GPU of its parent: start it with the method \"spawn\", and build the model there";
 
@@ -252,7 +255,8 @@ void CudaQueue::record(Recorded* step, Body body, void* context) {
 
 void CudaQueue::run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) {
     enter();
-    if (version != version_) {
+    const bool is_new = steps_.count(rows) == 0;
+    if (version != version_ || (is_new && steps_.size() >= kMostSteps)) {
         note(cudaStreamSynchronize(stream_), "running on the device");
         forget_steps();
         version_ = version;

@@ -50,6 +50,20 @@ print(fastreg.cuda.is_available())
         assert message.endswith('use "cpu", or "auto" for what there is')
 
 
+def test_c_is_told_what_is_missing() -> None:
+    said = run("""
+import ctypes, pathlib, fastreg
+lib = ctypes.CDLL(str(pathlib.Path(fastreg.__file__).parent / "libfastreg.so"))
+lib.fr_last_error.restype = ctypes.c_char_p
+n = ctypes.c_int64(7)
+print(lib.fr_cuda_device_count(ctypes.byref(n)), n.value)
+print(lib.fr_last_error().decode())
+""")
+    assert said[0] == "4 7", "FR_RUNTIME, and nothing written"
+    missing = ("the NVIDIA driver is missing", "no NVIDIA GPU was found") if BUILT else ("no CUDA plugin",)
+    assert any(words in said[1] for words in missing), said[1]
+
+
 def test_auto_falls_back_to_the_cpu() -> None:
     said = run("""
 import numpy as np, fastreg

@@ -45,18 +45,17 @@ POLL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 class Session:
     """A handle with the calls that tests repeat."""
 
-    def __init__(self, dtype: str = "float32", seed: int = SEED, stack: Any = None) -> None:
+    def __init__(
+        self, dtype: str = "float32", seed: int = SEED, stack: Any = None, device: str | None = None
+    ) -> None:
         self.handle, self.dtype, self.suffix = ctypes.c_void_p(), dtype, SUFFIX[dtype]
         stack = network() if stack is None else stack
-        check(
-            "session_create",
-            stack,
-            len(stack),
-            INPUTS,
-            int(dtype == "float64"),
-            seed,
-            ctypes.byref(self.handle),
-        )
+        what = (stack, len(stack), INPUTS, int(dtype == "float64"), seed, ctypes.byref(self.handle))
+        if device is None:
+            check("session_create", *what)
+        else:
+            exact = enum("fr_precision")["FR_EXACT"]
+            check("session_create_on", enum("fr_device")[f"FR_{device.upper()}"], exact, *what)
 
     def compile(self, name: str = "mean_squared_error", **values: Any) -> Session:
         check("session_compile", self.handle, loss(name), optimizer("adam", 0.01, **values))
@@ -328,6 +327,33 @@ def test_what_makes_no_session() -> None:
     assert call("session_create", huge, 2, 3, 0, 1, address) != OK
     assert "out of memory" in error()
     lib.fr_session_destroy(None)
+
+
+def test_where_a_session_cannot_be() -> None:
+    out = ctypes.c_void_p()
+    what = (layers(layer("dense", units=2)), 1, 3, 0, 1, ctypes.byref(out))
+    cases = [
+        ((2, 0), "device must be from 0 to 1, got 2"),
+        ((1, 3), "precision must be from 0 to 2, got 3"),
+        ((0, 1), "precision must be 0 (FR_EXACT) on the CPU, got 1"),
+    ]
+    for where, words in cases:
+        assert call("session_create_on", *where, *what) == INVALID_ARGUMENT
+        assert words in error()
+        assert out.value is None
+    assert call("cuda_device_count", None) == INVALID_ARGUMENT
+    assert "n must not be NULL" in error()
+
+
+def test_a_session_on_a_device_ends_in_the_same_bits(backend: str, dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(ROWS, INPUTS)).astype(dtype), rng.normal(size=(ROWS, 1)).astype(dtype)
+    there, here = Session(dtype, device=backend).compile(), Session(dtype).compile()
+    for _ in range(2):
+        assert there.epoch(x, y).loss == here.epoch(x, y).loss
+    for a, b in zip(there.arrays(), here.arrays(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(there.predict(x), here.predict(x))
 
 
 def test_a_longer_struct_of_a_newer_header(dtype: str) -> None:

@@ -90,6 +90,12 @@ typedef enum fr_layer_kind { FR_DENSE = 0, FR_ACTIVATION, FR_DROPOUT } fr_layer_
 typedef enum fr_constraint_kind { FR_NO_CONSTRAINT = 0, FR_MAX_NORM, FR_NON_NEG, FR_UNIT_NORM } fr_constraint_kind;
 typedef enum fr_initializer { FR_UNIFORM = 0, FR_NORMAL, FR_TRUNCATED_NORMAL } fr_initializer;
 typedef enum fr_dtype { FR_F32 = 0, FR_F64 = 1 } fr_dtype;
+typedef enum fr_device { FR_CPU = 0, FR_CUDA = 1 } fr_device;
+typedef enum fr_precision {
+    FR_EXACT = 0, /* the bits of the CPU */
+    FR_FAST = 1,  /* tensor cores, as accurate as float32 */
+    FR_BF16 = 2   /* tensor cores, operands rounded to bfloat16 */
+} fr_precision;
 
 /* l1 sum|w| + l2 sum w^2, factors finite and >= 0. l1 acts as a soft threshold after the optimizer's step, which gives
  * exact zeros (ProxGen: Yun, Lozano, Yang 2020), or, if subgradient is 1, as l1 sign(w) in the gradient. */
@@ -267,6 +273,16 @@ typedef struct fr_totals {
  * seed also addresses shuffles and dropout, whose stream is the number of the layer. */
 fr_status fr_session_create(const fr_layer* layers, int64_t n_layers, int64_t inputs, int32_t dtype, uint64_t seed,
                             fr_session** session);
+
+/* How many NVIDIA GPUs this process can use; where none, FR_RUNTIME and what is missing in fr_last_error(). */
+fr_status fr_cuda_device_count(int64_t* n);
+
+/* fr_session_create on a device, an fr_device. With FR_CUDA weights, data and shuffles live on the first GPU; every
+ * function of sessions takes and fills arrays of the host all the same. precision, an fr_precision, is that of matrix
+ * products of float32 there; FR_F64 and the CPU know FR_EXACT only, which gives the CPU's bits. FR_RUNTIME without a
+ * GPU. */
+fr_status fr_session_create_on(int32_t device, int32_t precision, const fr_layer* layers, int64_t n_layers,
+                               int64_t inputs, int32_t dtype, uint64_t seed, fr_session** session);
 
 /* Frees a session; NULL is nothing. No call may be using it. */
 void fr_session_destroy(fr_session* session);
