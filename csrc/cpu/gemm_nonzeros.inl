@@ -1,4 +1,4 @@
-// Whether many numbers of A are 0, and lists of those that are not. It must not know how B and C are cut. Included by
+// Whether many numbers of A are 0, and which are not. It must not know how B and C are cut. Included by
 // gemm_zeros.inl.
 
 // Whether to skip A's zeros: the product is large enough, its operands lie in rows, and in a sample of A they are many.
@@ -18,77 +18,52 @@ bool has_many_zeros(const GemmPlan<V>& g) {
     typename V::T lanes[V::L], count = 0;
     zeros.store(lanes);
     for (int i = 0; i < V::L; ++i) count += lanes[i];
-    // Listing what is not 0 costs as much as some columns.
-    const double fewest = g.N < 16 * V::L ? 0.6 : 0.4;
+    // Finding what is not 0 costs as much as some columns.
+    const double fewest = g.N < 16 * V::L ? 0.55 : 0.4;
     return seen > 0 && double(count) >= fewest * double(seen);
 }
 
-// The numbers of some rows of A over one block of k that are not 0, and where in B their steps begin. Steps are cut
-// into `cuts` of `step`, so few that B's part of them stays in the first cache; of each cut, rows lie behind one
-// another.
+// Some rows of A over one block of k, and at which steps each is not 0: bit b of the row's word w is step 64 w + b.
 template <class V>
 struct Nonzeros {
     using T = typename V::T;
-    int64_t rows, K, step, cuts, capacity;  // of a cut
-    T* values;                              // cuts * capacity
-    uint32_t* offsets;                      // the same
-    int32_t* starts;                        // cuts * (rows + 1): of each row within its cut, and the end
+    static constexpr int64_t kWord = 64;
+    int64_t rows, K;
+    const T* a;  // number (r, k) at a[r * a_rs + k]
+    int64_t a_rs;
+    uint64_t* bits;  // word w of row r at bits[w * rows + r]
 
-    Nonzeros(int64_t rows_, int64_t K_, int64_t most_steps) : rows(rows_), K(K_) {
-        const int64_t wanted = (K + most_steps - 1) / most_steps;
-        step = ((K + wanted - 1) / wanted + V::L - 1) / V::L * V::L;
-        cuts = (K + step - 1) / step;
-        capacity = rows * step + V::L;
+    FR_LOOP static uint64_t word(const T* row, int64_t n) {
+        uint64_t zeros = n < kWord ? ~uint64_t(0) << n : 0;
+        int64_t k = 0;
+        for (; k + V::L <= n; k += V::L) zeros |= uint64_t(V::lanes(V::load(row + k) == V::set(0))) << k;
+        for (; k < n; ++k) zeros |= uint64_t(row[k] == 0) << k;
+        return ~zeros;
     }
-    size_t numbers() const { return size_t(cuts * capacity); }
-    size_t words() const { return size_t(cuts * (capacity + rows + 1)); }
-    void take(T* numbers, uint32_t* words) {
-        values = numbers;
-        offsets = words;
-        starts = reinterpret_cast<int32_t*>(words + cuts * capacity);
-    }
-
-    // Row r: K numbers. Rows come in order. offset_of: of each step.
-    FR_LOOP void add(int64_t r, const T* row, const uint32_t* offset_of) {
-        for (int64_t s = 0; s < cuts; ++s) {
-            int32_t* start = starts + s * (rows + 1) + r;
-            if (r == 0) *start = 0;
-            int32_t n = *start;
-            T* to = values + s * capacity;
-            uint32_t* tags = offsets + s * capacity;
-            const int64_t end = (s + 1) * step < K ? (s + 1) * step : K;
-            int64_t k = s * step;
-            if constexpr (V::kKeepsNonzero)
-                for (; k + V::L <= end; k += V::L)
-                    n += V::keep_nonzero(V::load(row + k), offset_of + k, to + n, tags + n);
-            for (; k < end; ++k) {
-                to[n] = row[k];
-                tags[n] = offset_of[k];
-                n += !(row[k] == 0);
-            }
-            start[1] = n;
+    void find() {
+        for (int64_t w = 0; w * kWord < K; ++w) {
+            const T* row = a + w * kWord;
+            uint64_t* const words = bits + w * rows;
+            const int64_t n = K - w * kWord;
+            if (n >= kWord)
+                for (int64_t r = 0; r < rows; ++r) words[r] = word(row + r * a_rs, kWord);
+            else
+                for (int64_t r = 0; r < rows; ++r) words[r] = word(row + r * a_rs, n);
         }
     }
 };
 
-// All rows of A, from `first` on, in `a`. turned: room for kTransposeTile rows of K + kTransposeTile numbers, where
-// rows do not lie in memory.
+// Rows of A that do not lie in memory, K numbers each, copied to rows that do, `stride` apart.
 template <class V>
-void list_nonzeros(Strided<const typename V::T> first, const uint32_t* offset_of, typename V::T* turned,
-                   Nonzeros<V>* a) {
+void turn_rows(Strided<const typename V::T> first, int64_t rows, int64_t K, typename V::T* turned, int64_t stride) {
     constexpr int kTile = V::kTransposeTile;
-    if (first.cs == 1) {
-        for (int64_t r = 0; r < a->rows; ++r) a->add(r, first.p + r * first.rs, offset_of);
-        return;
-    }
-    const int64_t K = a->K, stride = K + kTile;
-    for (int64_t r = 0; r < a->rows; r += kTile) {
-        const int64_t n = a->rows - r < kTile ? a->rows - r : kTile;
+    for (int64_t r = 0; r < rows; r += kTile) {
+        const int64_t n = rows - r < kTile ? rows - r : kTile;
+        typename V::T* const to = turned + r * stride;
         int64_t k = 0;
         for (; n == kTile && k + kTile <= K; k += kTile)
-            V::transpose(first.p + r + k * first.cs, first.cs, turned + k, stride);
+            V::transpose(first.p + r + k * first.cs, first.cs, to + k, stride);
         for (; k < K; ++k)
-            for (int64_t t = 0; t < n; ++t) turned[t * stride + k] = first.p[r + t + k * first.cs];
-        for (int64_t t = 0; t < n; ++t) a->add(r + t, turned + t * stride, offset_of);
+            for (int64_t t = 0; t < n; ++t) to[t * stride + k] = first.p[r + t + k * first.cs];
     }
 }

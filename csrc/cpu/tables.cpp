@@ -16,7 +16,7 @@ FASTREG_TABLE(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_support
                           __builtin_cpu_supports("fma"))
 #endif
 #if defined(FASTREG_HAVE_AVX2)
-FASTREG_TABLE(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt"))
+FASTREG_TABLE(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #endif
 #if defined(FASTREG_HAVE_NEON)
 FASTREG_TABLE(neon, true)

@@ -2,7 +2,7 @@
 // It must not know layers. The formulas are in rules/update.h. Included inside namespace
 // fastreg::FASTREG_ISA_NAMESPACE.
 
-constexpr int64_t kUpdateGrain = 2;  // chunks worth a thread: about 1 us
+constexpr int64_t kUpdateGrain = 2048;  // weights worth a thread: about 1 us
 
 // Steps elements [begin, end) of a segment and returns the penalty of the weights before. Optimizers load only their
 // slots.
@@ -68,12 +68,15 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
     const auto chunks_of = [&](int64_t s) { return (u.segments[s].n + kChunk - 1) / kChunk; };
     const bool flushes = rules::flushes(u.spec, u.step);
     const bool clip = by != 1.0 || u.spec.clipvalue > 0;
-    int64_t n = 0;
-    for (int64_t s = first; s < last; ++s) n += chunks_of(s);
+    int64_t n = 0, weights = 0;
+    for (int64_t s = first; s < last; ++s) {
+        n += chunks_of(s);
+        weights += u.segments[s].n;
+    }
     const cpu::Scratch scratch(size_t(n) * sizeof(double));
     double* values = static_cast<double*>(scratch.memory());  // the penalty of each chunk
     // Chunks are not alike: more parts than threads, so that who is done first takes more.
-    const int64_t threads = cpu::threads_for(n, kUpdateGrain), most = 4 * threads;
+    const int64_t threads = cpu::threads_for(weights, kUpdateGrain), most = 4 * threads;
     const int64_t parts = threads == 1 ? 1 : n < most ? n : most;
     auto part = [&](int64_t p) {
         int64_t before = 0;  // chunks of the segments before

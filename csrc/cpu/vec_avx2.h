@@ -11,17 +11,6 @@
 
 namespace fastreg::FASTREG_ISA_NAMESPACE {
 
-// For each set of 8 lanes, their numbers in increasing order; what follows is 0.
-struct LanesSet {
-    uint8_t of[256][8];
-    constexpr LanesSet() : of{} {
-        for (int set = 0; set < 256; ++set)
-            for (int lane = 0, n = 0; lane < 8; ++lane)
-                if (set >> lane & 1) of[set][n++] = uint8_t(lane);
-    }
-};
-constexpr LanesSet kLanesSet;
-
 // Eight lanes of float.
 struct VF {
     using T = float;
@@ -65,6 +54,8 @@ struct VF {
     }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm256_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm256_sqrt_ps(a.v)}; }
+    FR_VEC static VF min(VF a, VF b) { return {_mm256_min_ps(a.v, b.v)}; }
+    FR_VEC static VF max(VF a, VF b) { return {_mm256_max_ps(a.v, b.v)}; }
 
     FR_VEC friend M operator<(VF a, VF b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
     FR_VEC friend M operator<=(VF a, VF b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)}; }
@@ -72,7 +63,7 @@ struct VF {
     FR_VEC static M mask_and(M a, M b) { return {_mm256_and_ps(a.v, b.v)}; }
     FR_VEC static M mask_or(M a, M b) { return {_mm256_or_ps(a.v, b.v)}; }
     FR_VEC static M mask_not(M a) { return {_mm256_xor_ps(a.v, set_bits(~Bits(0)).v)}; }
-    FR_VEC static bool any(M a) { return _mm256_movemask_ps(a.v) != 0; }
+    FR_VEC static uint32_t lanes(M a) { return uint32_t(_mm256_movemask_ps(a.v)); }
     FR_VEC static VF select(M m, VF yes, VF no) { return {_mm256_blendv_ps(no.v, yes.v, m.v)}; }
 
     FR_VEC friend VF bits_and(VF a, VF b) { return {_mm256_and_ps(a.v, b.v)}; }
@@ -92,17 +83,6 @@ struct VF {
     FR_VEC static M below(const uint16_t* draws, uint32_t keep) {
         const __m256i u = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(draws)));
         return {real(_mm256_cmpgt_epi32(_mm256_set1_epi32(int(keep)), u)).v};
-    }
-
-    static constexpr bool kKeepsNonzero = true;
-    FR_VEC static int keep_nonzero(VF x, const uint32_t* tags, T* values, uint32_t* kept) {
-        const int lanes = _mm256_movemask_ps(_mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
-        const auto* packed = reinterpret_cast<const __m128i*>(kLanesSet.of[lanes]);
-        const __m256i order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(packed));
-        const __m256i tag = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tags));
-        _mm256_storeu_ps(values, _mm256_permutevar8x32_ps(x.v, order));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(kept), _mm256_permutevar8x32_epi32(tag, order));
-        return __builtin_popcount(unsigned(lanes));
     }
 
     static constexpr int kTransposeTile = 8;
@@ -155,6 +135,8 @@ struct VD {
     }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm256_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm256_sqrt_pd(a.v)}; }
+    FR_VEC static VD min(VD a, VD b) { return {_mm256_min_pd(a.v, b.v)}; }
+    FR_VEC static VD max(VD a, VD b) { return {_mm256_max_pd(a.v, b.v)}; }
 
     FR_VEC friend M operator<(VD a, VD b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ)}; }
     FR_VEC friend M operator<=(VD a, VD b) { return {_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)}; }
@@ -162,7 +144,7 @@ struct VD {
     FR_VEC static M mask_and(M a, M b) { return {_mm256_and_pd(a.v, b.v)}; }
     FR_VEC static M mask_or(M a, M b) { return {_mm256_or_pd(a.v, b.v)}; }
     FR_VEC static M mask_not(M a) { return {_mm256_xor_pd(a.v, set_bits(~Bits(0)).v)}; }
-    FR_VEC static bool any(M a) { return _mm256_movemask_pd(a.v) != 0; }
+    FR_VEC static uint32_t lanes(M a) { return uint32_t(_mm256_movemask_pd(a.v)); }
     FR_VEC static VD select(M m, VD yes, VD no) { return {_mm256_blendv_pd(no.v, yes.v, m.v)}; }
 
     FR_VEC friend VD bits_and(VD a, VD b) { return {_mm256_and_pd(a.v, b.v)}; }
@@ -183,8 +165,6 @@ struct VD {
         const __m256i u = _mm256_cvtepu16_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(draws)));
         return {real(_mm256_cmpgt_epi64(_mm256_set1_epi64x(keep), u)).v};
     }
-
-    static constexpr bool kKeepsNonzero = false;
 
     static constexpr int kTransposeTile = 4;
     FR_VEC static void transpose(const T* src, int64_t src_stride, T* dst, int64_t dst_stride) {

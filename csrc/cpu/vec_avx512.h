@@ -46,6 +46,8 @@ struct VF {
     }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm512_sqrt_ps(a.v)}; }
+    FR_VEC static VF min(VF a, VF b) { return {_mm512_min_ps(a.v, b.v)}; }
+    FR_VEC static VF max(VF a, VF b) { return {_mm512_max_ps(a.v, b.v)}; }
 
     FR_VEC friend M operator<(VF a, VF b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
     FR_VEC friend M operator<=(VF a, VF b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
@@ -53,7 +55,7 @@ struct VF {
     FR_VEC static M mask_and(M a, M b) { return M(a & b); }
     FR_VEC static M mask_or(M a, M b) { return M(a | b); }
     FR_VEC static M mask_not(M a) { return M(~a); }
-    FR_VEC static bool any(M a) { return a != 0; }
+    FR_VEC static uint32_t lanes(M a) { return a; }
     FR_VEC static VF select(M m, VF yes, VF no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
 
     FR_VEC friend VF bits_and(VF a, VF b) { return {_mm512_and_ps(a.v, b.v)}; }
@@ -73,14 +75,6 @@ struct VF {
     FR_VEC static M below(const uint16_t* draws, uint32_t keep) {
         const __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(draws)));
         return _mm512_cmplt_epu32_mask(u, _mm512_set1_epi32(int(keep)));
-    }
-
-    static constexpr bool kKeepsNonzero = true;
-    FR_VEC static int keep_nonzero(VF x, const uint32_t* tags, T* values, uint32_t* kept) {
-        const M lanes = _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-        _mm512_storeu_ps(values, _mm512_maskz_compress_ps(lanes, x.v));
-        _mm512_storeu_si512(kept, _mm512_maskz_compress_epi32(lanes, _mm512_loadu_si512(tags)));
-        return __builtin_popcount(lanes);
     }
 
     static constexpr int kTransposeTile = 8;
@@ -123,6 +117,8 @@ struct VD {
     }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm512_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm512_sqrt_pd(a.v)}; }
+    FR_VEC static VD min(VD a, VD b) { return {_mm512_min_pd(a.v, b.v)}; }
+    FR_VEC static VD max(VD a, VD b) { return {_mm512_max_pd(a.v, b.v)}; }
 
     FR_VEC friend M operator<(VD a, VD b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
     FR_VEC friend M operator<=(VD a, VD b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ); }
@@ -130,7 +126,7 @@ struct VD {
     FR_VEC static M mask_and(M a, M b) { return M(a & b); }
     FR_VEC static M mask_or(M a, M b) { return M(a | b); }
     FR_VEC static M mask_not(M a) { return M(~a); }
-    FR_VEC static bool any(M a) { return a != 0; }
+    FR_VEC static uint32_t lanes(M a) { return a; }
     FR_VEC static VD select(M m, VD yes, VD no) { return {_mm512_mask_blend_pd(m, no.v, yes.v)}; }
 
     FR_VEC friend VD bits_and(VD a, VD b) { return {_mm512_and_pd(a.v, b.v)}; }
@@ -150,15 +146,6 @@ struct VD {
     FR_VEC static M below(const uint16_t* draws, uint32_t keep) {
         const __m512i u = _mm512_cvtepu16_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(draws)));
         return _mm512_cmplt_epu64_mask(u, _mm512_set1_epi64(keep));
-    }
-
-    static constexpr bool kKeepsNonzero = true;
-    FR_VEC static int keep_nonzero(VD x, const uint32_t* tags, T* values, uint32_t* kept) {
-        const M lanes = _mm512_cmp_pd_mask(x.v, _mm512_setzero_pd(), _CMP_NEQ_UQ);
-        const __m256i tag = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tags));
-        _mm512_storeu_pd(values, _mm512_maskz_compress_pd(lanes, x.v));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(kept), _mm256_maskz_compress_epi32(lanes, tag));
-        return __builtin_popcount(lanes);
     }
 
     static constexpr int kTransposeTile = 4;

@@ -48,6 +48,8 @@ struct VF {
     FR_VEC static void accumulate(VF a, const T* b, VF& c) { c = fma(a, load(b), c); }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {vfmaq_f32(vnegq_f32(c.v), a.v, b.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {vsqrtq_f32(a.v)}; }
+    FR_VEC static VF min(VF a, VF b) { return select(a < b, a, b); }
+    FR_VEC static VF max(VF a, VF b) { return select(b < a, a, b); }
 
     FR_VEC friend M operator<(VF a, VF b) { return {vcltq_f32(a.v, b.v)}; }
     FR_VEC friend M operator<=(VF a, VF b) { return {vcleq_f32(a.v, b.v)}; }
@@ -55,7 +57,10 @@ struct VF {
     FR_VEC static M mask_and(M a, M b) { return {vandq_u32(a.v, b.v)}; }
     FR_VEC static M mask_or(M a, M b) { return {vorrq_u32(a.v, b.v)}; }
     FR_VEC static M mask_not(M a) { return {vmvnq_u32(a.v)}; }
-    FR_VEC static bool any(M a) { return vmaxvq_u32(a.v) != 0; }
+    FR_VEC static uint32_t lanes(M a) {
+        const uint32x4_t bit = {1, 2, 4, 8};
+        return vaddvq_u32(vandq_u32(a.v, bit));
+    }
     FR_VEC static VF select(M m, VF yes, VF no) { return {vbslq_f32(m.v, yes.v, no.v)}; }
 
     FR_VEC friend VF bits_and(VF a, VF b) { return real(vandq_u32(word(a), word(b))); }
@@ -75,8 +80,6 @@ struct VF {
     FR_VEC static M below(const uint16_t* draws, uint32_t keep) {
         return {vcltq_u32(vmovl_u16(vld1_u16(draws)), vdupq_n_u32(keep))};
     }
-
-    static constexpr bool kKeepsNonzero = false;
 
     static constexpr int kTransposeTile = 4;
     FR_VEC static void transpose(const T* src, int64_t src_stride, T* dst, int64_t dst_stride) {
@@ -130,6 +133,8 @@ struct VD {
     FR_VEC static void accumulate(VD a, const T* b, VD& c) { c = fma(a, load(b), c); }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {vfmaq_f64(vnegq_f64(c.v), a.v, b.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {vsqrtq_f64(a.v)}; }
+    FR_VEC static VD min(VD a, VD b) { return select(a < b, a, b); }
+    FR_VEC static VD max(VD a, VD b) { return select(b < a, a, b); }
 
     FR_VEC friend M operator<(VD a, VD b) { return {vcltq_f64(a.v, b.v)}; }
     FR_VEC friend M operator<=(VD a, VD b) { return {vcleq_f64(a.v, b.v)}; }
@@ -137,7 +142,10 @@ struct VD {
     FR_VEC static M mask_and(M a, M b) { return {vandq_u64(a.v, b.v)}; }
     FR_VEC static M mask_or(M a, M b) { return {vorrq_u64(a.v, b.v)}; }
     FR_VEC static M mask_not(M a) { return {vceqzq_u64(a.v)}; }
-    FR_VEC static bool any(M a) { return vmaxvq_u32(vreinterpretq_u32_u64(a.v)) != 0; }
+    FR_VEC static uint32_t lanes(M a) {
+        const uint64x2_t bit = {1, 2};
+        return uint32_t(vaddvq_u64(vandq_u64(a.v, bit)));
+    }
     FR_VEC static VD select(M m, VD yes, VD no) { return {vbslq_f64(m.v, yes.v, no.v)}; }
 
     FR_VEC friend VD bits_and(VD a, VD b) { return real(vandq_u64(word(a), word(b))); }
@@ -160,8 +168,6 @@ struct VD {
         const uint16x4_t u = vreinterpret_u16_u32(vdup_n_u32(pair));
         return {vcltq_u64(vmovl_u32(vget_low_u32(vmovl_u16(u))), vdupq_n_u64(keep))};
     }
-
-    static constexpr bool kKeepsNonzero = false;
 
     static constexpr int kTransposeTile = 2;
     FR_VEC static void transpose(const T* src, int64_t src_stride, T* dst, int64_t dst_stride) {

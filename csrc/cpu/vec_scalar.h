@@ -40,6 +40,10 @@ struct VecScalar {
     friend VecScalar fms(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, -c.v)}; }  // a * b - c
     friend VecScalar sqrt(VecScalar a) { return {std::sqrt(a.v)}; }
 
+    // b where one is NaN, and where both are zeros.
+    static VecScalar min(VecScalar a, VecScalar b) { return a.v < b.v ? a : b; }
+    static VecScalar max(VecScalar a, VecScalar b) { return a.v > b.v ? a : b; }
+
     // Comparisons with NaN are false.
     friend M operator<(VecScalar a, VecScalar b) { return a.v < b.v; }
     friend M operator<=(VecScalar a, VecScalar b) { return a.v <= b.v; }
@@ -47,7 +51,7 @@ struct VecScalar {
     static M mask_and(M a, M b) { return a && b; }
     static M mask_or(M a, M b) { return a || b; }
     static M mask_not(M a) { return !a; }
-    static bool any(M a) { return a; }
+    static uint32_t lanes(M a) { return a; }  // bit i: lane i
     static VecScalar select(M m, VecScalar yes, VecScalar no) { return m ? yes : no; }
 
     Bits bits() const {
@@ -71,10 +75,6 @@ struct VecScalar {
 
     // Lane i is true when draws[i] < keep, keep <= 65536: a dropout decision.
     static M below(const uint16_t* draws, uint32_t keep) { return draws[0] < keep; }
-
-    // Whether there is keep_nonzero(x, tags, values, kept): the lanes of x that are not 0 (NaN is not) go to values,
-    // one behind the other, and their tags (uint32_t) to kept; up to L of both are written. Returns how many count.
-    static constexpr bool kKeepsNonzero = false;
 
     // dst[c * dst_stride + r] = src[r * src_stride + c] for r, c < kTransposeTile, written in increasing c: where
     // dst_stride < kTransposeTile, a row of dst overwrites the end of the one before.

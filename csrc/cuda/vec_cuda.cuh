@@ -45,6 +45,8 @@ struct Lane {
         else
             return {__dsqrt_rn(a.v)};
     }
+    static __device__ __forceinline__ Lane min(Lane a, Lane b) { return a.v < b.v ? a : b; }
+    static __device__ __forceinline__ Lane max(Lane a, Lane b) { return a.v > b.v ? a : b; }
 
     friend __device__ __forceinline__ M operator<(Lane a, Lane b) { return a.v < b.v; }
     friend __device__ __forceinline__ M operator<=(Lane a, Lane b) { return a.v <= b.v; }

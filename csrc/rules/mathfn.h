@@ -35,11 +35,11 @@ FR_RULE V negate(V x) {
 // min(x, limit) and max(x, limit). NaN stays NaN.
 template <class V>
 FR_RULE V at_most(V x, typename V::T limit) {
-    return V::select(V::set(limit) < x, V::set(limit), x);
+    return V::min(V::set(limit), x);
 }
 template <class V>
 FR_RULE V at_least(V x, typename V::T limit) {
-    return V::select(x < V::set(limit), V::set(limit), x);
+    return V::max(V::set(limit), x);
 }
 
 // ---- exponentials --------------------------------------------------------------------------------------------------

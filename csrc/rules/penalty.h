@@ -24,11 +24,11 @@ FR_RULE V penalty_gradient(V w, V l1, V two_l2) {
     return fma(two_l2, w, l1 * sign(w));
 }
 
-// prox of t |.|: sign(u) max(|u| - t, 0), t >= 0. Exactly +0 for |u| <= t; NaN stays NaN. t = 0 changes nothing but -0.
+// prox of t |.|: sign(u) max(|u| - t, 0), which is u less u cut off at -t and t; t >= 0. Exactly +0 for |u| <= t; NaN
+// stays NaN. t = 0 changes nothing but -0.
 template <class V>
 FR_RULE V soft_threshold(V u, V t) {
-    const V shrunk = abs(u) - t;
-    return V::select(shrunk <= V::set(0), V::set(0), with_sign(shrunk, u));
+    return u - V::min(t, V::max(negate(t), u));
 }
 
 // argmin_x (x - u)^2 / 2 + l1 |x| + l2 x^2, the caller giving inv = 1 / (1 + 2 l2).

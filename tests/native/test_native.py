@@ -19,8 +19,8 @@ HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
 FLAGS = {
     "scalar": [],
-    "avx2": ["-mavx2", "-mfma", "-mpopcnt"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mpopcnt"],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
     "neon": [],
 }
 

@@ -98,8 +98,19 @@ def test_prox_in_place_and_threshold_boundary(isa: str, dtype: str) -> None:
     out = np.empty_like(w)
     _core.prox(w, 0.5, 0.0, 1.0, out)
     assert list(out == 0) == [True, True, False, False, True, True, True], out
+    assert not np.signbit(out[out == 0]).any(), "what becomes 0 becomes +0"
     _core.prox(w, 0.5, 0.0, 1.0, w)
     assert_same_bits(w, out, "prox in place")
+
+
+def test_prox_at_the_ends_of_the_numbers(isa: str, dtype: str) -> None:
+    w = np.tile(np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0], dtype), 5)
+    out = np.empty_like(w)
+    for l1, one in [(0.25, 0.75), (0.0, 1.0)]:
+        _core.prox(w, l1, 0.0, 1.0, out)
+        expected = np.tile(np.array([np.inf, -np.inf, np.nan, 0.0, 0.0, one, -one], dtype), 5)
+        np.testing.assert_array_equal(out, expected)
+        assert not np.signbit(out[out == 0]).any(), "zeros end as +0, with a threshold of 0 too"
 
 
 def test_any_layout_of_rows(dtype: str) -> None:
