@@ -16,28 +16,18 @@ FR_LOOP void finish_forward(int64_t n, typename V::T* y, typename V::T* z, V alp
     });
 }
 
-// dz[0:n] = dy * mask * scale * f'. Relu needs no mask: kept and positive is exactly y != 0.
+// dz[0:n] = dy * mask * scale * f'.
 template <class V, class Act, bool Drop>
 FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* dz, const typename V::T* y,
                              const typename V::T* z, V alpha, const uint16_t* draws, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
     const uint32_t keep = d.keep;
-    constexpr bool kMask = Drop && !__is_same(Act, rules::Relu);
     sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
-        V g = at.template load<V>(dy + i);
-        if (kMask) g = rules::drop(g, scale, draws + i, keep);
-        if (Drop && !kMask) g = g * scale;
-        if constexpr (Act::kFromY) {
-            if constexpr (__is_same(Act, rules::Relu)) {
-                g = V::select(at.template load<V>(y + i) == V::set(0), V::set(0), g);
-            } else {
-                const V out = z ? Act::forward(at.template load<V>(z + i), alpha) : at.template load<V>(y + i);
-                g = g * Act::gradient(out, alpha);
-            }
-        } else {
-            g = g * Act::gradient(at.template load<V>(z + i), alpha);
-        }
-        at.store(dz + i, g);
+        const auto load = [&](const typename V::T* p) FR_LAMBDA { return at.template load<V>(p + i); };
+        at.store(dz + i, rules::layer_gradient<Act>(
+                             load(dy), alpha, scale, Drop, z != nullptr, [&]() FR_LAMBDA { return load(y); },
+                             [&]() FR_LAMBDA { return load(z); },
+                             [&](V g) FR_LAMBDA { return rules::drop(g, scale, draws + i, keep); }));
     });
 }
 

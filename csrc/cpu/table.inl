@@ -9,15 +9,16 @@
 #include "rules/dropout.h"
 #include "rules/k_block.h"
 #include "rules/lanes.h"
+#include "rules/layer_gradient.h"
 #include "rules/loss.h"
 #include "rules/mathfn.h"
 #include "rules/normal.h"
 #include "rules/penalty.h"
 #include "rules/philox.h"
+#include "rules/row.h"
 #include "rules/update.h"
 
 #define FR_LOOP __attribute__((always_inline)) inline
-#define FR_LAMBDA __attribute__((always_inline))
 
 namespace fastreg::FASTREG_ISA_NAMESPACE {
 
@@ -27,7 +28,7 @@ namespace fastreg::FASTREG_ISA_NAMESPACE {
 #include "cpu/gemm.inl"
 #include "cpu/csr.inl"
 #include "cpu/dense.inl"
-#include "cpu/softmax.inl"
+#include "cpu/rows.inl"
 #include "cpu/elementwise.inl"
 #include "cpu/update.inl"
 #include "cpu/reduce.inl"

@@ -1,14 +1,13 @@
 // What kernels share: walking elements, activations by name, dropout decisions, 16-lane and 32-lane sums in the order
 // of the CPU. It must not know operations.
 #pragma once
-#include <type_traits>
-
 #include "core/op_table.h"
 #include "cuda/queue.cuh"
 #include "cuda/vec_cuda.cuh"
 #include "rules/activation.h"
 #include "rules/dropout.h"
 #include "rules/lanes.h"
+#include "rules/layer_gradient.h"
 #include "rules/philox.h"
 
 namespace fastreg::cuda {
@@ -68,21 +67,15 @@ __device__ __forceinline__ Lane<T> activate(Activation kind, Lane<T> z, Lane<T> 
     return y;
 }
 
-// dL/dZ of one element from dL/dY: see finish_backward in cpu/dense.inl. y: the layer's output after dropout; z: only
-// where it is kept.
+// dL/dZ of one element from dL/dY. y: the layer's output after dropout; z: only where it is kept.
 template <class Act, class T>
 __device__ __forceinline__ Lane<T> through_layer(Lane<T> g, const T* y, const T* z, Lane<T> alpha, const Dropper& d,
                                                  int64_t flat) {
     using V = Lane<T>;
     const V scale = V::set(T(d.scale));
-    if constexpr (std::is_same_v<Act, rules::Relu>) {
-        if (d.drops()) g = g * scale;
-        return V::select(V::load(y) == V::set(0), V::set(0), g);
-    }
-    if (d.drops()) g = d.keeps(flat) ? g * scale : V::set(0);
-    if constexpr (std::is_same_v<Act, rules::Linear>) return g;
-    if constexpr (Act::kFromY) return g * Act::gradient(z ? Act::forward(V::load(z), alpha) : V::load(y), alpha);
-    return g * Act::gradient(V::load(z), alpha);
+    return rules::layer_gradient<Act>(
+        g, alpha, scale, d.drops(), z != nullptr, [&] { return V::load(y); }, [&] { return V::load(z); },
+        [&](V v) { return d.keeps(flat) ? v * scale : V::set(0); });
 }
 
 // The total of a Sum16 (cpu/sweep.inl) whose lane i the i-th thread of an aligned group of 16 holds; right in its

@@ -1,59 +1,27 @@
 // Softmax, and the losses of a batch: a row is a half-warp's, lane i of it being lane i of the CPU's Sum16; with one
-// output, a thread's. The formulas are those of cpu/softmax.inl and cpu/loss.inl. It must not know layers.
-// Over 250 lines: softmax and the four families of losses are one algorithm over rows.
+// output, a thread's. It must not know layers, nor formulas: they are in rules/row.h and rules/loss.h.
 #include "cuda/ops.h"
 #include "cuda/softmax.h"
 #include "cuda/walk.cuh"
 #include "rules/loss.h"
+#include "rules/row.h"
 
 namespace fastreg::cuda {
 namespace {
 
 // ---- softmax -------------------------------------------------------------------------------------------------------
 
-// y = exp(x - max x) / sum; returns the sum and, in *top, the maximum (NaN where x[0] is). Lane i reads again what it
-// wrote: elements i, i + 16, ...; y may be x.
-template <class T>
-__device__ __forceinline__ T softmax_row(int64_t n, int lane, const T* x, T* y, T* top) {
-    using V = Lane<T>;
-    T best = lane == 0 && n > 0 ? x[0] : T(0);
-    best = __shfl_sync(0xFFFFFFFFu, best, 0, 16);
-    for (int64_t i = lane; i < n; i += 16) best = best < x[i] ? x[i] : best;
-    for (int half = 8; half > 0; half /= 2) {
-        const T other = __shfl_xor_sync(0xFFFFFFFFu, best, half, 16);
-        best = best < other ? other : best;
-    }
-    T sum = T(0);
-    for (int64_t i = lane; i < n; i += 16) {
-        const T e = rules::exp(V{x[i]} - V{best}).v;
-        y[i] = e;
-        sum += e;
-    }
-    const T total = all_total16(sum);
-    for (int64_t i = lane; i < n; i += 16) y[i] = (V{y[i]} / V{total}).v;
-    *top = best;
-    return total;
-}
-
 template <class T>
 __global__ void __launch_bounds__(kBlock) softmax_kernel(Rows<T> a) {
     each_row(a.rows, a.cols, [&](int64_t r, int64_t n, int lane) {
-        T top;
-        softmax_row(n, lane, a.x + r * a.x_rs, a.y + r * a.y_rs, &top);
+        rules::softmax(HalfWarpRow<T>{n, lane}, a.x + r * a.x_rs, a.y + r * a.y_rs);
     });
 }
 
-// dz = y (dy - sum_j dy_j y_j); dz may be dy
 template <class T>
 __global__ void __launch_bounds__(kBlock) softmax_backward_kernel(Rows<T> a, const T* Y, int64_t y_rs) {
-    using V = Lane<T>;
     each_row(a.rows, a.cols, [&](int64_t r, int64_t n, int lane) {
-        const T *dy = a.x + r * a.x_rs, *y = Y + r * y_rs;
-        T* dz = a.y + r * a.y_rs;
-        V dot = V::set(0);
-        for (int64_t i = lane; i < n; i += 16) dot = fma(V{dy[i]}, V{y[i]}, dot);
-        const V sum{all_total16(dot.v)};
-        for (int64_t i = lane; i < n; i += 16) dz[i] = (V{y[i]} * (V{dy[i]} - sum)).v;
+        rules::softmax_backward(HalfWarpRow<T>{n, lane}, Y + r * y_rs, a.x + r * a.x_rs, a.y + r * a.y_rs);
     });
 }
 
@@ -61,23 +29,6 @@ __global__ void __launch_bounds__(kBlock) softmax_backward_kernel(Rows<T> a, con
 
 template <class T>
 using Scalars = rules::LossScalars<Lane<T>>;
-
-// f(rule, logits): with the rule of an elementwise loss.
-template <class F>
-__device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
-    switch (spec.kind) {
-        case Loss::mean_squared_error: return f(rules::SquaredError{}, std::false_type{});
-        case Loss::mean_absolute_error: return f(rules::AbsoluteError{}, std::false_type{});
-        case Loss::huber: return f(rules::Huber{}, std::false_type{});
-        case Loss::hinge: return f(rules::Hinge{}, std::false_type{});
-        case Loss::poisson: return f(rules::Poisson{}, std::false_type{});
-        case Loss::binary_crossentropy:
-            return spec.from_logits ? f(rules::BinaryCrossentropyLogits{}, std::true_type{})
-                                    : f(rules::BinaryCrossentropy{}, std::false_type{});
-        case Loss::categorical_crossentropy:
-        case Loss::sparse_categorical_crossentropy: return;
-    }
-}
 
 // What hinge asks of a batch's targets: a flag per block, 1 where all that it saw are 0 or 1.
 struct BinaryFlags {
@@ -114,7 +65,7 @@ __global__ void __launch_bounds__(kBlock) column_loss(LossBatch<T> a, Scalars<T>
     map_binary<T>(binary, &s);
     for (int64_t i = global_thread(); i < a.B; i += global_threads()) {
         const V y{a.prediction[i]}, t{a.target[i]}, weight{a.weight ? a.weight[i] * share : share};
-        with_loss(a.spec, [&](auto rule, auto logits) {
+        rules::with_elementwise_loss(a.spec, [&](auto rule, auto logits) {
             using Rule = decltype(rule);
             a.per_row[i] = Rule::value(y, t, s).v;
             if (logits.value && a.probability) a.probability[i] = rules::sigmoid(y).v;
@@ -125,119 +76,39 @@ __global__ void __launch_bounds__(kBlock) column_loss(LossBatch<T> a, Scalars<T>
 
 // A row's loss is the mean over its outputs.
 template <class T>
-__global__ void __launch_bounds__(kBlock) row_loss(LossBatch<T> a, Scalars<T> s, T share, BinaryFlags binary) {
+__global__ void __launch_bounds__(kBlock, 2) row_loss(LossBatch<T> a, Scalars<T> s, T share, BinaryFlags binary) {
     using V = Lane<T>;
     map_binary<T>(binary, &s);
     each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
-        const T *y = a.prediction + r * a.prediction_rs, *t = a.target + r * a.target_rs;
+        const HalfWarpRow<T> row{n, lane};
         const V weight{a.weight ? a.weight[r] * share : share};
-        V sum = V::set(0);
-        with_loss(a.spec, [&](auto rule, auto logits) {
-            using Rule = decltype(rule);
-            for (int64_t i = lane; i < n; i += 16) {
-                const V yv{y[i]}, tv{t[i]};
-                sum = sum + Rule::value(yv, tv, s);
-                if (logits.value && a.probability) a.probability[r * a.O + i] = rules::sigmoid(yv).v;
-                if (a.gradient) a.gradient[r * a.O + i] = (Rule::gradient(yv, tv, s) * weight).v;
-            }
+        V loss = V::set(0);
+        rules::with_elementwise_loss(a.spec, [&](auto rule, auto logits) {
+            T* const probability = logits.value && a.probability ? a.probability + r * a.O : nullptr;
+            T* const gradient = a.gradient ? a.gradient + r * a.O : nullptr;
+            loss = rules::mean_loss(row, rule, T(a.O), a.prediction + r * a.prediction_rs, a.target + r * a.target_rs,
+                                    probability, gradient, weight, s);
         });
-        const T total = total16(sum.v);
-        if (lane == 0 && n > 0) a.per_row[r] = (V{total} / V{T(a.O)}).v;
+        if (row.leads()) a.per_row[r] = loss.v;
     });
 }
 
 // ---- categorical losses --------------------------------------------------------------------------------------------
 
-// Cross-entropy of softmax(z) with targets t, smoothed to t keep + add: sum_j t_j (log sum e^z - z_j), gradient
-// p sum(t) - t.
-template <class T>
-__global__ void __launch_bounds__(kBlock) categorical_from_logits(LossBatch<T> a, T share, T keep, T add) {
+template <class T, bool Logits, bool Sparse>
+__global__ void __launch_bounds__(kBlock, 2) categorical_loss(LossBatch<T> a, T share, T keep, T add) {
     using V = Lane<T>;
+    a.spec.from_logits = Logits;  // so that each kernel holds one loss
+    a.spec.kind = Sparse ? Loss::sparse_categorical_crossentropy : Loss::categorical_crossentropy;
     each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
-        const T *z = a.prediction + r * a.prediction_rs, *t = a.target + r * a.target_rs;
-        T *p = a.probability + r * a.O, *g = a.gradient ? a.gradient + r * a.O : nullptr;
-        T top;
-        const V log_sum = rules::log(V{softmax_row(n, lane, z, p, &top)});
-        V loss = V::set(0), targets = V::set(0);
-        for (int64_t i = lane; i < n; i += 16) {
-            const V tv = fma(V{t[i]}, V{keep}, V{add});
-            targets = targets + tv;
-            loss = loss + tv * ((V{top} - V{z[i]}) + log_sum);
-        }
-        const T row = total16(loss.v);
-        const V mass{all_total16(targets.v)};
-        if (lane == 0 && n > 0) a.per_row[r] = row;
-        if (!g) return;
+        const HalfWarpRow<T> row{n, lane};
+        T* const probability = a.probability ? a.probability + r * a.O : nullptr;
+        T* const gradient = a.gradient ? a.gradient + r * a.O : nullptr;
         const V weight{a.weight ? a.weight[r] * share : share};
-        for (int64_t i = lane; i < n; i += 16) {
-            const V tv = fma(V{t[i]}, V{keep}, V{add});
-            g[i] = ((V{p[i]} * mass - tv) * weight).v;
-        }
-    });
-}
-
-// The same with a class instead of targets.
-template <class T>
-__global__ void __launch_bounds__(kBlock, 2) sparse_from_logits(LossBatch<T> a, T share) {
-    using V = Lane<T>;
-    each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
-        const T* z = a.prediction + r * a.prediction_rs;
-        T *p = a.probability + r * a.O, top;
-        const V log_sum = rules::log(V{softmax_row(n, lane, z, p, &top)});
-        const int64_t label = int64_t(a.target[r * a.target_rs]);
-        if (lane == 0 && n > 0) a.per_row[r] = ((V{top} - V{z[label]}) + log_sum).v;
-        if (!a.gradient) return;
-        T* g = a.gradient + r * a.O;
-        const T weight = a.weight ? a.weight[r] * share : share;
-        for (int64_t i = lane; i < n; i += 16) g[i] = i == label ? (p[i] - T(1)) * weight : p[i] * weight;
-    });
-}
-
-// Of probabilities y: p = y / sum y, clipped; -sum_j t_j log p_j. No gradient through what is clipped.
-template <class T>
-__global__ void __launch_bounds__(kBlock) categorical_from_probabilities(LossBatch<T> a, T share, T keep, T add) {
-    using V = Lane<T>;
-    each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
-        const T *y = a.prediction + r * a.prediction_rs, *t = a.target + r * a.target_rs;
-        V sum = V::set(0), loss = V::set(0), inner = V::set(0);
-        for (int64_t i = lane; i < n; i += 16) sum = sum + V{y[i]};
-        const V total{all_total16(sum.v)};
-        for (int64_t i = lane; i < n; i += 16) {
-            const V tv = fma(V{t[i]}, V{keep}, V{add}), raw = V{y[i]} / total, p = rules::clip_probability(raw);
-            loss = loss - tv * rules::log(p);
-            inner = inner + V::select(p == raw, tv, V::set(0));
-        }
-        const T row = total16(loss.v);
-        const V through{all_total16(inner.v)}, weight{a.weight ? a.weight[r] * share : share};
-        if (lane == 0 && n > 0) a.per_row[r] = row;
-        if (!a.gradient) return;
-        for (int64_t i = lane; i < n; i += 16) {
-            const V tv = fma(V{t[i]}, V{keep}, V{add}), raw = V{y[i]} / total, p = rules::clip_probability(raw);
-            const V own = V::select(p == raw, tv / p, V::set(0));
-            a.gradient[r * a.O + i] = ((through - own) / total * weight).v;
-        }
-    });
-}
-
-// Keras on TensorFlow: clip, take logarithms as logits: log sum_j q_j - log q_c with q the clipped probabilities.
-template <class T>
-__global__ void __launch_bounds__(kBlock) sparse_from_probabilities(LossBatch<T> a, T share) {
-    using V = Lane<T>;
-    each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
-        const T* y = a.prediction + r * a.prediction_rs;
-        const int64_t label = int64_t(a.target[r * a.target_rs]);
-        V sum = V::set(0);
-        for (int64_t i = lane; i < n; i += 16) sum = sum + rules::clip_probability(V{y[i]});
-        const V total{all_total16(sum.v)}, of_label{y[label]}, q = rules::clip_probability(of_label);
-        if (lane == 0 && n > 0) a.per_row[r] = (rules::log(total) - rules::log(q)).v;
-        if (!a.gradient) return;
-        const V weight{a.weight ? a.weight[r] * share : share}, shared = weight / total;
-        for (int64_t i = lane; i < n; i += 16) {
-            const V raw{y[i]};
-            V g = V::select(rules::clip_probability(raw) == raw, shared, V::set(0));
-            if (i == label && q == of_label) g = g - weight / q;
-            a.gradient[r * a.O + i] = g.v;
-        }
+        const V loss =
+            rules::categorical_loss(row, a.spec, a.prediction + r * a.prediction_rs, a.target + r * a.target_rs,
+                                    probability, gradient, weight, rules::Smoothing<V>{{keep}, {add}});
+        if (row.leads()) a.per_row[r] = loss.v;
     });
 }
 
@@ -279,14 +150,12 @@ template <class T>
 void loss(const LossBatch<T>& a) {
     const T share = T(1.0 / double(a.batch));
     const T keep = T(1.0 - a.spec.label_smoothing), add = T(a.spec.label_smoothing / double(a.O));
-    const bool categorical = a.spec.kind == Loss::categorical_crossentropy;
-    if (!categorical && a.spec.kind != Loss::sparse_categorical_crossentropy) return elementwise_loss(a);
-    const unsigned grid = grid_for_rows(a.B);
-    if (a.spec.from_logits && categorical) launch(categorical_from_logits<T>, grid, kBlock, 0, a, share, keep, add);
-    if (a.spec.from_logits && !categorical) launch(sparse_from_logits<T>, grid, kBlock, 0, a, share);
-    if (!a.spec.from_logits && categorical)
-        launch(categorical_from_probabilities<T>, grid, kBlock, 0, a, share, keep, add);
-    if (!a.spec.from_logits && !categorical) launch(sparse_from_probabilities<T>, grid, kBlock, 0, a, share);
+    if (!rules::is_categorical(a.spec.kind)) return elementwise_loss(a);
+    const bool sparse = a.spec.kind == Loss::sparse_categorical_crossentropy;
+    const auto of_logits = sparse ? categorical_loss<T, true, true> : categorical_loss<T, true, false>;
+    const auto of_probabilities = sparse ? categorical_loss<T, false, true> : categorical_loss<T, false, false>;
+    const auto kernel = a.spec.from_logits ? of_logits : of_probabilities;
+    launch(kernel, grid_for_rows(a.B), kBlock, 0, a, share, keep, add);
 }
 
 #define FR_INSTANTIATE(T)                                              \

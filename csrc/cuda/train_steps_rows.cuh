@@ -1,12 +1,13 @@
 // Many steps in one launch, first half of a step: rows of the batch forward, their losses, and backward to every
 // layer's dZ, in shared memory; inputs and dZ of the layers go to scratch memory, by columns, for the weights'
 // gradients. It must not know weights' gradients or optimizers. Bits: sums of products are FMA chains over increasing k
-// from the bias or 0 on, as in cpu/gemm.inl (k_block(K) = K for K <= kKC); all else as in cpu/dense.inl and
-// cpu/loss.inl. Over 250 lines: products, passes over elements and losses hand each other the same rows.
+// from the bias or 0 on, as in cpu/gemm.inl (k_block(K) = K for K <= kKC); passes over elements as in
+// cpu/dense.inl. Over 250 lines: products, passes over elements and losses hand each other the same rows.
 #pragma once
 #include "cuda/train_steps.cuh"
 #include "rules/k_block.h"
 #include "rules/loss.h"
+#include "rules/row.h"
 
 namespace fastreg::cuda::steps {
 
@@ -241,7 +242,7 @@ __device__ __forceinline__ void activate_rows(const Parameters& p, float* memory
     });
 }
 
-// G = dL/dZ from G = dL/dY: finish_backward of cpu/dense.inl.
+// G = dL/dZ from G = dL/dY.
 __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory, int l, const Piece& piece) {
     using V = Lane<float>;
     const Layer& layer = p.layer[l];
@@ -255,19 +256,9 @@ __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory
         const V scale{layer.scale}, alpha{layer.alpha};
         each_element(piece.rows, plan.out, [&](int row, int col) {
             const int at = row * plan.rs + col;
-            V g{G[at]};
-            if constexpr (std::is_same_v<Act, rules::Relu>) {  // kept and positive is exactly y != 0
-                if (drops) g = g * scale;
-                g = V::select(V{Y[at]} == V::set(0), V::set(0), g);
-            } else {
-                if (drops) g = masks.kept(row, col) ? g * scale : V::set(0);
-                if constexpr (std::is_same_v<Act, rules::Linear>) {
-                } else if constexpr (Act::kFromY) {
-                    g = g * Act::gradient(Z ? Act::forward(V{Z[at]}, alpha) : V{Y[at]}, alpha);
-                } else {
-                    g = g * Act::gradient(V{Z[at]}, alpha);
-                }
-            }
+            const V g = rules::layer_gradient<Act>(
+                V{G[at]}, alpha, scale, drops, Z != nullptr, [&] { return V{Y[at]}; }, [&] { return V{Z[at]}; },
+                [&](V v) { return masks.kept(row, col) ? v * scale : V::set(0); });
             G[at] = g.v;
         });
     });
@@ -287,30 +278,22 @@ __device__ __forceinline__ void put_columns(const Parameters& p, const float* fr
 
 // ---- losses --------------------------------------------------------------------------------------------------------
 
-// f(rule) with the rule of an elementwise loss.
+// f(rule) with the rule of an elementwise loss that this kernel takes: not hinge, which looks at a whole batch.
 template <class F>
 __device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
-    switch (spec.kind) {
-        case Loss::mean_squared_error: return f(rules::SquaredError{});
-        case Loss::mean_absolute_error: return f(rules::AbsoluteError{});
-        case Loss::huber: return f(rules::Huber{});
-        case Loss::poisson: return f(rules::Poisson{});
-        case Loss::binary_crossentropy:
-            return spec.from_logits ? f(rules::BinaryCrossentropyLogits{}) : f(rules::BinaryCrossentropy{});
-        case Loss::hinge:
-        case Loss::categorical_crossentropy:
-        case Loss::sparse_categorical_crossentropy: return;
-    }
+    rules::with_elementwise_loss(spec, [&](auto rule, auto) {
+        if constexpr (!std::is_same_v<decltype(rule), rules::Hinge>) f(rule);
+    });
 }
 
-// Losses of a piece's rows to p.losses, their gradients to G of the last layer: cpu/loss.inl. A half-warp's lane i is
-// lane i of a Sum16; with one output a row is a thread's.
+// Losses of a piece's rows to p.losses, their gradients to G of the last layer. A row is a half-warp's; with one
+// output, a thread's.
 __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memory, const Piece& piece) {
     using V = Lane<float>;
     const LayerPlan& last = p.plan.layer[p.plan.n_layers - 1];
     const int O = last.out;
     const bool sparse = p.loss.kind == Loss::sparse_categorical_crossentropy;
-    const bool categorical = sparse || p.loss.kind == Loss::categorical_crossentropy;
+    const bool categorical = sparse || p.loss.kind == Loss::categorical_crossentropy;  // both from logits
     const rules::LossScalars<V> scalars{{float(p.loss.delta)}, {p.keep_target}, {p.add_target}};
     const auto put = [&](int row, float loss) {
         const double weight = piece.row_weight ? double(piece.row_weight[row]) : 1.0;
@@ -332,57 +315,22 @@ __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memor
     const int lane = threadIdx.x % 16;
     for (int pair = threadIdx.x / 32; 2 * pair < piece.rows; pair += kWarps) {  // a warp's threads stay together
         const int own = 2 * pair + int(threadIdx.x / 16 & 1), row = least(own, piece.rows - 1);
-        const bool first = lane == 0 && own < piece.rows;
-        const int n = own < piece.rows ? O : 0;
+        const HalfWarpRow<float, int> half_warp{own < piece.rows ? O : 0, lane};
         const float *const z = memory + last.y + row * last.rs, *const t = piece.target + row * p.plan.y_cols;
         float* const g = memory + last.g + row * last.rs;
         const V weight{weight_of(row)};
-        if (!categorical) {
-            V sum = V::set(0);
-            with_loss(p.loss, [&](auto rule) {
-                for (int i = lane; i < n; i += 16) {
-                    sum = sum + decltype(rule)::value(V{z[i]}, V{t[i]}, scalars);
-                    g[i] = (decltype(rule)::gradient(V{z[i]}, V{t[i]}, scalars) * weight).v;
-                }
-            });
-            const float total = total16(sum.v);
-            if (first) put(row, (V{total} / V{float(O)}).v);
+        if (categorical) {
+            const rules::Smoothing<V> smooth{{p.keep_target}, {p.add_target}};
+            const V loss = sparse ? rules::sparse_from_logits(half_warp, z, int64_t(t[0]), g, g, weight)
+                                  : rules::categorical_from_logits(half_warp, z, t, g, g, weight, smooth);
+            if (half_warp.leads()) put(row, loss.v);
             continue;
         }
-        float top = z[0];  // softmax_row of cpu/softmax.inl, the exponentials in G
-        for (int i = lane; i < n; i += 16) top = top < z[i] ? z[i] : top;
-        for (int half = 8; half > 0; half /= 2) {
-            const float other = __shfl_xor_sync(0xFFFFFFFFu, top, half, 16);
-            top = top < other ? other : top;
-        }
-        float sum = 0.0f;
-        for (int i = lane; i < n; i += 16) {
-            g[i] = rules::exp(V{z[i]} - V{top}).v;
-            sum += g[i];
-        }
-        const V total{all_total16(sum)}, log_sum = rules::log(total);
-        if (sparse) {
-            const int label = int(t[0]);
-            if (first) put(row, ((V{top} - V{z[label]}) + log_sum).v);
-            for (int i = lane; i < n; i += 16) {
-                const V probability = V{g[i]} / total;
-                g[i] = ((i == label ? probability - V::set(1) : probability) * weight).v;
-            }
-            continue;
-        }
-        V loss = V::set(0), targets = V::set(0);
-        for (int i = lane; i < n; i += 16) {
-            const V tv = fma(V{t[i]}, V{p.keep_target}, V{p.add_target});
-            targets = targets + tv;
-            loss = loss + tv * ((V{top} - V{z[i]}) + log_sum);
-        }
-        const float of_row = total16(loss.v);
-        const V mass{all_total16(targets.v)};
-        if (first) put(row, of_row);
-        for (int i = lane; i < n; i += 16) {
-            const V tv = fma(V{t[i]}, V{p.keep_target}, V{p.add_target});
-            g[i] = ((V{g[i]} / total * mass - tv) * weight).v;
-        }
+        with_loss(p.loss, [&](auto rule) {
+            const V loss =
+                rules::mean_loss(half_warp, rule, float(O), z, t, static_cast<float*>(nullptr), g, weight, scalars);
+            if (half_warp.leads()) put(row, loss.v);
+        });
     }
 }
 

@@ -119,6 +119,54 @@ struct Groups {
 
 // ---- rows ----------------------------------------------------------------------------------------------------------
 
+// As total16, right in all 16 threads.
+template <class T>
+__device__ __forceinline__ T all_total16(T lane) {
+    return __shfl_sync(0xFFFFFFFFu, total16(lane), 0, 16);
+}
+
+// A row as rules/row.h walks it, by a half-warp of each_row. Each lane reads again only what it wrote itself.
+template <class Number, class Index = int64_t>
+struct HalfWarpRow {
+    using T = Number;
+    using V = Lane<T>;
+    Index n;
+    int lane;
+
+    struct At {
+        Index i;
+        __device__ __forceinline__ V load(const T* p) const { return {p[i]}; }
+        __device__ __forceinline__ void store(T* p, V v) const { p[i] = v.v; }
+        __device__ __forceinline__ V mask(V v) const { return v; }
+    };
+    template <class F>
+    __device__ __forceinline__ void each(F f) const {
+        for (Index i = lane; i < n; i += 16) f(At{i});
+    }
+    template <class F>
+    __device__ __forceinline__ V sum(F f) const {
+        V sum = V::set(0);
+        for (Index i = lane; i < n; i += 16) sum = f(At{i}, sum);
+        return {all_total16(sum.v)};
+    }
+    template <class F>
+    __device__ __forceinline__ void only(int64_t c, F f) const {
+        if (c < n && c % 16 == lane) f(At{Index(c)});
+    }
+    __device__ __forceinline__ V element(const T* p, int64_t c) const { return {p[c]}; }
+    __device__ __forceinline__ V max(const T* p) const {
+        T best = n > 0 ? p[0] : T(0);
+        for (Index i = lane; i < n; i += 16) best = best < p[i] ? p[i] : best;
+        for (int half = 8; half > 0; half /= 2) {
+            const T other = __shfl_xor_sync(0xFFFFFFFFu, best, half, 16);
+            best = best < other ? other : best;
+        }
+        return {best};
+    }
+    // Whether this thread stores what is the row's.
+    __device__ __forceinline__ bool leads() const { return lane == 0 && n > 0; }
+};
+
 // f(r, n, lane) by a half-warp for each of B rows, lane i < 16 being lane i of a Sum16. n is cols, or 0 in a half-warp
 // without a row, whose lanes come along for the shuffles.
 template <class F>
@@ -129,12 +177,6 @@ __device__ __forceinline__ void each_row(int64_t B, int64_t cols, F f) {
     }
 }
 inline unsigned grid_for_rows(int64_t B) { return grid_for(16 * B); }
-
-// As total16, right in all 16 threads.
-template <class T>
-__device__ __forceinline__ T all_total16(T lane) {
-    return __shfl_sync(0xFFFFFFFFu, total16(lane), 0, 16);
-}
 
 // ---- sums ----------------------------------------------------------------------------------------------------------
 

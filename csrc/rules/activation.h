@@ -1,4 +1,4 @@
-// Activations: f(z) and f' for each, as Keras 3 defines them. Softmax, which mixes a row, is in cpu/softmax.inl.
+// Activations: f(z) and f' for each, as Keras 3 defines them. Softmax, which mixes a row, is in rules/row.h.
 // It must not know layers or dropout. alpha: slope of leaky_relu, scale of elu.
 #pragma once
 #include "rules/hd.h"

@@ -1,6 +1,8 @@
 // Losses of one prediction y against one target t, as Keras 3 defines them: value and derivative in y.
-// Categorical losses, which need a whole row, are in cpu/loss.inl. It must not know batches or weights.
+// Categorical losses, which need a whole row, are in rules/row.h. It must not know batches or weights.
 #pragma once
+#include <type_traits>
+
 #include "rules/hd.h"
 #include "rules/mathfn.h"
 #include "rules/penalty.h"
@@ -87,5 +89,27 @@ struct Poisson {  // y - t log(y + kEpsilon)
         return V::set(1) - t / (y + V::set(typename V::T(kEpsilon)));
     }
 };
+
+// f(rule, logits) with the rule of an elementwise loss, logits.value telling whether it takes logits; nothing for a
+// loss of whole rows.
+FR_RULE_OF_CALLER template <class F>
+FR_RULE void with_elementwise_loss(const LossSpec& spec, F f) {
+    switch (spec.kind) {
+        case Loss::mean_squared_error: return f(SquaredError{}, std::false_type{});
+        case Loss::mean_absolute_error: return f(AbsoluteError{}, std::false_type{});
+        case Loss::huber: return f(Huber{}, std::false_type{});
+        case Loss::hinge: return f(Hinge{}, std::false_type{});
+        case Loss::poisson: return f(Poisson{}, std::false_type{});
+        case Loss::binary_crossentropy:
+            return spec.from_logits ? f(BinaryCrossentropyLogits{}, std::true_type{})
+                                    : f(BinaryCrossentropy{}, std::false_type{});
+        case Loss::categorical_crossentropy:
+        case Loss::sparse_categorical_crossentropy: return;
+    }
+}
+
+FR_RULE bool is_categorical(Loss kind) {
+    return kind == Loss::categorical_crossentropy || kind == Loss::sparse_categorical_crossentropy;
+}
 
 }  // namespace fastreg::rules
