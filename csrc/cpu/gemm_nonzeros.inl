@@ -45,7 +45,7 @@ struct Nonzeros {
             const T* row = a + w * kWord;
             uint64_t* const words = bits + w * rows;
             const int64_t n = K - w * kWord;
-            if (n >= kWord)
+            if (n >= kWord)  // most words: their loop is unrolled
                 for (int64_t r = 0; r < rows; ++r) words[r] = word(row + r * a_rs, kWord);
             else
                 for (int64_t r = 0; r < rows; ++r) words[r] = word(row + r * a_rs, n);

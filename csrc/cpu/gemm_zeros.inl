@@ -181,7 +181,8 @@ void gemm_block_skipping(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j
     const int64_t fit = kFirstCache / (widest * Nonzeros<V>::kWord), cut = fit > 1 ? fit : 1;
     const bool turned_c = g.c_cs != 1, apart = words > cut || turned_c;  // chains are not made in C
     const int64_t turned_rs = g.A.cs == 1 ? 0 : K + V::kTransposeTile;
-    const size_t words_size = size_t(words * rows) * sizeof(uint64_t), chains_size = apart ? size_t(rows * widest) : 0;
+    const size_t words_size = (size_t(words * rows) * sizeof(uint64_t) + 63) / 64 * 64;  // chains begin at a cache line
+    const size_t chains_size = apart ? size_t(rows * widest) : 0;
     const cpu::Scratch scratch(words_size + (chains_size + size_t(rows * turned_rs)) * sizeof(T));
     T* const chains = reinterpret_cast<T*>(static_cast<char*>(scratch.memory()) + words_size);
     const Strided<const T> first{g.A.p + i0 * g.A.rs + k0 * g.A.cs, g.A.rs, g.A.cs};

@@ -17,7 +17,7 @@
 
 namespace fastreg::rules {
 
-// What softmax has divided by, e^-top times the sum of e^x.
+// The largest x of a row, and the sum of e^(x - top): y = e^(x - top) / total.
 template <class V>
 struct SoftmaxSums {
     V top, total;
