@@ -1,41 +1,45 @@
 // Dense layers: three GEMMs, and what is done to their finished blocks: bias, activation, dropout; gradient of the
 // producer. It must not know sessions or losses. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
-// y[0:n] = dropout(f(y)), z = y if z is given; draws belong to y[0].
-template <class V, class Act, bool Drop>
-FR_LOOP void finish_forward(int64_t n, typename V::T* y, typename V::T* z, V alpha, const uint16_t* draws,
-                            const DropoutSpec& d) {
+// Activations so brief that they and their dropout fit between the rounds that make its draws.
+template <class Act>
+constexpr bool kBrief = __is_same(Act, rules::Linear) || __is_same(Act, rules::Relu);
+
+// y = dropout(f(y)), z = y if z is given.
+template <class V, class Act, bool Drop, class Walk>
+FR_LOOP void finish_forward(Walk walk, typename V::T* y, typename V::T* z, V alpha, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
     const uint32_t keep = d.keep;
-    sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
-        V v = at.template load<V>(y + i);
-        if (z) at.store(z + i, v);
+    walk([&](int64_t k, auto at, const uint16_t* draws) FR_LAMBDA {
+        V v = at.template load<V>(y + k);
+        if (z) at.store(z + k, v);
         v = Act::forward(v, alpha);
-        if (Drop) v = rules::drop(v, scale, draws + i, keep);
-        at.store(y + i, v);
+        if (Drop) v = rules::drop(v, scale, draws, keep);
+        at.store(y + k, v);
     });
 }
 
-// dz[0:n] = dy * mask * scale * f'.
-template <class V, class Act, bool Drop>
-FR_LOOP void finish_backward(int64_t n, const typename V::T* dy, typename V::T* dz, const typename V::T* y,
-                             const typename V::T* z, V alpha, const uint16_t* draws, const DropoutSpec& d) {
+// dz = dy * mask * scale * f'.
+template <class V, class Act, bool Drop, class Walk>
+FR_LOOP void finish_backward(Walk walk, const typename V::T* dy, typename V::T* dz, const typename V::T* y,
+                             const typename V::T* z, V alpha, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
     const uint32_t keep = d.keep;
-    sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA {
-        const auto load = [&](const typename V::T* p) FR_LAMBDA { return at.template load<V>(p + i); };
-        at.store(dz + i, rules::layer_gradient<Act>(
+    walk([&](int64_t k, auto at, const uint16_t* draws) FR_LAMBDA {
+        const auto load = [&](const typename V::T* p) FR_LAMBDA { return at.template load<V>(p + k); };
+        at.store(dz + k, rules::layer_gradient<Act>(
                              load(dy), alpha, scale, Drop, z != nullptr, [&]() FR_LAMBDA { return load(y); },
                              [&]() FR_LAMBDA { return load(z); },
-                             [&](V g) FR_LAMBDA { return rules::drop(g, scale, draws + i, keep); }));
+                             [&](V g) FR_LAMBDA { return rules::drop(g, scale, draws, keep); }));
     });
 }
 
-// Calls body(i, j, n, draws) for pieces of rows i0..i1, columns j0..j1 of a (., width) array. Whole rows that lie
-// behind one another (`contiguous`) are one long row 0.
-template <bool Drop, class Body>
-FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, bool contiguous,
-                        const DropoutSpec& d, Body body) {
+// Calls body(i, j, walk) for runs of elements of rows i0..i1, columns j0..j1 of a (., width) array, each from (i, j)
+// on; walk(f) calls f(k, at, draws) for the elements k of the run, as sweep() does. Whole rows that lie behind one
+// another (`contiguous`) are one run in row 0. Drop: with draws; Interleave: as in Draws.
+template <class V, bool Drop, bool Interleave, class Body>
+FR_LOOP void for_runs(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t width, bool contiguous,
+                      const DropoutSpec& d, Body body) {
     Draws draws(d);
     const bool whole_rows = j0 == 0 && j1 == width;
     const int64_t last = i1 * width;
@@ -45,13 +49,16 @@ FR_LOOP void for_pieces(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t 
         i0 = 0;
         i1 = 1;
     }
-    for (int64_t i = i0; i < i1; ++i)
-        for (int64_t j = j0; j < j1; j += Draws::kWindow) {
-            const int64_t n = j1 - j < Draws::kWindow ? j1 - j : Draws::kWindow, flat = i * width + j;
-            const uint16_t* u =
-                Drop ? draws.at(d.first + flat, n, d.first + (whole_rows ? last : i * width + j1)) : nullptr;
-            body(i, j, n, u);
-        }
+    const int64_t n = j1 - j0;
+    for (int64_t i = i0; i < i1; ++i) {
+        const int64_t flat = i * width + j0, expect = whole_rows ? last : flat + n;
+        body(i, j0, [&](auto f) FR_LAMBDA {
+            if constexpr (Drop)
+                draws.sweep_with<V, Interleave>(d.first + flat, n, d.first + expect, f);
+            else
+                sweep<V>(n, [&](int64_t k, auto at) FR_LAMBDA { f(k, at, nullptr); });
+        });
+    }
 }
 
 template <class V, class Act, bool Drop>
@@ -59,11 +66,11 @@ void dense_forward_with(Cancel& cancel, const DenseForward<typename V::T>& a) {
     const V alpha = V::set(typename V::T(a.activation.alpha));
     const bool contiguous = a.y_rs == a.O && (!a.Z || a.z_rs == a.O);
     const auto finish = [&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-        for_pieces<Drop>(i0, i1, j0, j1, a.O, contiguous, a.dropout,
-                         [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
-                             finish_forward<V, Act, Drop>(n, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr,
-                                                          alpha, u, a.dropout);
-                         });
+        for_runs<V, Drop, kBrief<Act>>(
+            i0, i1, j0, j1, a.O, contiguous, a.dropout, [&](int64_t i, int64_t j, auto walk) FR_LAMBDA {
+                finish_forward<V, Act, Drop>(walk, a.Y + i * a.y_rs + j, a.Z ? a.Z + i * a.z_rs + j : nullptr, alpha,
+                                             a.dropout);
+            });
     };
     const bool bare = __is_same(Act, rules::Linear) && !Drop && !a.Z;
     const Finish done = bare ? Finish{} : finish_by(finish);
@@ -85,12 +92,12 @@ void layer_backward_with(int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t
     const V alpha = V::set(typename V::T(g.activation.alpha));
     constexpr bool kDraws = Drop && !__is_same(Act, rules::Relu);
     const bool contiguous = dy_rs == width && dz_rs == width && (!g.Y || g.y_rs == width) && (!g.Z || g.z_rs == width);
-    for_pieces<kDraws>(i0, i1, j0, j1, width, contiguous, g.dropout,
-                       [&](int64_t i, int64_t j, int64_t n, const uint16_t* u) FR_LAMBDA {
-                           finish_backward<V, Act, Drop>(n, dy + i * dy_rs + j, dz + i * dz_rs + j,
-                                                         g.Y ? g.Y + i * g.y_rs + j : nullptr,
-                                                         g.Z ? g.Z + i * g.z_rs + j : nullptr, alpha, u, g.dropout);
-                       });
+    for_runs<V, kDraws, kBrief<Act>>(
+        i0, i1, j0, j1, width, contiguous, g.dropout, [&](int64_t i, int64_t j, auto walk) FR_LAMBDA {
+            finish_backward<V, Act, Drop>(walk, dy + i * dy_rs + j, dz + i * dz_rs + j,
+                                          g.Y ? g.Y + i * g.y_rs + j : nullptr, g.Z ? g.Z + i * g.z_rs + j : nullptr,
+                                          alpha, g.dropout);
+        });
 }
 
 // dz = dy through the layer g, over a block of a (., width) array. dy may be dz.

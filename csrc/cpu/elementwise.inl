@@ -50,29 +50,50 @@ void layer_backward(const Rows<typename V::T>& a, const LayerGradient<typename V
     });
 }
 
-template <class V>
-void dropout(const Rows<typename V::T>& a, const DropoutSpec& d) {
+// y = dropout(x) over the elements of a walk. Stream: past the caches.
+template <class V, bool Stream, class Walk>
+FR_LOOP void drop_run(Walk walk, const typename V::T* x, typename V::T* y, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
     const uint32_t keep = d.keep;
-    const auto piece = [&](int64_t r, int64_t c, int64_t n, const uint16_t* u) FR_LAMBDA {
-        const typename V::T* x = a.x + r * a.x_rs + c;
-        typename V::T* y = a.y + r * a.y_rs + c;
-        sweep<V>(n, [&](int64_t i, auto at)
-                        FR_LAMBDA { at.store(y + i, rules::drop(at.template load<V>(x + i), scale, u + i, keep)); });
+    walk([&](int64_t i, auto at, const uint16_t* draws) FR_LAMBDA {
+        const V v = rules::drop(at.template load<V>(x + i), scale, draws, keep);
+        if constexpr (Stream && __is_same(decltype(at), Full))
+            v.stream(y + i);
+        else
+            at.store(y + i, v);
+    });
+    if (Stream) V::drain();
+}
+
+template <class V, bool Stream>
+void dropout_flat(const typename V::T* x, typename V::T* y, int64_t n, const DropoutSpec& d) {
+    const int64_t parts = cpu::threads_for(n, 8192);  // about 2 us
+    auto part = [&](int64_t p) {
+        int64_t begin, end;
+        cpu::cut(n, 64, parts, p, &begin, &end);
+        for_runs<V, true, true>(0, 1, begin, end, n, false, d, [&](int64_t, int64_t i, auto walk) FR_LAMBDA {
+            drop_run<V, Stream>(walk, x + i, y + i, d);
+        });
     };
-    if (a.rows == 1 || (a.x_rs == a.cols && a.y_rs == a.cols)) {  // one flat array: cut anywhere
-        const int64_t n = a.rows * a.cols, parts = cpu::threads_for(n, 65536);
-        auto part = [&](int64_t p) {
-            int64_t c0, c1;
-            cpu::cut(n, 64, parts, p, &c0, &c1);
-            for_pieces<true>(0, 1, c0, c1, n, false, d,
-                             [&](int64_t, int64_t c, int64_t m, const uint16_t* u) FR_LAMBDA { piece(0, c, m, u); });
-        };
-        cpu::run(parts, part);
-        return;
+    cpu::run(parts, part);
+}
+
+template <class V>
+void dropout(const Rows<typename V::T>& a, const DropoutSpec& d) {
+    if (a.rows == 1 || (a.x_rs == a.cols && a.y_rs == a.cols)) {
+        // What the caches would not keep is written past them: its memory need not be read first. Vectors begin at
+        // multiples of 16 bytes where y does and no run begins inside a block of draws.
+        constexpr int64_t kPastCaches = int64_t(16) << 20;
+        const int64_t n = a.rows * a.cols, bytes = n * int64_t(sizeof *a.y);
+        const bool aligned = reinterpret_cast<uintptr_t>(a.y) % 16 == 0 && d.first % rules::kDrawsPerBlock == 0;
+        const bool stream = bytes >= kPastCaches && a.x != a.y && aligned;
+        return stream ? dropout_flat<V, true>(a.x, a.y, n, d) : dropout_flat<V, false>(a.x, a.y, n, d);
     }
-    for_row_blocks(a.rows, a.cols,
-                   [&](int64_t r0, int64_t r1) { for_pieces<true>(r0, r1, 0, a.cols, a.cols, false, d, piece); });
+    for_row_blocks(a.rows, a.cols, [&](int64_t r0, int64_t r1) {
+        for_runs<V, true, true>(r0, r1, 0, a.cols, a.cols, false, d, [&](int64_t r, int64_t, auto walk) FR_LAMBDA {
+            drop_run<V, false>(walk, a.x + r * a.x_rs, a.y + r * a.y_rs, d);
+        });
+    });
 }
 
 template <class V>

@@ -149,9 +149,9 @@ void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typenam
         return finish(int64_t(0), M, int64_t(0), N);
     }
     GemmPlan<V> plan{M, N, K, A, B, bias, C, c_rs};
-    const int64_t threads = cpu::threads_for(M * N * K, kGemmGrain);
     Thin<V> thin;
-    if (as_thin(plan, &thin)) return gemm_thin(cancel, thin, M == 1, threads, finish);
+    if (as_thin(plan, &thin)) return gemm_thin(cancel, thin, M == 1, cpu::threads_for(M * N * K, kThinGrain), finish);
+    const int64_t threads = cpu::threads_for(M * N * K, kGemmGrain);
     choose_packing(&plan);
     if (!choose_skipping(&plan, threads) && A.rs == 1 && !bias && !finish.call) {
         GemmPlan<V> turned{N, M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, nullptr, C, 1, c_rs};

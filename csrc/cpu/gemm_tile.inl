@@ -11,13 +11,6 @@ struct Tile {
     static constexpr int64_t kNC = 8192 / int64_t(sizeof(typename V::T)) / kNR * kNR;  // B block: 3 MiB
 };
 
-// Loops over the registers of a tile must be unrolled before the compiler decides what lives in memory.
-#if defined(__clang__)
-#define FR_UNROLL _Pragma("unroll")
-#else
-#define FR_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 // What all tiles of a panel of C, kNR columns or less, have in common.
 template <class T>
 struct Panel {

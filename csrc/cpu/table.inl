@@ -20,6 +20,13 @@
 
 #define FR_LOOP __attribute__((always_inline)) inline
 
+// Loops over registers must be unrolled before the compiler decides what lives in memory.
+#if defined(__clang__)
+#define FR_UNROLL _Pragma("unroll")
+#else
+#define FR_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace fastreg::FASTREG_ISA_NAMESPACE {
 
 // clang-format off: each builds on those before it

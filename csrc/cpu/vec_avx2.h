@@ -41,6 +41,11 @@ struct VF {
         }
         if (n & 1) _mm_store_ss(p, rest);
     }
+    FR_VEC void stream(T* p) const {
+        _mm_stream_ps(p, _mm256_castps256_ps128(v));
+        _mm_stream_ps(p + 4, _mm256_extractf128_ps(v, 1));
+    }
+    FR_VEC static void drain() { _mm_sfence(); }
 
     FR_VEC friend VF operator+(VF a, VF b) { return {_mm256_add_ps(a.v, b.v)}; }
     FR_VEC friend VF operator-(VF a, VF b) { return {_mm256_sub_ps(a.v, b.v)}; }
@@ -123,6 +128,11 @@ struct VD {
         }
         if (n & 1) _mm_store_sd(p, rest);
     }
+    FR_VEC void stream(T* p) const {
+        _mm_stream_pd(p, _mm256_castpd256_pd128(v));
+        _mm_stream_pd(p + 2, _mm256_extractf128_pd(v, 1));
+    }
+    FR_VEC static void drain() { _mm_sfence(); }
 
     FR_VEC friend VD operator+(VD a, VD b) { return {_mm256_add_pd(a.v, b.v)}; }
     FR_VEC friend VD operator-(VD a, VD b) { return {_mm256_sub_pd(a.v, b.v)}; }

@@ -34,6 +34,13 @@ struct VF {
     FR_VEC static VF set_bits(Bits b) { return real(_mm512_set1_epi32(int(b))); }
     FR_VEC void store(T* p) const { _mm512_storeu_ps(p, v); }
     FR_VEC void store(T* p, int n) const { _mm512_mask_storeu_ps(p, first(n), v); }
+    FR_VEC void stream(T* p) const {
+        _mm_stream_ps(p, _mm512_castps512_ps128(v));
+        _mm_stream_ps(p + 4, _mm512_extractf32x4_ps(v, 1));
+        _mm_stream_ps(p + 8, _mm512_extractf32x4_ps(v, 2));
+        _mm_stream_ps(p + 12, _mm512_extractf32x4_ps(v, 3));
+    }
+    FR_VEC static void drain() { _mm_sfence(); }
 
     FR_VEC friend VF operator+(VF a, VF b) { return {_mm512_add_ps(a.v, b.v)}; }
     FR_VEC friend VF operator-(VF a, VF b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -105,6 +112,13 @@ struct VD {
     FR_VEC static VD set_bits(Bits b) { return real(_mm512_set1_epi64(int64_t(b))); }
     FR_VEC void store(T* p) const { _mm512_storeu_pd(p, v); }
     FR_VEC void store(T* p, int n) const { _mm512_mask_storeu_pd(p, first(n), v); }
+    FR_VEC void stream(T* p) const {
+        _mm_stream_pd(p, _mm512_castpd512_pd128(v));
+        _mm_stream_pd(p + 2, _mm512_extractf64x2_pd(v, 1));
+        _mm_stream_pd(p + 4, _mm512_extractf64x2_pd(v, 2));
+        _mm_stream_pd(p + 6, _mm512_extractf64x2_pd(v, 3));
+    }
+    FR_VEC static void drain() { _mm_sfence(); }
 
     FR_VEC friend VD operator+(VD a, VD b) { return {_mm512_add_pd(a.v, b.v)}; }
     FR_VEC friend VD operator-(VD a, VD b) { return {_mm512_sub_pd(a.v, b.v)}; }

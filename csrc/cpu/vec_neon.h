@@ -38,6 +38,8 @@ struct VF {
         if (n > 1) vst1q_lane_f32(p + 1, v, 1);
         if (n > 2) vst1q_lane_f32(p + 2, v, 2);
     }
+    FR_VEC void stream(T* p) const { store(p); }
+    FR_VEC static void drain() {}
 
     FR_VEC friend VF operator+(VF a, VF b) { return {vaddq_f32(a.v, b.v)}; }
     FR_VEC friend VF operator-(VF a, VF b) { return {vsubq_f32(a.v, b.v)}; }
@@ -123,6 +125,8 @@ struct VD {
         if (n >= L) return store(p);
         if (n > 0) vst1q_lane_f64(p, v, 0);
     }
+    FR_VEC void stream(T* p) const { store(p); }
+    FR_VEC static void drain() {}
 
     FR_VEC friend VD operator+(VD a, VD b) { return {vaddq_f64(a.v, b.v)}; }
     FR_VEC friend VD operator-(VD a, VD b) { return {vsubq_f64(a.v, b.v)}; }

@@ -29,6 +29,9 @@ struct VecScalar {
     void store(T* p, int n) const {  // lanes >= n are not written
         if (n > 0) *p = v;
     }
+    // As store, past the caches where the CPU can: p at a multiple of 16 bytes. drain() before another thread reads it.
+    void stream(T* p) const { store(p); }
+    static void drain() {}
 
     friend VecScalar operator+(VecScalar a, VecScalar b) { return {a.v + b.v}; }
     friend VecScalar operator-(VecScalar a, VecScalar b) { return {a.v - b.v}; }

@@ -150,11 +150,37 @@ void same_everywhere(const std::string& what, F make) {
         }
 }
 
+// Dropout of n elements from flat index `first` on, against the 16-bit halves of the Philox words it promises.
+template <class T>
+void test_dropout_from(int64_t first, int64_t n) {
+    DropoutSpec drop;
+    require(make_dropout(0.4, 42, 7, 3, &drop), "make_dropout");
+    drop.first = first;
+    auto x = numbers<T>(n, 5);
+    std::vector<uint32_t> words(size_t(4 * (n / 8 + 2)));
+    require(philox(42, 3, 7, uint64_t(first) / 8, n / 8 + 2, 7, words.data()), "philox");
+    std::vector<T> expected;
+    for (int64_t i = 0; i < n; ++i) {
+        const size_t half = size_t(first % 8 + i);
+        const uint32_t draw = words[half / 2] >> 16 * (half % 2) & 0xFFFF;
+        expected.push_back(draw < drop.keep ? x[size_t(i)] * T(drop.scale) : T(0));
+    }
+    for (const std::string& isa : build_info().isas_runnable)
+        for (int threads : {1, 3}) {
+            require(set_isa(isa), "set_isa");
+            require(set_num_threads(threads), "set_num_threads");
+            std::vector<T> y(static_cast<size_t>(n));
+            require(dropout(view("x", x, 1, n), drop, view("y", y, 1, n)), "dropout");
+            check(y == expected, "dropout of " + std::to_string(n) + " from " + std::to_string(first) + " on " + isa +
+                                     ", " + std::to_string(threads) + " threads");
+        }
+}
+
 template <class T>
 void test_all() {
     const std::string dtype = sizeof(T) == 4 ? " f32" : " f64";
-    const int64_t sizes[][3] = {{1, 1, 1},     {7, 3, 5},    {32, 30, 64},  {13, 67, 10},
-                                {65, 300, 33}, {2, 1000, 1}, {129, 64, 130}};
+    const int64_t sizes[][3] = {{1, 1, 1},     {7, 3, 5},    {32, 30, 64},   {13, 67, 10},
+                                {65, 300, 33}, {2, 1000, 1}, {129, 64, 130}, {1, 771, 333}};
     const Activation kinds[] = {Activation::linear, Activation::relu, Activation::gelu, Activation::selu,
                                 Activation::softplus};
     for (const auto& s : sizes)
@@ -164,6 +190,9 @@ void test_all() {
                                     std::to_string(s[2]) + " activation " + std::to_string(int(kind)) + dtype,
                                 [&] { return dense_bytes<T>(s[0], s[1], s[2], kind, rate); });
     same_everywhere("training" + dtype, training_bytes<T>);
+    const int64_t wrap = int64_t(1) << 35;  // where the low word of a block's number wraps
+    for (int64_t first : {int64_t(0), int64_t(3), int64_t(8), wrap - 5000, wrap - 4096, wrap - 1001, wrap - 8, wrap})
+        for (int64_t n : {100, 600, 20000}) test_dropout_from<T>(first, n);
 }
 
 }  // namespace

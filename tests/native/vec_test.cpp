@@ -314,6 +314,10 @@ void test_load_store(const char* type) {
             page.fill();
             from_lanes<V>(source.data()).store(p);
             check(page.bytes() == wanted_bytes, type, "store(p)");
+            page.fill();
+            from_lanes<V>(source.data()).stream(p);
+            V::drain();
+            check(page.bytes() == wanted_bytes, type, "stream(p)");
         }
     }
 }

@@ -85,7 +85,7 @@ LARGE = [
     (4099, 3, 1),
     (64, 1025, 96),
 ]
-LARGE += [(33, 7, 700)]
+LARGE += [(33, 7, 700), (1, 771, 2333), (1, 69, 134)]
 
 
 @pytest.mark.parametrize("size", LARGE, ids=str)

@@ -39,7 +39,8 @@ def test_packed_mask_holds_the_same_bits(isa: str) -> None:
 def test_dropout_scales_what_the_mask_keeps(isa: str, dtype: str, rate: float) -> None:
     k = random.keep_count(rate)
     factor = np.dtype(dtype).type(65536 / k if k else 0)
-    for n in [*range(68), 4099]:
+    # From 4 groups of draws on (64 for AVX2, 128 for AVX-512) draws are made and used in turns.
+    for n in [*range(68), *range(250, 325), *range(505, 520), 4099]:
         x, out = np.random.default_rng(n).normal(size=n).astype(dtype), np.full(n, np.nan, dtype)
         _core.dropout(x, rate, SEED, 5, 1, out)
         kept = mask(n, rate, step=5, stream=1).astype(bool)
@@ -48,6 +49,23 @@ def test_dropout_scales_what_the_mask_keeps(isa: str, dtype: str, rate: float) -
         )
         _core.dropout(x, rate, SEED, 5, 1, x)
         assert_same_bits(x, out, f"dropout of {n} in place")
+
+
+def test_results_larger_than_the_caches(dtype: str) -> None:
+    """From 16 MiB on results are written past the caches, where they begin at a multiple of 16 bytes."""
+    n = (16 << 20) // np.dtype(dtype).itemsize + 1003
+    x, room = np.random.default_rng(0).normal(size=n).astype(dtype), np.empty(n + 8, dtype)
+    kept = mask(n, 0.25).astype(bool)
+    expected = np.where(
+        kept, x * np.dtype(dtype).type(65536 / random.keep_count(0.25)), np.dtype(dtype).type(0)
+    )
+    at_16 = next(i for i in range(8) if room[i:].ctypes.data % 16 == 0)
+    for name in configurations(THREADS):
+        for offset in (at_16, (at_16 + 1) % 8):
+            out = room[offset : offset + n]
+            out.fill(np.nan)
+            _core.dropout(x, 0.25, SEED, 0, 0, out)
+            assert_same_bits(out, expected, f"{name}, from byte {out.ctypes.data % 16} of 16 on")
 
 
 def test_rows_are_numbered_without_their_gaps(isa: str, dtype: str) -> None:
