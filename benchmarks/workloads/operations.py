@@ -17,6 +17,16 @@ UPDATE_CHECK_STEPS = 3
 UPDATE_BYTES = 28  # a parameter: w, g, m, v read and w, m, v written, of 4 bytes each
 
 
+def at_cache_line(values: Array) -> Array:
+    """A copy that begins at a multiple of 64 bytes; NumPy's own begin at multiples of 16."""
+    line = 64 // values.itemsize
+    room = np.empty(values.size + line, values.dtype)
+    first = -room.ctypes.data % 64 // values.itemsize
+    copy = room[first : first + values.size]
+    copy[:] = values
+    return copy
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dense(Workload):
     """y = x w + b; with `backward` also dx, dw and db from a given dy."""
@@ -90,10 +100,11 @@ class Update(Workload):
     limits: ClassVar[dict[str, float]] = {"w": 1e-4, "penalty": 1e-4, "w without penalty": 1e-4}
 
     def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """w, g, m, v (size,) float32; m and v are zeros."""
+        """w, g, m, v (size,) float32; m and v are zeros. They begin at cache lines, where frameworks put their own."""
         rng = np.random.default_rng(1)
         w, g = (scale * rng.standard_normal(self.size, dtype=np.float32) for scale in (0.1, 0.01))
-        return w, g, np.zeros_like(w), np.zeros_like(w)
+        zeros = np.zeros_like(w)
+        return at_cache_line(w), at_cache_line(g), at_cache_line(zeros), at_cache_line(zeros)
 
     def speed(self, seconds: float) -> str:
         return f"{super().speed(seconds)}, {self.size * UPDATE_BYTES / seconds / 1e9:.3g} GB/s"

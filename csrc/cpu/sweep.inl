@@ -52,9 +52,13 @@ struct Sum16 {
         for (int j = 0; j < kVectors; ++j) lanes[j] = V::set(0);
     }
     FR_LOOP typename V::T total() const {
-        typename V::T a[16];
-        for (int j = 0; j < kVectors; ++j) lanes[j].store(a + j * V::L);
-        for (int half = 8; half > 0; half /= 2)
+        V sum[kVectors];
+        for (int j = 0; j < kVectors; ++j) sum[j] = lanes[j];
+        for (int half = kVectors / 2; half > 0; half /= 2)
+            for (int j = 0; j < half; ++j) sum[j] = sum[j] + sum[j + half];
+        typename V::T a[V::L];
+        sum[0].store(a);
+        for (int half = V::L / 2; half > 0; half /= 2)
             for (int i = 0; i < half; ++i) a[i] += a[i + half];
         return a[0];
     }
