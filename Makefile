@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ASAN   := .venv-asan
+EMULATED := .venv-emulated
 # What the CUDA plugin of this environment is compiled for, where there is a CUDA compiler: Hopper, and code that other
 # GPUs translate for themselves. All that `pip install .` builds would take minutes more.
 CUDA_ARCHITECTURES ?= 75;90a-real
@@ -16,7 +17,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -
 CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
 
-.PHONY: help demo test lint format bench bench-quick bench-kernels gpu-check test-asan test-native test-neon clean
+.PHONY: help demo test lint format bench bench-quick bench-kernels gpu-check test-asan test-emulated test-native test-neon clean
 help:
 	@echo "make demo         train on handwritten digits under each technique; table, and figures in demo-output/"
 	@echo "make test         all tests"
@@ -24,6 +25,7 @@ help:
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
 	@echo "make bench-kernels  each kernel's speed, share of the machine's peak, and error; KERNELS_ARGS='--quick'"
 	@echo "make test-asan    tests of the kernels and of training under AddressSanitizer and UBSan (g++)"
+	@echo "make test-emulated  tests of CUDA's kernels without a GPU: built as C++, their threads run by an emulator"
 	@echo "make gpu-check    on a machine with a GPU, offline: build, test, sanitize, measure; GPU_ARGS='--parts build,parity'"
 	@echo "make test-native  the C++ test programs"
 	@echo "make test-neon    the same for 64-bit ARM under qemu (see CONTRIBUTING.md)"
@@ -85,6 +87,19 @@ test-asan: $(ASAN)/package.stamp
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    $(ASAN)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
 
+# The CUDA plugin as C++, run by tests/emulator.
+$(EMULATED)/bin/python:
+	@$(PYTHON) tools/preflight.py
+	$(PYTHON) -m venv $(EMULATED)
+
+$(EMULATED)/package.stamp: $(SOURCES) $(wildcard tests/emulator/*.c* tests/emulator/include/*.h tests/emulator/include/*/*.cuh) | $(EMULATED)/bin/python
+	$(EMULATED)/bin/python -m pip install --quiet . --config-settings=cmake.define.FASTREG_CUDA=EMULATED
+	$(EMULATED)/bin/python -m pip install --quiet 'fastreg[test]'
+	@touch $@
+
+test-emulated: $(EMULATED)/package.stamp
+	FASTREG_TEST_CUDA=1 $(EMULATED)/bin/python -m pytest tests/cuda $(ASAN_TESTS) $(PYTEST_ARGS)
+
 # The kernel benchmark, without Python; its arguments in KERNELS_ARGS.
 bench-kernels: $(BIN)/python
 	$(BIN)/python -m pip install --quiet cmake ninja
@@ -116,4 +131,4 @@ test-neon: test-native
 	cmp build/native.hash build/neon.hash
 
 clean:
-	rm -rf $(VENV) $(ASAN) build demo-output
+	rm -rf $(VENV) $(ASAN) $(EMULATED) build demo-output

@@ -1,7 +1,8 @@
 """How tests compare arrays and visit configurations: one place, so that every failure reads alike.
 
-With the environment variable FASTREG_TEST_CUDA=1 the GPU is one of the configurations, and it is an error if none can
-be used; without it no test touches CUDA. It must not know formulas: expected values come from the reference modules.
+With the environment variable FASTREG_TEST_CUDA=1 the GPU, or its emulation (tests/emulator), is one of the
+configurations, and it is an error if none can be used; without it no test touches CUDA. It must not know formulas:
+expected values come from the reference modules.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fastreg import _core
 TEST_CUDA = os.environ.get("FASTREG_TEST_CUDA", "") == "1"
 if TEST_CUDA:
     _core.cuda_device_count()  # raises what is missing
+EMULATED = TEST_CUDA and "emulated" in _core.cuda_device_name(0)
 ISAS: list[str] = [
     *(["cuda"] if TEST_CUDA else []),
     *_core.build_info()["isas_runnable"],

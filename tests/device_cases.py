@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from checks import TEST_CUDA, assert_same_bits, sha256
+from checks import EMULATED, TEST_CUDA, assert_same_bits, sha256
 from fastreg.layers import Dense, Dropout
 from fastreg.models import Sequential
 from fastreg.regularizers import L1L2
@@ -22,6 +22,8 @@ def needs_gpu() -> None:
     if not TEST_CUDA:
         pytest.skip("needs a GPU; FASTREG_TEST_CUDA=1 runs it", allow_module_level=True)
 
+
+too_much_to_emulate = pytest.mark.skipif(EMULATED, reason="a GPU's work, for which an emulator needs minutes")
 
 ROWS, FEATURES = 203, 23  # batches of 32 leave a partial one
 _rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 // The order of forward and backward within a batch. See network.h.
-// It must not know optimizers, epochs or data sets.
+// It must not know optimizers, epochs or data sets. It is over 250 lines because what forward keeps, and in which form,
+// is what backward reads.
 #include "core/network.h"
 
 #include "core/dropout_spec.h"
@@ -24,26 +25,39 @@ void Network<T>::set_loss(const LossSpec& loss) {
     fused_activation_ = last.activation.kind;
 }
 
+// What must be asked of a device first: see OpTable::bf16_from.
 template <class T>
-bool Network<T>::reserve(int64_t rows, bool training) {
-    if (rows <= capacity_ && (!training || training_room_)) return false;
+bool Network<T>::between_dense(size_t i) const {
+    const auto& nodes = plan_->nodes;
+    return i + 1 < nodes.size() && nodes[i].kind == NodeKind::dense && nodes[i + 1].kind == NodeKind::dense &&
+           joins_epilogue(i);
+}
+
+template <class T>
+bool Network<T>::reserve(const OpTable<T>& ops, int64_t rows, bool training, bool sparse) {
+    if (rows <= capacity_ && (!training || training_room_) && (!sparse || sparse_room_)) return false;
     rows = rows > capacity_ ? rows : capacity_;
     training = training || training_room_;
+    sparse = sparse || sparse_room_;
     capacity_ = 0;
     if (rows > (int64_t(1) << 46) / plan_->widest) throw OutOfMemory(size_t(-1));  // sizes below cannot overflow
     const auto pieces = [&](auto take) {  // the same list is measured, then taken
         for (size_t i = 0; i < plan_->nodes.size(); ++i) {
             const Node& n = plan_->nodes[i];
+            Buffers& b = buffers_[i];
+            b = {};
+            if (ops.bf16_from && between_dense(i)) b.bf16_from = ops.bf16_from(*queue_, n.in, n.out);
+            // Room for the largest batch that is kept as T, and for the largest as bfloat16.
+            const int64_t as_t = rows < b.bf16_from || (i == 0 && sparse) ? rows : b.bf16_from - 1;
+            const int64_t kept = (as_t > (rows + 1) / 2 ? as_t : (rows + 1) / 2) * n.out;
             if (last_is_in_loss(i))
-                buffers_[i].Y = buffers_[i - 1].Y;  // the logits, as they are
+                b.Y = buffers_[i - 1].Y;  // the logits, as they are
             else
-                take(&buffers_[i].Y, rows * n.out);
+                take(&b.Y, kept);
             const bool keeps_z =
                 training && n.kind == NodeKind::dense && activation_needs_z(n.activation.kind, n.has_dropout);
-            buffers_[i].Z = nullptr;
-            if (keeps_z) take(&buffers_[i].Z, rows * n.out);
-            buffers_[i].G = nullptr;
-            if (training && i >= size_t(plan_->first_dense)) take(&buffers_[i].G, rows * n.out);
+            if (keeps_z) take(&b.Z, kept);
+            if (training && i >= size_t(plan_->first_dense)) take(&b.G, rows * n.out);
         }
         take(&probability_, rows * plan_->outputs);
         take(&scratch_, rows * (1 + plan_->outputs));
@@ -54,7 +68,30 @@ bool Network<T>::reserve(int64_t rows, bool training) {
     pieces([&](T** p, int64_t n) { *p = arena_.take<T>(n); });
     capacity_ = rows;
     training_room_ = training;
+    sparse_room_ = sparse;
     return true;
+}
+
+template <class T>
+typename Network<T>::Kept Network<T>::kept(size_t i, bool sparse, RowRange rows) const {
+    const Buffers& b = buffers_[i];
+    const int64_t offset = rows.first * plan_->nodes[i].out;
+    Kept k;
+    if (rows.count < b.bf16_from || (i == 0 && sparse)) {
+        k.Y = b.Y + offset;
+        if (b.Z) k.Z = b.Z + offset;
+    } else {
+        k.Y16 = reinterpret_cast<Bfloat*>(b.Y) + offset;
+        if (b.Z) k.Z16 = reinterpret_cast<Bfloat*>(b.Z) + offset;
+    }
+    return k;
+}
+
+template <class T>
+typename Network<T>::Taken Network<T>::input_of(size_t i, const Inputs<T>& x, RowRange rows) const {
+    if (i == 0) return {x.is_sparse() ? nullptr : x.dense + rows.first * plan_->inputs, nullptr};
+    const Kept before = kept(i - 1, x.is_sparse(), rows);
+    return {before.Y, before.Y16};
 }
 
 template <class T>
@@ -80,29 +117,30 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>&
     for (size_t i = 0; i < plan_->nodes.size(); ++i) {
         const Node& n = plan_->nodes[i];
         const bool is_sparse = i == 0 && x.is_sparse();
-        const T* in = is_sparse ? nullptr : input_of(i, x.dense) + rows.first * n.in;
-        const int64_t out_offset = rows.first * n.out;
-        T* out = buffers_[i].Y + out_offset;
+        const Taken in = input_of(i, x, rows);
+        const Kept out = kept(i, x.is_sparse(), rows);
         const DropoutSpec drop = dropout_of(n, training, step, rows.first);
-        const Rows<T> map{rows.count, n.out, in, n.out, out, n.out};
+        const Rows<T> map{rows.count, n.out, in.X, n.out, out.Y, n.out};
         if (last_is_in_loss(i)) continue;
         const bool last_fused = fused_ && i + 1 == plan_->nodes.size();
         if (n.kind == NodeKind::dense) {
             const ActivationSpec f = last_fused ? ActivationSpec{} : n.activation;
-            T* Z = training && buffers_[i].Z ? buffers_[i].Z + out_offset : nullptr;
             ops.dense_forward(cancel, {rows.count,
                                        n.in,
                                        n.out,
-                                       {in, n.in, 1},
+                                       {in.X, n.in, 1},
                                        {parameters_->weight(n.kernel), n.out, 1},
                                        parameters_->weight(n.bias),
                                        f,
                                        drop,
-                                       out,
+                                       out.Y,
                                        n.out,
-                                       Z,
+                                       training ? out.Z : nullptr,
                                        n.out,
-                                       is_sparse ? &sparse : nullptr});
+                                       is_sparse ? &sparse : nullptr,
+                                       in.X16,
+                                       out.Y16,
+                                       training ? out.Z16 : nullptr});
         } else if (n.kind == NodeKind::activation) {
             ops.activation_forward(map, n.activation);
         } else if (training) {
@@ -112,7 +150,7 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>&
             ops.scale(map, n.dropout.scale_at_inference ? trained.keep / 65536.0 : 1.0);
         }
         if (has_penalty(n.activity_penalty))
-            ops.activity_penalty(out, nullptr, rows.count, n.out, n.activity_penalty, activity);
+            ops.activity_penalty(out.Y, nullptr, rows.count, n.out, n.activity_penalty, activity);
     }
 }
 
@@ -141,7 +179,7 @@ bool Network<T>::describe(std::vector<TrainLayer<T>>* layers, TrainSteps<T>* ste
         const Node& n = plan_->nodes[i];
         const bool last = i + 1 == plan_->nodes.size();
         if (last_is_in_loss(i)) continue;
-        if (n.kind != NodeKind::dense) return false;
+        if (n.kind != NodeKind::dense || capacity_ >= buffers_[i].bf16_from) return false;
         const ActivationSpec f = last && fused_ ? ActivationSpec{} : n.activation;
         layers->push_back(
             {n.in, n.out, f, dropout_of(n, true, 0, 0), n.kernel, n.bias, buffers_[i].Y, buffers_[i].Z, buffers_[i].G});
@@ -155,13 +193,11 @@ bool Network<T>::describe(std::vector<TrainLayer<T>>* layers, TrainSteps<T>* ste
 }
 
 template <class T>
-LayerGradient<T> Network<T>::gradient_of(size_t i, const T* x, uint64_t step, int64_t first_row) const {
+LayerGradient<T> Network<T>::gradient_of(size_t i, const Inputs<T>& x, uint64_t step, RowRange rows) const {
     const Node& n = plan_->nodes[i];
-    const T* Z =
-        n.kind == NodeKind::dense ? buffers_[i].Z : (n.kind == NodeKind::activation ? input_of(i, x) : nullptr);
-    const int64_t offset = first_row * n.out;
-    return {n.activation, dropout_of(n, true, step, first_row), buffers_[i].Y + offset, n.out, Z ? Z + offset : nullptr,
-            n.out};
+    const Kept k = kept(i, x.is_sparse(), rows);
+    const T* Z = n.kind == NodeKind::activation ? input_of(i, x, rows).X : k.Z;
+    return {n.activation, dropout_of(n, true, step, rows.first), k.Y, n.out, Z, n.out, k.Y16, k.Z16};
 }
 
 template <class T>
@@ -179,16 +215,16 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>
         T* G = buffers_[i].G + first * n.out;
         if (!through) {
             if (has_penalty(n.activity_penalty))
-                ops.activity_penalty(buffers_[i].Y + first * n.out, G, count, n.out, n.activity_penalty, nullptr);
+                ops.activity_penalty(kept(i, x.is_sparse(), rows).Y, G, count, n.out, n.activity_penalty, nullptr);
             T* through_node = gradient_at(i, true) + first * n.out;
             const bool unchanged = G == through_node && n.activation.kind == Activation::linear && !n.has_dropout;
             if (!unchanged)
-                ops.layer_backward({count, n.out, G, n.out, through_node, n.out}, gradient_of(i, x.dense, step, first));
+                ops.layer_backward({count, n.out, G, n.out, through_node, n.out}, gradient_of(i, x, step, rows));
         }
         if (i == size_t(plan_->first_dense)) return;
         through = false;
         if (n.kind != NodeKind::dense) continue;
-        const LayerGradient<T> producer = gradient_of(i - 1, x.dense, step, first);
+        const LayerGradient<T> producer = gradient_of(i - 1, x, step, rows);
         through = joins_epilogue(i - 1);
         ops.dense_backward_x(cancel, {count,
                                       n.in,
@@ -207,15 +243,17 @@ void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, cons
     for (size_t i = size_t(plan_->first_dense); i < plan_->nodes.size(); ++i) {
         const Node& n = plan_->nodes[i];
         if (n.kind != NodeKind::dense) continue;
+        const Taken in = input_of(i, x, {0, B});
         weight_gradients_.push_back({B,
                                      n.in,
                                      n.out,
-                                     {input_of(i, x.dense), n.in, 1},
+                                     {in.X, n.in, 1},
                                      {buffers_[i].G, n.out, 1},
                                      parameters_->gradient(n.kernel),
                                      n.out,
                                      parameters_->gradient(n.bias),
-                                     i == 0 && x.is_sparse() ? &x.sparse : nullptr});
+                                     i == 0 && x.is_sparse() ? &x.sparse : nullptr,
+                                     in.X16});
     }
     ops.dense_backward_w(cancel, weight_gradients_.data(), int64_t(weight_gradients_.size()));
 }

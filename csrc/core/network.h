@@ -47,9 +47,9 @@ public:
     // logits.
     void set_loss(const LossSpec& loss);
 
-    // Room for batches of `rows`; training needs gradients and kept pre-activations too. Returns whether the memory is
-    // now another.
-    bool reserve(int64_t rows, bool training);
+    // Room for batches of `rows`; training needs gradients and kept pre-activations too, and sparse inputs a wide
+    // output of their layer. Returns whether the memory is now another.
+    bool reserve(const OpTable<T>& ops, int64_t rows, bool training, bool sparse);
 
     // How many parts of a batch of `rows` are worth computing side by side.
     int64_t row_parts(const Backend& backend, int64_t rows) const;
@@ -81,13 +81,20 @@ public:
 private:
     struct Buffers {
         T* Y = nullptr;
-        T* Z = nullptr;  // where f' needs it
-        T* G = nullptr;  // the gradient of the loss: with respect to Y, then, for a dense node, to Z
+        T* Z = nullptr;                 // where f' needs it
+        T* G = nullptr;                 // the gradient of the loss: with respect to Y, then, for a dense node, to Z
+        int64_t bf16_from = INT64_MAX;  // in batches of so many rows and more, Y and Z hold bfloat16
     };
+    // A node's output, and its Z where it is kept, from row `first` of a batch on: as T or as bfloat16.
+    struct Kept {
+        T *Y = nullptr, *Z = nullptr;
+        Bfloat *Y16 = nullptr, *Z16 = nullptr;
+    };
+    Kept kept(size_t i, bool sparse, RowRange rows) const;
 
     DropoutSpec dropout_of(const Node& n, bool training, uint64_t step, int64_t first_row) const;
     // How gradients pass node i: activation and dropout.
-    LayerGradient<T> gradient_of(size_t i, const T* x, uint64_t step, int64_t first_row) const;
+    LayerGradient<T> gradient_of(size_t i, const Inputs<T>& x, uint64_t step, RowRange rows) const;
     // Where dL/dY of node i goes; if it has been taken through the node, dL/dZ: the gradient of what came in, where
     // the node is not dense.
     T* gradient_at(size_t i, bool through) const {
@@ -99,7 +106,14 @@ private:
     }
     // Whether gradient_of(i) can run in the epilogue of the GEMM that makes dL/dY of node i.
     bool joins_epilogue(size_t i) const;
-    const T* input_of(size_t i, const T* x) const { return i == 0 ? x : buffers_[i - 1].Y; }
+    // Whether both that make and that take node i's output are dense layers, which may pass it on as bfloat16.
+    bool between_dense(size_t i) const;
+    // What node i takes, from row rows.first of the batch on; neither for a first node that takes sparse rows.
+    struct Taken {
+        const T* X = nullptr;
+        const Bfloat* X16 = nullptr;
+    };
+    Taken input_of(size_t i, const Inputs<T>& x, RowRange rows) const;
 
     Queue* queue_ = nullptr;
     const Plan* plan_ = nullptr;
@@ -109,7 +123,7 @@ private:
     Activation fused_activation_ = Activation::linear;
     Arena arena_;
     int64_t capacity_ = 0;
-    bool training_room_ = false;
+    bool training_room_ = false, sparse_room_ = false;
     std::vector<Buffers> buffers_;
     T* probability_ = nullptr;
     T* scratch_ = nullptr;

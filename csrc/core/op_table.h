@@ -31,6 +31,10 @@ struct Csr {
     int64_t first = 0;
 };
 
+// An array that a layer gives to the next may be kept as bfloat16 (the upper halves of float32 numbers, rounded to
+// nearest): then it stands in a field of its own, named with 16, instead of the other. See OpTable::bf16_from.
+using Bfloat = uint16_t;
+
 // Dimensions everywhere: B batch, I inputs, O outputs. Unless strided, matrices are row-major with the given row
 // stride.
 
@@ -47,6 +51,8 @@ struct DenseForward {
     T* Z;  // or null
     int64_t z_rs;
     const Csr<T>* sparse_X = nullptr;  // instead of X; then the rows of W are contiguous
+    const Bfloat* X16 = nullptr;       // instead of X, as it is strided
+    Bfloat *Y16 = nullptr, *Z16 = nullptr;
 };
 
 // What turns dL/dY of a layer into dL/dZ: dZ = dY * mask * scale * f'(Z).
@@ -58,6 +64,7 @@ struct LayerGradient {
     int64_t y_rs;
     const T* Z;  // needed where Y does not tell f'; see activation_needs_z
     int64_t z_rs;
+    const Bfloat *Y16 = nullptr, *Z16 = nullptr;
 };
 
 // dX = dZ W^T, then through the gradient of the layer that produced X, where there is one.
@@ -79,6 +86,7 @@ struct DenseBackwardW {
     int64_t dw_rs;
     T* db;                             // O, or null
     const Csr<T>* sparse_X = nullptr;  // instead of X, in the first of several layers only
+    const Bfloat* X16 = nullptr;       // instead of X, as it is strided
 };
 
 // An elementwise map over `rows` rows of `cols` contiguous elements.
@@ -226,6 +234,9 @@ struct OpTable {
     // Many steps at once, where launching them one by one would take longer than they do; false, with nothing done, for
     // what should be done step by step. Null where there is no such thing.
     bool (*train_steps)(const TrainSteps<T>&) = nullptr;
+    // From how many rows on the output of a dense layer that another takes is kept as bfloat16, together with its Z;
+    // INT64_MAX: never, as where this is null.
+    int64_t (*bf16_from)(const Queue&, int64_t in, int64_t out) = nullptr;
 };
 
 struct Backend {

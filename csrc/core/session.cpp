@@ -88,7 +88,7 @@ public:
         if (data.rows > int64_t(UINT32_MAX)) return invalid("x has more than 2^32 - 1 rows");
         epoch_active_ = false;
         FR_RETURN_IF_ERROR(bring(&training_data_, data, fresh));
-        reserve(batch_size < data.rows ? batch_size : data.rows, true);
+        reserve(batch_size < data.rows ? batch_size : data.rows, true, data);
         if (batches_.begin(queue_.get(), training_data_.view, batch_size, shuffle)) ++version_;
         batches_.shuffle(backend(), seed_, uint32_t(epoch_));
         ++epoch_;
@@ -101,7 +101,7 @@ public:
         if (!epoch_active_) return {Code::runtime, "run_steps needs an epoch: call begin_epoch first"};
         epoch_active_ = false;  // whatever fails below ends the epoch
         queue_->enter();
-        reserve(batches_.size(), true);  // an evaluation since may have failed for want of memory
+        reserve(batches_.size(), true, batches_.data());  // an evaluation since may have failed for want of memory
         take_turn(true);
         FR_RETURN_IF_ERROR(sums_.put(totals_));
         const int64_t rows = batches_.data().rows;
@@ -130,7 +130,7 @@ public:
     Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) override {
         queue_->enter();
         FR_RETURN_IF_ERROR(check_data(batch, true));
-        reserve(batch.rows, true);
+        reserve(batch.rows, true, batch);
         FR_RETURN_IF_ERROR(bring(&batch_data_, batch, true));
         take_turn(false);
         *totals = sums_.zeros();
@@ -149,7 +149,7 @@ public:
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         FR_RETURN_IF_ERROR(bring(&evaluation_data_, data, fresh));
         const int64_t step = inference_rows();
-        reserve(step < data.rows ? step : data.rows, false);
+        reserve(step < data.rows ? step : data.rows, false, data);
         *totals = sums_.zeros();
         FR_RETURN_IF_ERROR(sums_.put(*totals));
         double penalty = 0.0;
@@ -179,7 +179,7 @@ public:
             return invalid("out must not overlap x in memory");
         queue_->enter();
         const int64_t step = inference_rows();
-        reserve(step < data.rows ? step : data.rows, false);
+        reserve(step < data.rows ? step : data.rows, false, data);
         for (int64_t row = 0; row < data.rows; row += step) {
             const int64_t B = data.rows - row < step ? data.rows - row : step;
             FR_RETURN_IF_ERROR(predict_block(cancel, data, row, B, static_cast<T*>(out) + row * plan_.outputs));
@@ -271,8 +271,8 @@ private:
     int64_t inference_rows() const { return inference_unit(plan_) * (queue_->is_host() ? 1 : kUnitsAtOnce); }
 
     // What a recorded step was given must not move unnoticed.
-    void reserve(int64_t rows, bool training) {
-        if (network_.reserve(rows, training)) ++version_;
+    void reserve(int64_t rows, bool training, const DataView& data) {
+        if (network_.reserve(ops(), rows, training, data.sparse_x.starts != nullptr)) ++version_;
     }
     Status bring(Resident<T>* to, const DataView& data, bool fresh) {
         bool moved = false;

@@ -1,5 +1,6 @@
 // Dense layers over the products of a mode. A mode says which products it makes itself:
 //   static bool take(M, N, K, A, B, bias, C, c_rs, epilogue);  // enqueued, or false
+//   static bool take_bf16(operation);  // that of an operation with arrays of bfloat16; false where there is none
 // the others are made exactly. It must not know how products are made.
 #pragma once
 #include <vector>
@@ -15,11 +16,16 @@ struct ExactMode {
     static bool take(const Arguments&...) {
         return false;
     }
+    template <class Operation>
+    static bool take_bf16(const Operation&) {
+        return false;
+    }
 };
 
 template <class Mode, class T>
 void dense_forward_by(const DenseForward<T>& a) {
     if (a.sparse_X) return sparse_forward(a);
+    if (Mode::take_bf16(a)) return;
     const Epilogue<T> epilogue = Epilogue<T>::of(a);
     if (!Mode::take(a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, epilogue))
         gemm<T>(a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, epilogue);
@@ -27,6 +33,7 @@ void dense_forward_by(const DenseForward<T>& a) {
 
 template <class Mode, class T>
 void dense_backward_x_by(const DenseBackwardX<T>& a) {
+    if (Mode::take_bf16(a)) return;
     const Strided<const T> Wt{a.W.p, a.W.cs, a.W.rs};
     const Epilogue<T> epilogue = Epilogue<T>::of(a.producer, a.I);
     const T* const no_bias = nullptr;
@@ -70,7 +77,7 @@ void dense_backward_w_by(const DenseBackwardW<T>* layers, int64_t n_layers) {
         const DenseBackwardW<T>& a = layers[l];
         if (a.sparse_X && a.B > 0)
             sparse_weight_gradient<Mode>(a, &exact);
-        else
+        else if (!Mode::take_bf16(a))
             weight_gradient<Mode>(a, a.X, 0, a.I, &exact);
         if (a.db) sums.push_back({a.dZ.p, a.dZ.rs, a.B, a.O, a.db});
     }

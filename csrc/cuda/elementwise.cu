@@ -95,21 +95,23 @@ struct Math {
 
 // ---- dropout -------------------------------------------------------------------------------------------------------
 
-constexpr int kDraws = rules::kDrawsPerBlock;
-
+// A group's draws are half a block's for float, a quarter for double: its numbers are 16 bytes, so that the threads of
+// a warp read and write whole lines. Neighbours draw the same block, which costs less than half-filled sectors did.
 template <class T>
-__device__ __forceinline__ void drop_group(const Dropper& d, int64_t block, T (&v)[kDraws]) {
-    const DrawBlock draws = d.draw(uint64_t(block));
+__device__ __forceinline__ void drop_group(const Dropper& d, int64_t group, T (&v)[kWidth<T>]) {
+    constexpr int kGroups = rules::kDrawsPerBlock / kWidth<T>;
+    const DrawBlock draws = d.draw(uint64_t(group / kGroups));
+    const int first = int(group % kGroups) * kWidth<T>;
 #pragma unroll
-    for (int e = 0; e < kDraws; ++e) v[e] = draws.at(e) < d.keep ? v[e] * T(d.scale) : T(0);
+    for (int e = 0; e < kWidth<T>; ++e) v[e] = draws.at(first + e) < d.keep ? v[e] * T(d.scale) : T(0);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kBlock) dropout_kernel(Rows<T> a, Dropper d, Groups<kDraws> groups) {
-    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t block) {
-        T v[kDraws];
+__global__ void __launch_bounds__(kBlock) dropout_kernel(Rows<T> a, Dropper d, Groups<kWidth<T>> groups) {
+    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t group) {
+        T v[kWidth<T>];
         load_group(a.x + r * a.x_rs + c, lo, hi, groups.wide, v);
-        drop_group(d, block, v);
+        drop_group(d, group, v);
         store_group(a.y + r * a.y_rs + c, lo, hi, groups.wide, v);
     });
 }
@@ -126,21 +128,21 @@ struct Through {
 
 template <class T>
 __global__ void __launch_bounds__(kBlock)
-    layer_backward_kernel(Rows<T> a, Through<T> layer, Dropper dropper, Groups<kDraws> groups) {
-    // A group's decisions come from one block, drawn here; relu makes none, and through_layer scales for it.
+    layer_backward_kernel(Rows<T> a, Through<T> layer, Dropper dropper, Groups<kWidth<T>> groups) {
+    // A group's decisions are drawn here; relu makes none, and through_layer scales for it.
     const bool draws = dropper.drops() && layer.kind != Activation::relu;
     Dropper rest = dropper;
     if (draws) rest.keep = 65536;
-    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t block) {
-        T v[kDraws], s[kDraws] = {};
+    groups.each([&](int64_t r, int64_t c, int lo, int hi, int64_t group) {
+        T v[kWidth<T>], s[kWidth<T>] = {};
         load_group(a.x + r * a.x_rs + c, lo, hi, groups.wide, v);
         if (layer.source) load_group(layer.source + r * layer.source_rs + c, lo, hi, groups.wide, s);
-        if (draws) drop_group(dropper, block, v);
+        if (draws) drop_group(dropper, group, v);
         rules::with_activation(layer.kind, [&](auto act) {
             using Act = decltype(act);
             const auto through = [&](bool from_z) {
 #pragma unroll
-                for (int e = 0; e < kDraws; ++e)
+                for (int e = 0; e < kWidth<T>; ++e)
                     v[e] = through_layer<Act>(Lane<T>{v[e]}, &s[e], from_z ? &s[e] : nullptr, Lane<T>{layer.alpha},
                                               rest, 0)
                                .v;
@@ -169,14 +171,14 @@ void layer_backward(const Rows<T>& a, const LayerGradient<T>& g) {
     const bool from_z = kind != Activation::relu && g.Z;
     const T* source = kind == Activation::linear ? nullptr : from_z ? g.Z : g.Y;
     const Through<T> layer{kind, T(g.activation.alpha), source, from_z ? g.z_rs : g.y_rs, from_z};
-    const auto groups = Groups<kDraws>::of<T>(a.rows, a.cols, g.dropout.first,
-                                              {{a.x, a.x_rs}, {a.y, a.y_rs}, {layer.source, layer.source_rs}});
+    const auto groups = Groups<kWidth<T>>::template of<T>(
+        a.rows, a.cols, g.dropout.first, {{a.x, a.x_rs}, {a.y, a.y_rs}, {layer.source, layer.source_rs}});
     launch(layer_backward_kernel<T>, grid_for(groups.count()), kBlock, 0, a, layer, Dropper(g.dropout), groups);
 }
 
 template <class T>
 void dropout(const Rows<T>& a, const DropoutSpec& d) {
-    const auto groups = Groups<kDraws>::of<T>(a.rows, a.cols, d.first, {{a.x, a.x_rs}, {a.y, a.y_rs}});
+    const auto groups = Groups<kWidth<T>>::template of<T>(a.rows, a.cols, d.first, {{a.x, a.x_rs}, {a.y, a.y_rs}});
     launch(dropout_kernel<T>, grid_for(groups.count()), kBlock, 0, a, Dropper(d), groups);
 }
 

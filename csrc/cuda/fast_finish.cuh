@@ -3,9 +3,11 @@
 #pragma once
 #include "cuda/epilogue.cuh"
 #include "cuda/fast_layout.h"
-#include "cuda/fast_ptx.cuh"
+#include "cuda/ptx.cuh"
 
 namespace fastreg::cuda::fast {
+
+using namespace ptx;
 
 // How sums are finished. The common ways have code of their own: a thread's two neighbouring columns are stored
 // together, and four threads share the draws of dropout.
@@ -15,8 +17,9 @@ struct Output {
     int64_t M, N;
     const float* bias;  // N, or null
     float* C;
+    Bfloat* C16;  // instead of C
     int64_t c_rs;
-    bool wide_stores;  // four neighbouring columns of C are 16-byte aligned
+    bool wide_stores;  // four neighbouring columns of C lie on a multiple of their size
     Way way;           // way_of()
     Epilogue<float> epilogue;
     float* partials;  // or null; (splits, rows, cols), padded to tiles
@@ -31,13 +34,21 @@ struct Output {
             for (int e = 0; e < 4; ++e)
                 if (e < n) v[e] += bias[col + e];
         }
-        epilogue.apply<4>(row, col, n, v);
+        epilogue.apply<4, true>(row, col, n, v);
+        if (C16) {
+            Bfloat* to = C16 + row * c_rs + col;
+            if (n == 4 && wide_stores) {
+                *reinterpret_cast<uint2*>(to) = make_uint2(bfloat_pair(v[0], v[1]), bfloat_pair(v[2], v[3]));
+                return;
+            }
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                if (e < n) to[e] = to_bfloat(v[e]);
+            return;
+        }
         float* to = C + row * c_rs + col;
         if (n == 4 && wide_stores) {
-            // As one instruction, which the compiler else takes apart and merges with those below.
-            asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(v[0]), "f"(v[1]), "f"(v[2]),
-                         "f"(v[3])
-                         : "memory");
+            store4(to, v);  // the compiler else takes it apart and merges it with the stores below
             return;
         }
 #pragma unroll
@@ -48,17 +59,20 @@ struct Output {
 
 inline Way way_of(const Output& out) {
     using E = Epilogue<float>;
-    const auto paired = [](const float* p, int64_t stride) {
-        return stride % 2 == 0 && reinterpret_cast<uintptr_t>(p) % 8 == 0;
+    const auto paired = [](auto* p, int64_t stride) {
+        return stride % 2 == 0 && reinterpret_cast<uintptr_t>(p) % (2 * sizeof *p) == 0;
     };
     const E& e = out.epilogue;
     if (out.partials) return Way::partial;
-    if (out.N % 2 != 0 || !paired(out.C, out.c_rs)) return Way::any;
+    if (out.N % 2 != 0 || !(out.C16 ? paired(out.C16, out.c_rs) : paired(out.C, out.c_rs))) return Way::any;
     if (e.kind == E::none) return Way::plain;
     if (e.kind == E::backward && e.activation == Activation::linear && !e.dropper.drops()) return Way::plain;
     if (e.activation != Activation::relu) return Way::any;
-    if (e.kind == E::backward) return e.y && paired(e.y, e.y_rs) ? Way::through_relu : Way::any;
-    if (e.Z) return Way::any;
+    if (e.kind == E::backward) {
+        const bool in_pairs = e.y16 ? paired(e.y16, e.y_rs) : e.y && paired(e.y, e.y_rs);
+        return in_pairs ? Way::through_relu : Way::any;
+    }
+    if (e.Z || e.Z16) return Way::any;
     if (!e.dropper.drops()) return Way::relu;
     return e.width % 8 == 0 && e.dropper.first % 8 == 0 ? Way::relu_dropout : Way::any;
 }
@@ -98,9 +112,9 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
     col += 2 * quad;
     const bool in[2] = {row < out.M, row + 8 < out.M}, dropped = kBack && e.dropper.drops();
     const int left = int(out.N - col < 8 * kColumns ? out.N - col : 8 * kColumns);  // columns; an even number
-    float* const to[2] = {out.C + row * out.c_rs + col, out.C + (row + 8) * out.c_rs + col};
-    const float* from[2] = {};
-    if constexpr (kBack) from[0] = e.y + row * e.y_rs + col, from[1] = from[0] + 8 * e.y_rs;
+    const int64_t to[2] = {row * out.c_rs + col, (row + 8) * out.c_rs + col};
+    int64_t from[2] = {};
+    if constexpr (kBack) from[0] = row * e.y_rs + col, from[1] = from[0] + 8 * e.y_rs;
     const float* const bias = out.bias ? out.bias + col : nullptr;
 
     constexpr int kAhead = 4;  // blocks whose y is loaded ahead
@@ -112,7 +126,12 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
             for (int r = 0; r < 2; ++r) {
                 const int at = 8 * (chunk * kAhead + j);
                 y[chunk % 2][j][r] = make_float2(0.0f, 0.0f);
-                if (at < left && in[r]) y[chunk % 2][j][r] = __ldg(reinterpret_cast<const float2*>(from[r] + at));
+                if (at >= left || !in[r]) continue;
+                if (e.y16)
+                    y[chunk % 2][j][r] =
+                        from_bfloat_pair(__ldg(reinterpret_cast<const uint32_t*>(e.y16 + from[r] + at)));
+                else
+                    y[chunk % 2][j][r] = __ldg(reinterpret_cast<const float2*>(e.y + from[r] + at));
             }
     };
     if constexpr (kBack) load(0);
@@ -143,7 +162,11 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
                     v[c] = (c ? of.y : of.x) == 0.0f ? 0.0f : v[c];
                 }
             }
-            if (in_column && in[r]) *reinterpret_cast<float2*>(to[r] + 8 * j) = make_float2(v[0], v[1]);
+            if (!in_column || !in[r]) continue;
+            if (out.C16)
+                *reinterpret_cast<uint32_t*>(out.C16 + to[r] + 8 * j) = bfloat_pair(v[0], v[1]);
+            else
+                *reinterpret_cast<float2*>(out.C + to[r] + 8 * j) = make_float2(v[0], v[1]);
         }
     }
 }

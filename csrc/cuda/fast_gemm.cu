@@ -23,10 +23,11 @@ bool has_wgmma(int capability) {
     return has;
 }
 
-Source source(const float* p, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t K, int64_t tile_rows,
-              int unit) {
+Source source(const float* p, const Bfloat* p16, int64_t row_stride, int64_t k_stride, int64_t rows, int64_t K,
+              int64_t tile_rows, int unit) {
     Source s{};
     s.p = p;
+    s.p16 = p16;
     s.row_stride = row_stride;
     s.k_stride = k_stride;
     s.rows = rows;
@@ -93,10 +94,19 @@ void multiply_planes(const Work& work, Output out, bool wgmma) {
 
 bool fast_supported(int capability) { return capability >= 80; }
 
-void fast_gemm_of_any_size(FastMode mode, int64_t M, int64_t N, int64_t K, Strided<const float> A,
-                           Strided<const float> B, const float* bias, float* C, int64_t c_rs,
-                           const Epilogue<float>& epilogue, int halves, int splits) {
+bool fast_pays(FastMode mode, int capability, int64_t M, int64_t N, int64_t K) {
+    if (!fast_supported(capability)) return false;
+    // GeForce-like devices have float32 units at the rate of a third of their half-precision tensor cores.
+    const bool server = capability == 80 || capability == 90 || capability == 100 || capability == 103;
+    if (mode == FastMode::split && !server) return false;
+    // Below, splitting, padding and launching cost more than the product.
+    return M >= kLeastFastSide && N >= kLeastFastSide && K >= kLeastFastSide &&
+           double(M) * double(N) * double(K) >= kLeastFastWork;
+}
+
+void fast_gemm(FastMode mode, const FastProduct& p, int halves, int splits) {
     CudaQueue& queue = CudaQueue::current();
+    const int64_t M = p.M, N = p.N, K = p.K;
     const bool bf16 = mode == FastMode::bf16, wgmma = has_wgmma(queue.capability());
     const Format format = bf16 ? Format::bf16 : Format::fp16x3;
     const int unit = unit_of(format);
@@ -107,8 +117,8 @@ void fast_gemm_of_any_size(FastMode mode, int64_t M, int64_t N, int64_t K, Strid
     }
     if (splits) plan.splits = int(splits < plan.units ? splits : plan.units);
 
-    Source a = source(A.p, A.rs, A.cs, M, K, plan.halves * kHalfTileM, unit);
-    Source b = source(B.p, B.cs, B.rs, N, K, kTileN, unit);
+    Source a = source(p.A.p, p.A16, p.A.rs, p.A.cs, M, K, plan.halves * kHalfTileM, unit);
+    Source b = source(p.B.p, nullptr, p.B.cs, p.B.rs, N, K, kTileN, unit);
     const int64_t blocks = a.blocks() + b.blocks(), flags = 256;
     const int64_t a_scales = flags + round_up(blocks, 256), b_scales = a_scales + scale_bytes(a, bf16);
     const int64_t a_image = b_scales + scale_bytes(b, bf16), b_image = a_image + image_bytes(a, bf16);
@@ -131,26 +141,15 @@ void fast_gemm_of_any_size(FastMode mode, int64_t M, int64_t N, int64_t K, Strid
     Output out{};
     out.M = M;
     out.N = N;
-    out.bias = bias;
-    out.C = C;
-    out.c_rs = c_rs;
-    out.wide_stores = c_rs % 4 == 0 && reinterpret_cast<uintptr_t>(C) % 16 == 0;
-    out.epilogue = epilogue;
+    out.bias = p.bias;
+    out.C = p.C;
+    out.C16 = p.C16;
+    out.c_rs = p.c_rs;
+    out.wide_stores = p.c_rs % 4 == 0 && (p.C16 ? reinterpret_cast<uintptr_t>(p.C16) % 8 == 0
+                                                : reinterpret_cast<uintptr_t>(p.C) % 16 == 0);
+    out.epilogue = p.epilogue;
     multiply_planes({{a.image, a.scales, a.padded_rows}, {b.image, b.scales, b.padded_rows}, plan, format, wide}, out,
                     wgmma);
-}
-
-bool fast_gemm(FastMode mode, int64_t M, int64_t N, int64_t K, Strided<const float> A, Strided<const float> B,
-               const float* bias, float* C, int64_t c_rs, const Epilogue<float>& epilogue) {
-    const int capability = CudaQueue::current().capability();
-    if (!fast_supported(capability)) return false;
-    // GeForce-like devices have float32 units at the rate of a third of their half-precision tensor cores.
-    const bool server = capability == 80 || capability == 90 || capability == 100 || capability == 103;
-    if (mode == FastMode::split && !server) return false;
-    // Below, splitting, padding and launching cost more than the product.
-    if (M < 64 || N < 64 || K < 64 || double(M) * double(N) * double(K) < 2.6e8) return false;
-    fast_gemm_of_any_size(mode, M, N, K, A, B, bias, C, c_rs, epilogue);
-    return true;
 }
 
 }  // namespace fastreg::cuda

@@ -14,15 +14,26 @@ bool fast_supported(int capability);
 inline bool fast_supported(const CudaQueue& queue) { return fast_supported(queue.capability()); }
 
 // C = bias + A B, then the epilogue: A (M, K), B (K, N), any strides; bias N numbers or null; C row-major, none of them
-// overlapping. False where the exact product is as good (small ones; split mode on devices whose tensor cores are no
-// faster than their float32 units): then nothing has been enqueued. The same bits whenever the same device is given the
-// same. An operand's Inf or NaN gives Inf or NaN in what it touches.
-bool fast_gemm(FastMode mode, int64_t M, int64_t N, int64_t K, Strided<const float> A, Strided<const float> B,
-               const float* bias, float* C, int64_t c_rs, const Epilogue<float>& epilogue);
+// overlapping.
+struct FastProduct {
+    int64_t M, N, K;
+    Strided<const float> A, B;
+    const float* bias;
+    float* C;
+    int64_t c_rs;
+    Epilogue<float> epilogue;
+    const Bfloat* A16 = nullptr;  // instead of A, as it is strided; FastMode::bf16 only
+    Bfloat* C16 = nullptr;        // instead of C
+};
 
-// The same for any M, N, K >= 1. halves (1 or 2: tiles of 128 or 256 rows) and splits force a plan; 0: the cheapest.
-void fast_gemm_of_any_size(FastMode mode, int64_t M, int64_t N, int64_t K, Strided<const float> A,
-                           Strided<const float> B, const float* bias, float* C, int64_t c_rs,
-                           const Epilogue<float>& epilogue, int halves = 0, int splits = 0);
+// Whether a product is better made here than exactly, on a device of that capability: not small ones; in split mode,
+// not where tensor cores are no faster than float32 units.
+bool fast_pays(FastMode mode, int capability, int64_t M, int64_t N, int64_t K);
+constexpr int64_t kLeastFastSide = 64;
+constexpr double kLeastFastWork = 2.6e8;  // M N K
+
+// For any M, N, K >= 1. The same bits whenever the same device is given the same. An operand's Inf or NaN gives Inf or
+// NaN in what it touches. halves (1 or 2: tiles of 128 or 256 rows) and splits force a plan; 0: the cheapest.
+void fast_gemm(FastMode mode, const FastProduct& product, int halves = 0, int splits = 0);
 
 }  // namespace fastreg::cuda

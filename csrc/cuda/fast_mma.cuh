@@ -2,7 +2,7 @@
 // item, panels in a ring in shared memory. It must not know how planes are made.
 #pragma once
 #include "cuda/fast_finish.cuh"
-#include "cuda/fast_ptx.cuh"
+#include "cuda/ptx.cuh"
 
 namespace fastreg::cuda::fast {
 
@@ -99,8 +99,7 @@ __device__ __forceinline__ void multiply(const Work& w, Tile tile, int64_t first
 __global__ void __launch_bounds__(kMmaThreads, 1)
     mma_kernel(const __grid_constant__ Work w, const __grid_constant__ Output out) {
 #if __CUDA_ARCH__ >= 800 && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
-    extern __shared__ unsigned char shared[];
-    const uint32_t ring = shared_address(shared);
+    const uint32_t ring = shared_address(dynamic_shared<unsigned char>());
     let_next_start();
     wait_for_previous();
     const Format format = w.format == Format::fp16x3 && *w.wide ? Format::bf16x6 : w.format;

@@ -6,6 +6,9 @@
 #include <cstring>
 
 #include "rules/hd.h"
+#ifdef __CUDACC__
+#include "cuda/ptx.cuh"
+#endif
 
 namespace fastreg::cuda::fast {
 
@@ -24,10 +27,8 @@ FR_RULE float power_of_two(int biased_exponent) { return from_bits(uint32_t(bias
 
 // x, |x| < 65520, rounded to the nearest half-precision number, ties to even; and back.
 FR_RULE uint16_t to_half(float x) {
-#ifdef __CUDA_ARCH__
-    uint16_t h;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
-    return h;
+#if defined(__CUDACC__) && defined(__CUDA_ARCH__)
+    return ptx::to_half(x);
 #else
     const uint32_t u = magnitude_bits(x), sign = bits_of(x) >> 16 & 0x8000u;
     if (u < 113u << 23) {  // subnormal: a multiple of 2^-24, rounded by adding 1.5 * 2^23
@@ -38,10 +39,8 @@ FR_RULE uint16_t to_half(float x) {
 #endif
 }
 FR_RULE float from_half(uint16_t h) {
-#ifdef __CUDA_ARCH__
-    float x;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h));
-    return x;
+#if defined(__CUDACC__) && defined(__CUDA_ARCH__)
+    return ptx::from_half(h);
 #else
     const uint32_t e = h >> 10 & 31, m = h & 1023u;
     const float x = e ? from_bits((e + 112) << 23 | m << 13) : float(m) * 5.9604644775390625e-08f;

@@ -2,7 +2,7 @@
 // that multiply them, each half of a tile's rows. It must not know how planes are made.
 #pragma once
 #include "cuda/fast_finish.cuh"
-#include "cuda/fast_ptx.cuh"
+#include "cuda/ptx.cuh"
 
 namespace fastreg::cuda::fast {
 
@@ -37,7 +37,12 @@ __device__ __forceinline__ void fetch_outputs(const Output& out, Tile tile, int 
     constexpr int kLine = 32, kLines = kTileN / kLine;
     for (int i = threadIdx.x; i < rows * kLines; i += 32) {
         const int64_t row = tile.m * rows + i / kLines, col = tile.n * kTileN + i % kLines * kLine;
-        if (row < out.M && col < out.N) prefetch(out.epilogue.y + row * out.epilogue.y_rs + col);
+        if (row >= out.M || col >= out.N) continue;
+        const int64_t at = row * out.epilogue.y_rs + col;
+        if (!out.epilogue.y16)
+            prefetch(out.epilogue.y + at);
+        else if (i % kLines % 2 == 0)  // a line has twice as many
+            prefetch(out.epilogue.y16 + at);
     }
 }
 
@@ -162,8 +167,7 @@ __device__ __forceinline__ void consume(const Work& w, int64_t panels, uint32_t 
 __global__ void __launch_bounds__(kWgmmaThreads, 1)
     wgmma_kernel(const __grid_constant__ Work w, const __grid_constant__ Output out) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    extern __shared__ unsigned char shared[];
-    uint32_t ring = (shared_address(shared) + 1023) & ~1023u;
+    uint32_t ring = (shared_address(dynamic_shared<unsigned char>()) + 1023) & ~1023u;
     keep(ring);
     if (threadIdx.x == 0) {
         for (int s = 0; s < kMaxStages; ++s) {

@@ -31,7 +31,8 @@ void philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block,
             uint32_t* out);
 void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
 
-// Fast mode: float32-accurate products on tensor cores. bf16: operands rounded to bfloat16, sums in float32.
+// Fast mode: float32-accurate products on tensor cores. bf16: operands rounded to bfloat16, sums in float32; what large
+// layers pass on is kept as bfloat16.
 namespace fast {
 void dense_forward(Cancel&, const DenseForward<float>&);
 void dense_backward_x(Cancel&, const DenseBackwardX<float>&);
@@ -41,6 +42,7 @@ namespace bf16 {
 void dense_forward(Cancel&, const DenseForward<float>&);
 void dense_backward_x(Cancel&, const DenseBackwardX<float>&);
 void dense_backward_w(Cancel&, const DenseBackwardW<float>* layers, int64_t n_layers);
+int64_t bf16_from(const Queue&, int64_t in, int64_t out);
 }  // namespace bf16
 
 }  // namespace fastreg::cuda

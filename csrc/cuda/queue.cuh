@@ -93,13 +93,18 @@ T* scratch(Scratch purpose, int64_t n) {
     return static_cast<T*>(CudaQueue::current().scratch(purpose, size_t(n) * sizeof(T)));
 }
 
-// kernel<<<grid, block, shared>>>(arguments...) on the current queue, its launch checked.
+// kernel<<<grid, block, shared_bytes>>>(arguments...) on the current queue, its launch checked. Written as a function,
+// so that any C++ compiler can read it (tests/emulator).
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments&&... arguments) {
     CudaQueue& queue = CudaQueue::current();
     if (queue.failed() || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-    kernel<<<grid, block, shared_bytes, queue.stream()>>>(std::forward<Arguments>(arguments)...);
-    queue.note(cudaGetLastError(), "a launch");
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = queue.stream();
+    queue.note(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "a launch");
 }
 
 constexpr unsigned blocks_for(int64_t n, int64_t per_block) { return unsigned((n + per_block - 1) / per_block); }

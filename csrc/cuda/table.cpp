@@ -51,6 +51,7 @@ constexpr OpTable<float> bf16_table() {
     t.dense_forward = bf16::dense_forward;
     t.dense_backward_x = bf16::dense_backward_x;
     t.dense_backward_w = bf16::dense_backward_w;
+    t.bf16_from = bf16::bf16_from;
     return t;
 }
 

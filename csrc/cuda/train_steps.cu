@@ -139,9 +139,8 @@ __device__ __forceinline__ void count(const Parameters& p, Barrier& barrier) {
 }
 
 __global__ void __launch_bounds__(kThreads, 1) train_kernel(const __grid_constant__ Parameters p) {
-    extern __shared__ float4 shared_memory[];
     __shared__ StepState states[2];  // of a step and the next
-    float* const memory = reinterpret_cast<float*>(shared_memory);
+    float* const memory = ptx::dynamic_shared<float>();
     Barrier barrier(p.barrier);
     const int warp = int(threadIdx.x / 32), round = int(threadIdx.x);
     if (round < p.plan.rounds)

@@ -1,6 +1,7 @@
 // Many steps in one launch: what the kernel is given, copies to shared memory and the barrier between CTAs.
 // It must not know what a step computes.
 #pragma once
+#include "cuda/ptx.cuh"
 #include "cuda/train_steps_plan.h"
 #include "cuda/walk.cuh"
 #include "rules/update.h"
@@ -63,9 +64,7 @@ struct StepState {
 // Data that other CTAs write is copied past the first cache: 16 bytes at a time by cp.async.cg, else by __ldcg.
 __device__ __forceinline__ void copy16(float* shared, const float* global) {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(unsigned(__cvta_generic_to_shared(shared))),
-                 "l"(global)
-                 : "memory");
+    ptx::copy16(ptx::shared_address(shared), global);
 #else
     *reinterpret_cast<float4*>(shared) = __ldcg(reinterpret_cast<const float4*>(global));
 #endif
@@ -73,31 +72,29 @@ __device__ __forceinline__ void copy16(float* shared, const float* global) {
 // Of what nobody writes.
 __device__ __forceinline__ void copy4(float* shared, const float* global) {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(unsigned(__cvta_generic_to_shared(shared))),
-                 "l"(global)
-                 : "memory");
+    ptx::copy4(ptx::shared_address(shared), global);
 #else
     *shared = __ldg(global);
 #endif
 }
 __device__ __forceinline__ void end_copies() {  // of a group
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    ptx::commit_copies();
 #endif
 }
 // Until all groups of this thread but the last n have come. Others see them after the next barrier.
 template <int n>
 __device__ __forceinline__ void wait_for_copies() {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+    ptx::wait_for_copies<n>();
 #endif
 }
 
 // ---- barriers ------------------------------------------------------------------------------------------------------
 
 // Of the workers of a CTA; of them and the warp that serves them.
-__device__ __forceinline__ void sync_workers() { asm volatile("bar.sync 1, %0;" ::"n"(kWorkers) : "memory"); }
-__device__ __forceinline__ void sync_rows() { asm volatile("bar.sync 2, %0;" ::"n"(kWorkers + 32) : "memory"); }
+__device__ __forceinline__ void sync_workers() { ptx::sync_some<1, kWorkers>(); }
+__device__ __forceinline__ void sync_rows() { ptx::sync_some<2, kWorkers + 32>(); }
 
 // Of all threads of all CTAs: what a thread wrote to global memory before arrive() any thread may read after wait().
 // On Hopper the CTAs are one cluster, whose barrier releases at arrive and acquires at wait. On older devices a counter
@@ -110,7 +107,7 @@ public:
 
     __device__ __forceinline__ void arrive() {
 #if __CUDA_ARCH__ >= 900
-        asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+        ptx::arrive_in_cluster();
 #else
         __threadfence();
         __syncthreads();
@@ -120,7 +117,7 @@ public:
     }
     __device__ __forceinline__ void wait() {
 #if __CUDA_ARCH__ >= 900
-        asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+        ptx::wait_for_cluster();
 #else
         if (threadIdx.x == 0)
             while (int(*static_cast<volatile unsigned*>(counter_) - wanted_) < 0) {

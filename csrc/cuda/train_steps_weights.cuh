@@ -153,7 +153,7 @@ __device__ __forceinline__ void train_weights(const Parameters& p, float* memory
     const Round* const all_rounds = reinterpret_cast<const Round*>(memory + plan.rounds_at);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, stride = staging_stride(plan);
     // Lanes two apart share input columns, neighbours columns of dZ: loads of 16 bytes then serve half a warp at once.
-    const int i = (lane & 1) | lane >> 2 & 6, o = lane >> 1 & 3;
+    const int i = (lane & 1) | (lane >> 2 & 6), o = lane >> 1 & 3;
     const int block = int(rules::k_block(B)), pieces = ceil_div(B, plan.steps_at_once);
     for (int n = 0; n < plan.rounds; ++n) {
         const Round& round = all_rounds[n];

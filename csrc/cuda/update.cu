@@ -1,5 +1,5 @@
 // The one update of a step: every parameter's penalty value, clipping, optimizer and proximal step. One launch for up
-// to kSegments parameters, a block per chunk of 1024 weights. The formulas are in rules/update.h; constraints are in
+// to kSegments parameters, a block steps chunks of 1024 weights. The formulas are in rules/update.h; constraints are in
 // constrain.cu. It must not know layers.
 // Over 250 lines: norms, scales and the step share how chunks and segments are laid out.
 #include "rules/update.h"
@@ -176,59 +176,83 @@ __device__ __forceinline__ void step_weights(const PenaltySpec& p, const rules::
         step(rules::Terms<rules::L1::none, false>{});
 }
 
-// With a bound on blocks ptxas need not guess how many registers are too many, and spills none.
+// Warps that step weights, and one more that adds up the penalties of the chunk before: its chains of sums take as long
+// as the others need for the next chunk's arrays to come.
+constexpr int kUpdateThreads = kBlock + 32;
+template <class T>
+constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 2;  // of a multiprocessor; Turing's have 1024 threads
+
+// What a block keeps of a chunk, two deep.
+template <class T>
+struct ChunkShared {
+    T before[kChunk];  // the weights before the step, for their penalty; 0 behind the end
+    StepState<T> state;
+};
+
+// Blocks walk the chunks of a launch with a stride. With a bound on blocks ptxas need not guess how many registers are
+// too many, and spills none.
 template <class T, class O>
-__global__ void __launch_bounds__(kBlock, sizeof(T) == 4 ? 4 : 2)
+__global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
     update_kernel(const __grid_constant__ Segments<T> segments, const __grid_constant__ StepOf step,
                   const StepState<T>* prepared, const double* scales, unsigned* done, double* values,
                   double* penalties) {
-    __shared__ T before[kChunk];  // the weights before the step, for their penalty
-    __shared__ StepState<T> state;
+    __shared__ ChunkShared<T> shared[2];
     __shared__ bool last;
-    const int chunk = int(blockIdx.x), s = segments.of_chunk(chunk);
-    const Segment<T>& segment = segments.at[s];
-    const int64_t begin = (chunk - segments.begin[s]) * kChunk, at = begin + kPerThread * threadIdx.x;
-    const int64_t left = segment.n - at;
-    const int n = left <= 0 ? 0 : left < kPerThread ? int(left) : kPerThread;
-    const bool wide = segment.wide, penalised = segment.penalty.l1 > 0 || segment.penalty.l2 > 0;
-
-    T w[kPerThread], g[kPerThread], slots[3][kPerThread] = {};
-    load_group(segment.w + at, 0, n, wide, w);
-    load_group(segment.g + at, 0, n, wide, g);
-#pragma unroll
-    for (int k = 0; k < O::kSlots; ++k) load_group(segment.slot[k] + at, 0, n, wide, slots[k]);
-    if (penalised) store_group(before + kPerThread * threadIdx.x, 0, kPerThread, true, w);
-    if (threadIdx.x == 0) {
+    const int chunks = segments.begin[segments.n];
+    const bool steps = threadIdx.x < kBlock;
+    if (threadIdx.x < 2) {
         if (prepared)
-            state = *prepared;
+            shared[threadIdx.x].state = *prepared;
         else
-            step.work_out(&state);
-        rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &state.scalars);
+            step.work_out(&shared[threadIdx.x].state);
     }
     __syncthreads();
-
-    step_weights<T, O>(segment.penalty, state.scalars, w, g, slots);
-    if (state.flushes) {
+    int turn = 0;
+    for (int chunk = int(blockIdx.x); chunk < chunks; chunk += int(gridDim.x), turn ^= 1) {
+        ChunkShared<T>& mine = shared[turn];
+        const int s = segments.of_chunk(chunk);
+        const Segment<T>& segment = segments.at[s];
+        const bool penalised = segment.penalty.l1 > 0 || segment.penalty.l2 > 0;
+        const int64_t at = (chunk - segments.begin[s]) * kChunk + kPerThread * threadIdx.x, left = segment.n - at;
+        const int n = left <= 0 ? 0 : left < kPerThread ? int(left) : kPerThread;
+        T w[kPerThread], g[kPerThread], slots[3][kPerThread] = {};
+        if (steps) {
+            load_group(segment.w + at, 0, n, segment.wide, w);
+            load_group(segment.g + at, 0, n, segment.wide, g);
 #pragma unroll
-        for (int k = 0; k < O::kSlots; ++k) {
-#pragma unroll
-            for (int e = 0; e < kPerThread; ++e) slots[k][e] = rules::flush(Lane<T>{slots[k][e]}).v;
+            for (int k = 0; k < O::kSlots; ++k) load_group(segment.slot[k] + at, 0, n, segment.wide, slots[k]);
+            if (penalised) store_group(mine.before + kPerThread * threadIdx.x, 0, kPerThread, true, w);
+            if (threadIdx.x == 0) rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &mine.state.scalars);
         }
-    }
+        __syncthreads();  // who is here has done with the chunk before, and with the arrays of the one before that
+        if (!steps) {
+            if (!segments.penalised) continue;
+            double value = 0.0;
+            if (penalised)
+                value = chunk_penalty<T>(int(kChunk), segment.penalty.l1, segment.penalty.l2,
+                                         [&](int i) { return mine.before[i]; });
+            if (threadIdx.x == kBlock) values[chunk] = value;
+            continue;
+        }
+        step_weights<T, O>(segment.penalty, mine.state.scalars, w, g, slots);
+        if (mine.state.flushes) {
 #pragma unroll
-    for (int k = 0; k < O::kSlots; ++k) store_group(segment.slot[k] + at, 0, n, wide, slots[k]);
-    store_group(segment.w + at, 0, n, wide, w);
+            for (int k = 0; k < O::kSlots; ++k) {
+#pragma unroll
+                for (int e = 0; e < kPerThread; ++e) slots[k][e] = rules::flush(Lane<T>{slots[k][e]}).v;
+            }
+        }
+#pragma unroll
+        for (int k = 0; k < O::kSlots; ++k) store_group(segment.slot[k] + at, 0, n, segment.wide, slots[k]);
+        store_group(segment.w + at, 0, n, segment.wide, w);
+    }
 
-    // Penalties: each block leaves its chunk's, and the last of the launch adds them.
+    // Penalties: the last block of the launch adds those of the chunks.
     if (!segments.penalised) {
-        if (chunk == 0 && threadIdx.x < unsigned(segments.n)) penalties[threadIdx.x] = 0.0;
+        if (blockIdx.x == 0 && threadIdx.x < unsigned(segments.n)) penalties[threadIdx.x] = 0.0;
         return;
     }
-    double value = 0.0;
-    if (penalised && threadIdx.x < 32)
-        value = chunk_penalty<T>(int(kChunk), segment.penalty.l1, segment.penalty.l2, [&](int i) { return before[i]; });
-    if (threadIdx.x == 0) {
-        values[chunk] = value;
+    if (threadIdx.x == kBlock) {  // which wrote this block's
         __threadfence();
         last = atomicInc(done, gridDim.x - 1) == gridDim.x - 1;  // and 0 again for the next launch
     }
@@ -281,14 +305,16 @@ void update(const UpdateBatch<T>& u) {
     }
     // A few blocks work the step out themselves, sooner than another launch could; many would do so at some cost.
     const StepOf step{u.spec, u.step, CudaQueue::current().clock()};
-    const bool prepares = by_norm || most > 8 * CudaQueue::current().multiprocessors();
+    const int64_t multiprocessors = CudaQueue::current().multiprocessors();
+    const bool prepares = by_norm || most > 8 * multiprocessors;
     if (prepares) launch(prepare_step<T>, 1, 32, 0, step, norm2, u.n_segments, by_norm ? scales : nullptr, state);
     for (int64_t first = 0; first < u.n_segments; first += kSegments) {
         const Segments<T> segments = segments_from(u, first);
+        const int64_t chunks = segments.begin[segments.n], resident = kUpdateBlocks<T> * multiprocessors;
         rules::with_optimizer(u.spec, [&](auto optimizer) {
-            launch(update_kernel<T, decltype(optimizer)>, unsigned(segments.begin[segments.n]), kBlock, 0, segments,
-                   step, prepares ? state : nullptr, by_norm ? scales + first : nullptr, done, values,
-                   u.penalties + first);
+            launch(update_kernel<T, decltype(optimizer)>, unsigned(chunks < resident ? chunks : resident),
+                   kUpdateThreads, 0, segments, step, prepares ? state : nullptr, by_norm ? scales + first : nullptr,
+                   done, values, u.penalties + first);
         });
     }
     for (int64_t s = 0; s < u.n_segments; ++s) constrain(u.segments[s]);

@@ -49,7 +49,8 @@ class Sequential(Network):
         Of weights and data.
     precision : {"exact", "fast", "bf16"}
         Of matrix products on a GPU; the CPU is always exact. "exact" gives the bits of the CPU. "fast" uses tensor
-        cores with float32's accuracy, "bf16" rounds what it multiplies to bfloat16; both for dtype "float32".
+        cores with float32's accuracy, "bf16" rounds what it multiplies to bfloat16 and keeps the
+        outputs of large layers so; both for dtype "float32".
 
     Raises
     ------

@@ -179,7 +179,25 @@ __global__ void apply_epilogue(float* c, int64_t M, int64_t N, int64_t c_rs, Epi
     }
 }
 
+__global__ void to_bfloats(const float* from, int64_t n, Bfloat* to) {
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += int64_t(gridDim.x) * blockDim.x)
+        to[i] = fast::to_bfloat(from[i]);
+}
+__global__ void from_bfloats(const Bfloat* from, int64_t rows, int64_t cols, int64_t rs, float* to) {
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < rows * cols;
+         i += int64_t(gridDim.x) * blockDim.x)
+        to[i / cols * rs + i % cols] = fast::from_bfloat(from[i / cols * rs + i % cols]);
+}
+__global__ void round_to_bfloats(float* c, int64_t rows, int64_t cols, int64_t rs) {
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < rows * cols;
+         i += int64_t(gridDim.x) * blockDim.x) {
+        float& x = c[i / cols * rs + i % cols];
+        x = fast::from_bfloat(fast::to_bfloat(x));
+    }
+}
+
 CudaQueue* queue = nullptr;
+Bfloat *A16 = nullptr, *C16 = nullptr;
 float *A = nullptr, *B = nullptr, *C = nullptr, *C2 = nullptr, *Z = nullptr, *Z2 = nullptr, *bias = nullptr;
 unsigned long long* count = nullptr;
 Errors* errors = nullptr;
@@ -227,7 +245,8 @@ void test_product(FastMode mode, int64_t M, int64_t N, int64_t K, const char* la
               C, c_rs, bf16};
     cudaMemsetAsync(C, 0xFF, (M * c_rs + 64) * 4, queue->stream());
     cudaMemsetAsync(errors, 0, sizeof *errors, queue->stream());
-    fast_gemm_of_any_size(mode, M, N, K, p.A, p.B, p.bias, C, c_rs, Epilogue<float>(), halves, splits);
+    FastProduct product{M, N, K, p.A, p.B, p.bias, C, c_rs, Epilogue<float>()};
+    fast_gemm(mode, product, halves, splits);
     check_kernel<<<dim3(unsigned((N + 15) / 16), unsigned((M + 15) / 16)), dim3(16, 16), 0, queue->stream()>>>(p,
                                                                                                                errors);
     finish_queue(text);
@@ -237,8 +256,20 @@ void test_product(FastMode mode, int64_t M, int64_t N, int64_t K, const char* la
     ok = ok && !differences(C, nullptr, M, N, c_rs, c_rs) && !differences(C, nullptr, 1, M * c_rs, M * c_rs + 64, 0);
     // The same again gives the same bits.
     cudaMemsetAsync(C2, 0xFF, M * c_rs * 4, queue->stream());
-    fast_gemm_of_any_size(mode, M, N, K, p.A, p.B, p.bias, C2, c_rs, Epilogue<float>(), halves, splits);
-    const unsigned long long changed = differences(C, C2, M, 0, N, c_rs);
+    product.C = C2;
+    fast_gemm(mode, product, halves, splits);
+    unsigned long long changed = differences(C, C2, M, 0, N, c_rs);
+    if (bf16) {  // A as bfloat16 beforehand, and the result as bfloat16
+        to_bfloats<<<512, 256, 0, queue->stream()>>>(A, M * K * factor_a, A16);
+        product.A16 = A16;
+        fast_gemm(mode, product, halves, splits);
+        changed += differences(C, C2, M, 0, N, c_rs);
+        product.C16 = C16;
+        fast_gemm(mode, product, halves, splits);
+        from_bfloats<<<512, 256, 0, queue->stream()>>>(C16, M, N, c_rs, C2);
+        round_to_bfloats<<<512, 256, 0, queue->stream()>>>(C, M, N, c_rs);
+        changed += differences(C, C2, M, 0, N, c_rs);
+    }
     const double n = double(std::max(e.n, 1ull)), fast = std::sqrt(e.fast / n), plain = std::sqrt(e.plain / n);
     // Few products, or few that tell: what tensor cores cut off within a promotion can exceed what float32 rounds.
     const bool even = kind == normal || kind == positive || kind == flat;
@@ -256,12 +287,36 @@ void test_epilogue(const char* name, FastMode mode, const Epilogue<float>& epilo
     fill_operands(M * K, N * K, normal, K);
     const Strided<const float> a{A, K, 1}, b{B, N, 1};
     expected.Z = expected.Z ? Z2 : nullptr;
-    fast_gemm_of_any_size(mode, M, N, K, a, b, bias, C2, c_rs, Epilogue<float>(), 0, splits);
+    FastProduct product{M, N, K, a, b, bias, C2, c_rs, Epilogue<float>()};
+    fast_gemm(mode, product, 0, splits);
     apply_epilogue<<<512, 256, 0, queue->stream()>>>(C2, M, N, c_rs, expected);
     cudaMemsetAsync(C, 0xFF, M * c_rs * 4, queue->stream());
-    fast_gemm_of_any_size(mode, M, N, K, a, b, bias, C, c_rs, epilogue, 0, splits);
+    product.C = C;
+    product.epilogue = epilogue;
+    fast_gemm(mode, product, 0, splits);
     unsigned long long wrong = differences(C, C2, M, 0, N, c_rs) + differences(C, nullptr, M, N, c_rs, c_rs);
     if (epilogue.Z) wrong += differences(Z, Z2, M, 0, N, epilogue.z_rs);
+    if (mode == FastMode::bf16) {  // the same with bfloat16 in place of Y, Z and C
+        Epilogue<float>& e = product.epilogue;
+        if (e.Z) e.Z16 = A16, e.Z = nullptr;
+        if (e.y) {  // what was read above is made coarser first, and the product made again
+            to_bfloats<<<512, 256, 0, queue->stream()>>>(e.y, M * e.y_rs, A16);
+            from_bfloats<<<512, 256, 0, queue->stream()>>>(A16, M, e.y_rs, e.y_rs, Z);
+            fast_gemm(mode, product, 0, splits);
+            e.y16 = A16;
+            if (e.z) e.z16 = A16;
+        }
+        product.C16 = C16;
+        fast_gemm(mode, product, 0, splits);
+        from_bfloats<<<512, 256, 0, queue->stream()>>>(C16, M, N, c_rs, C2);
+        round_to_bfloats<<<512, 256, 0, queue->stream()>>>(C, M, N, c_rs);
+        wrong += differences(C, C2, M, 0, N, c_rs);
+        if (e.Z16) {
+            from_bfloats<<<512, 256, 0, queue->stream()>>>(A16, M, N, e.z_rs, Z2);
+            round_to_bfloats<<<512, 256, 0, queue->stream()>>>(Z, M, N, e.z_rs);
+            wrong += differences(Z, Z2, M, 0, N, e.z_rs);
+        }
+    }
     finish_queue(name);
     char text[160];
     std::snprintf(text, sizeof text, "epilogue %-22s %s %lld %lld pad %lld splits %d: %llu differ", name,
@@ -319,18 +374,19 @@ void test_graph() {
     const int64_t n = 1024;
     fill_operands(n * n, n * n, normal, n);
     const Strided<const float> a{A, n, 1}, b{B, n, 1};
-    fast_gemm(FastMode::split, n, n, n, a, b, bias, C2, n, Epilogue<float>());
+    FastProduct product{n, n, n, a, b, bias, C2, n, Epilogue<float>()};
+    fast_gemm(FastMode::split, product);
+    product.C = C;
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t run = nullptr;
     must(cudaStreamBeginCapture(queue->stream(), cudaStreamCaptureModeThreadLocal), "capturing");
-    const bool done = fast_gemm(FastMode::split, n, n, n, a, b, bias, C, n, Epilogue<float>());
+    fast_gemm(FastMode::split, product);
     must(cudaStreamEndCapture(queue->stream(), &graph), "capturing");
     must(cudaGraphInstantiate(&run, graph, 0), "capturing");
     cudaMemsetAsync(C, 0, n * n * 4, queue->stream());
     for (int i = 0; i < 3; ++i) must(cudaGraphLaunch(run, queue->stream()), "replaying");
-    verdict(done && differences(C, C2, n, 0, n, n) == 0, "a recorded product gives the same bits");
-    verdict(!fast_gemm(FastMode::split, 16, 16, 16, a, b, bias, C, n, Epilogue<float>()),
-            "small products are declined");
+    verdict(differences(C, C2, n, 0, n, n) == 0, "a recorded product gives the same bits");
+    verdict(!fast_pays(FastMode::split, queue->capability(), 16, 16, 16), "small products do not pay");
     cudaGraphExecDestroy(run);
     cudaGraphDestroy(graph);
 }
@@ -378,7 +434,7 @@ void measure(const char* what, FastMode mode, int64_t M, int64_t N, int64_t K, c
     cudaEvent_t begin, end;
     cudaEventCreate(&begin);
     cudaEventCreate(&end);
-    const auto run = [&] { fast_gemm_of_any_size(mode, M, N, K, a, b, bias, C, N, epilogue, halves, 0); };
+    const auto run = [&] { fast_gemm(mode, {M, N, K, a, b, bias, C, N, epilogue}, halves); };
     for (int i = 0; i < 4; ++i) run();
     // Small products: several between two events.
     const int repeats = double(M) * double(N) * double(K) < 1e10 ? 10 : 1;
@@ -440,6 +496,7 @@ int main(int argc, char** argv) {
     const bool quick = argc > 1 && !std::strcmp(argv[1], "quick");  // for compute-sanitizer
     const int64_t most = quick ? kSmall : kMost;
     for (float** p : {&A, &B, &C, &C2}) must(cudaMalloc(p, most * 4), "taking memory");
+    for (Bfloat** p : {&A16, &C16}) must(cudaMalloc(p, most * 2), "taking memory");
     for (float** p : {&Z, &Z2}) must(cudaMalloc(p, 1 << 20), "taking memory");
     must(cudaMalloc(&bias, 8192 * 4), "taking memory");
     must(cudaMalloc(&count, sizeof *count), "taking memory");

@@ -24,7 +24,9 @@ import cuda_resources  # noqa: E402
 PLUGIN = Path(fastreg._core.__file__).parent / "libfastreg_cuda.so"
 LARGEST = 10 * 2**20
 CONFIG = str(fastreg.show_config(mode="dicts")["cuda"])  # type: ignore[index]
-with_plugin = pytest.mark.skipif(CONFIG.startswith("not built"), reason=f"the CUDA plugin was {CONFIG}")
+with_plugin = pytest.mark.skipif(
+    not CONFIG.startswith("built for sm "), reason=f"the CUDA plugin was {CONFIG}"
+)
 CUOBJDUMP = cuda_resources.find_cuobjdump()
 with_cuobjdump = pytest.mark.skipif(
     not CUOBJDUMP, reason="cuobjdump was not found; pip install nvidia-cuda-cuobjdump brings it"

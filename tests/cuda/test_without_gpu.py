@@ -103,7 +103,7 @@ def test_the_configuration_says_whether_and_for_what_the_plugin_was_built() -> N
     folder = Path(fastreg._core.__file__).parent
     assert (folder / "libfastreg_cuda.so").exists() == BUILT
     if BUILT:
-        assert "by nvcc 1" in said
+        assert "by nvcc 1" in said or said == "built for the host (emulated, for tests)"
     else:
         assert said.startswith("not built: ")
         assert len(said) > len("not built: ")

@@ -1,14 +1,46 @@
-// Fast products: the PTX instructions that have no CUDA function. sm_80: asynchronous copies, ldmatrix, mma. sm_90:
-// bulk copies and mbarriers; sm_90a: wgmma. It must not know matrices larger than an instruction's.
+// The PTX instructions that have no CUDA function, all of them: tests/emulator has a file of this name for the host.
+// sm_80: asynchronous copies, ldmatrix, mma. sm_90: clusters, bulk copies and mbarriers; sm_90a: wgmma.
+// It must not know matrices larger than an instruction's.
 #pragma once
 #include <cstdint>
 
-namespace fastreg::cuda::fast {
+namespace fastreg::cuda::ptx {
+
+// The shared memory that a launch asks for, from a multiple of 16 on.
+template <class T>
+__device__ __forceinline__ T* dynamic_shared() {
+    extern __shared__ float4 memory[];
+    return reinterpret_cast<T*>(memory);
+}
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) { return uint32_t(__cvta_generic_to_shared(p)); }
 
 // The compiler keeps x in a register instead of working it out again and again.
 __device__ __forceinline__ void keep(uint32_t& x) { asm volatile("" : "+r"(x)); }
+
+// x, |x| < 65520, rounded to the nearest half-precision number, ties to even; and back.
+__device__ __forceinline__ uint16_t to_half(float x) {
+    uint16_t h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
+    return h;
+}
+__device__ __forceinline__ float from_half(uint16_t h) {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h));
+    return x;
+}
+
+// Four numbers to 16-byte aligned memory as one instruction, which the compiler cannot take apart.
+__device__ __forceinline__ void store4(float* to, const float (&v)[4]) {
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3])
+                 : "memory");
+}
+
+// Waits for so many threads of the block at a barrier other than __syncthreads()'s, which is 0.
+template <int kBarrier, int kThreads>
+__device__ __forceinline__ void sync_some() {
+    asm volatile("bar.sync %0, %1;" ::"n"(kBarrier), "n"(kThreads) : "memory");
+}
 
 // A kernel launched by launch_after() (fast_gemm.cu) starts when all blocks of the kernel before it have called
 // let_next_start() or ended; what that kernel wrote is there after wait_for_previous(). Nothing on older devices, which
@@ -27,6 +59,9 @@ __device__ __forceinline__ void wait_for_previous() {
 #if __CUDA_ARCH__ >= 800
 __device__ __forceinline__ void copy16(uint32_t to, const void* from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+__device__ __forceinline__ void copy4(uint32_t to, const void* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
 }
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
@@ -58,7 +93,11 @@ __device__ __forceinline__ void mma(float* d, const uint32_t (&a)[4], uint32_t b
 #endif
 
 #if __CUDA_ARCH__ >= 900
-__device__ __forceinline__ void prefetch(const float* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+// All threads of a cluster: what one wrote before the first any may read after the second.
+__device__ __forceinline__ void arrive_in_cluster() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ __forceinline__ void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
+
+__device__ __forceinline__ void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 __device__ __forceinline__ float load_shared(uint32_t from) {
     float x;
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(from) : "memory");
@@ -157,4 +196,4 @@ __device__ __forceinline__ void warpgroup_product(float (&d)[64], uint64_t a, ui
 }
 #endif
 
-}  // namespace fastreg::cuda::fast
+}  // namespace fastreg::cuda::ptx
