@@ -1,6 +1,7 @@
 // The CUDA runtime and CUDA's words on the host, as much of them as csrc/cuda uses, so that a C++ compiler can build
 // the plugin and its kernels run without a GPU. What a thread of a kernel sees is here; emulator.cpp runs the threads.
-// The device that is emulated is of capability 9.0, without wgmma. It must not know kernels.
+// The device that is emulated is of capability 9.0, without wgmma. It must not know kernels. It is over 250 lines
+// because CUDA has one header of this name.
 #pragma once
 #include <algorithm>
 #include <cmath>
