@@ -120,37 +120,42 @@ void dense_backward_x(Cancel& cancel, const DenseBackwardX<typename V::T>& a) {
     gemm<V>(cancel, a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs, a.producer ? finish_by(through) : Finish{});
 }
 
-// The sums of n vectors' worth of columns from x on, over B rows: blocks of k_block(B) rows, chains over increasing
-// rows within, as in gemm().
-template <class V, int n, class At>
-FR_LOOP void sum_columns(const typename V::T* x, int64_t rs, int64_t B, typename V::T* out, At at) {
-    const int64_t step = k_block(B);
-    V total[n];
-    FR_UNROLL for (int v = 0; v < n; ++v) total[v] = V::set(0);
-    for (int64_t b0 = 0; b0 < B; b0 += step) {
-        const int64_t rows = b0 + step < B ? step : B - b0;
-        V sum[n];
-        FR_UNROLL for (int v = 0; v < n; ++v) sum[v] = V::set(0);
-        for (int64_t b = 0; b < rows; ++b, x += rs) {
-            FR_UNROLL for (int v = 0; v < n; ++v) sum[v] = sum[v] + at.template load<V>(x + v * V::L);
-        }
-        FR_UNROLL for (int v = 0; v < n; ++v) total[v] = total[v] + sum[v];
-    }
-    FR_UNROLL for (int v = 0; v < n; ++v) at.store(out + v * V::L, total[v]);
+// sum[0:cols] += n rows from x on, one after the other. Whole vectors of sum are written.
+template <class V, int n>
+FR_LOOP void add_rows(const typename V::T* x, int64_t rs, int64_t cols, typename V::T* sum) {
+    sweep<V>(cols, [&](int64_t j, auto at) FR_LAMBDA {
+        V s = V::load(sum + j);
+        FR_UNROLL for (int r = 0; r < n; ++r) s = s + at.template load<V>(x + r * rs + j);
+        s.store(sum + j);
+    });
 }
 
-// out[j] = sum over rows of a (B, O) matrix.
+// out[j] = sum over rows of a (B, O) matrix: blocks of k_block(B) rows, chains over increasing rows within, as in
+// gemm(). A strip of columns at a time, so that memory is read in long runs while the sums stay in the first cache.
 template <class V>
 void column_sums(Strided<const typename V::T> x, int64_t B, int64_t O, typename V::T* out) {
-    const int64_t parts = cpu::threads_for(B * O, 200000);
+    using T = typename V::T;
+    const int64_t parts = cpu::threads_for(B * O, 200000), step = k_block(B);
     auto part = [&](int64_t p) {
-        constexpr int kAtOnce = 4;
-        int64_t j, end;
-        cpu::cut(O, V::L, parts, p, &j, &end);
-        for (; j + kAtOnce * V::L <= end; j += kAtOnce * V::L)
-            sum_columns<V, kAtOnce>(x.p + j, x.rs, B, out + j, Full{});
-        sweep<V>(end - j,
-                 [&](int64_t i, auto at) FR_LAMBDA { sum_columns<V, 1>(x.p + j + i, x.rs, B, out + j + i, at); });
+        constexpr int64_t kStrip = 4096 / int64_t(sizeof(T));
+        constexpr int kRows = 4;  // rows may be 4 KiB apart, so that their columns share a set of the cache
+        alignas(64) T total[kStrip], sum[kStrip];
+        int64_t j0, j1;
+        cpu::cut(O, V::L, parts, p, &j0, &j1);
+        for (int64_t j = j0; j < j1; j += kStrip) {
+            const int64_t cols = j1 - j < kStrip ? j1 - j : kStrip;
+            sweep<V>(cols, [&](int64_t i, auto) FR_LAMBDA { V::set(0).store(total + i); });
+            for (int64_t b0 = 0; b0 < B; b0 += step) {
+                const int64_t b1 = b0 + step < B ? b0 + step : B;
+                T* const chain = b0 == 0 ? total : sum;
+                if (b0 > 0) sweep<V>(cols, [&](int64_t i, auto) FR_LAMBDA { V::set(0).store(sum + i); });
+                int64_t b = b0;
+                for (; b + kRows <= b1; b += kRows) add_rows<V, kRows>(x.p + b * x.rs + j, x.rs, cols, chain);
+                for (; b < b1; ++b) add_rows<V, 1>(x.p + b * x.rs + j, x.rs, cols, chain);
+                if (b0 > 0) add_rows<V, 1>(sum, kStrip, cols, total);
+            }
+            sweep<V>(cols, [&](int64_t i, auto at) FR_LAMBDA { at.store(out + j + i, V::load(total + i)); });
+        }
     };
     cpu::run(parts, part);
 }

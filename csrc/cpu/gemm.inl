@@ -5,8 +5,9 @@
 // increasing k. The first chain starts at the bias, the others at 0. Every tile shape, edge, packing and cut between
 // threads keeps that order, so all give the same bits, as does every ISA. Blocking after Goto & van de Geijn 2008: a
 // panel of B (block x NR) stays in L1, a block of A in L2, a block of B in L3; registers hold an MR x NR tile of C.
-// Operands are packed only where they are reused often enough or their layout forces it. Where many numbers of A are 0,
-// gemm_zeros.inl skips them; where only B's are, and nothing follows the product, C^T = B^T A^T is made instead.
+// Operands are packed when they are needed, by the thread that needs them, and only where they are reused often enough
+// or their layout forces it. Where many numbers of A are 0, gemm_zeros.inl skips them; where only
+// B's are, and nothing follows the product, C^T = B^T A^T is made instead.
 
 using rules::k_block;
 
@@ -51,29 +52,44 @@ FR_LOOP bool is_long(int64_t M, int64_t N, int64_t K) { return M * N * K > 10000
 #include "cpu/gemm_pack.inl"
 #include "cpu/gemm_thin.inl"
 
-// C[i0:i1, j0:j1] (+)= A[., k0:k1] B[k0:k1, .] with the operands at a_pack, b_pack or in place.
+// C[i0:i1, j0:j1] (+)= A[., k0:k1] B[k0:k1, .] with A at a_pack or in place, and B's panels in b or in place. Beside
+// the tiles of a panel, the next one is fetched.
 template <class V>
 void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
-                const typename V::T* a_pack, const typename V::T* b_pack) {
+                const typename V::T* a_pack, const PanelRoom<typename V::T>& b) {
+    using T = typename V::T;
     static constexpr PanelKernels<V> kKernels{};
     constexpr int kNR = Tile<V>::kNR;
     const int64_t K = k1 - k0;
-    const bool along_k = !g.pack_a && g.A.cs == 1;
-    const auto* a = g.pack_a ? a_pack : g.A.p + i0 * g.A.rs + k0 * g.A.cs;
+    const bool along_k = !g.pack_a && g.A.cs == 1, packs_b = g.pack_b && !b.packed;
+    const T* a = g.pack_a ? a_pack : g.A.p + i0 * g.A.rs + k0 * g.A.cs;
     const RowTiles rows(i1 - i0);
     const auto a_step = [&](int64_t m) FR_LAMBDA { return g.pack_a ? kMR * K : m * g.A.rs; };
-    Panel<typename V::T> p{
-        K, g.pack_a ? kMR : along_k ? g.A.rs : g.A.cs, nullptr, g.pack_b ? kNR : g.B.rs, g.c_rs, nullptr, k0 > 0, 0};
-    for (int64_t j = j0; j < j1; j += kNR) {
+    Panel<T> p{};
+    p.K = K;
+    p.a_stride = g.pack_a ? kMR : along_k ? g.A.rs : g.A.cs;
+    p.b_rs = g.pack_b ? kNR : g.B.rs;
+    p.c_rs = g.c_rs;
+    p.add = k0 > 0;
+    p.ahead_rs = packs_b ? g.B.rs : kNR;
+    T* b_pack = b.first;
+    for (int64_t j = j0; j < j1; j += kNR, b_pack += b.step) {
         const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L;
+        if (packs_b) pack_b(g, j, j + n, k0, k1, b_pack);
         p.last = n - (vectors - 1) * V::L;
-        p.b = g.pack_b ? b_pack + (j - j0) / kNR * b_panel_size<V>(K) : g.B.p + k0 * g.B.rs + j;
+        p.b = g.pack_b ? b_pack : g.B.p + k0 * g.B.rs + j;
         p.start = g.bias && k0 == 0 ? g.bias + j : nullptr;
-        auto* c = g.C + i0 * g.c_rs + j;
+        p.ahead_steps = 0;
+        if (g.pack_b && (!packs_b || g.B.cs == 1) && j + kNR < j1) {
+            p.ahead = (packs_b ? g.B.p + k0 * g.B.rs + j + kNR : b_pack + b.step) + kNR - 1;
+            p.ahead_steps = (K + rows.tiles - 1) / rows.tiles;
+        }
+        T* c = g.C + i0 * g.c_rs + j;
         const auto kernel = [&](int64_t m)
                                 FR_LAMBDA { return kKernels.kernel[m - 1][vectors - 1][p.last < V::L][along_k]; };
         const int64_t most = rows.least + 1, step = a_step(most);
         if (rows.longer) kernel(most)(rows.longer, p, a, step, c);
+        p.ahead += rows.longer * p.ahead_steps * p.ahead_rs;
         if (rows.tiles > rows.longer)
             kernel(rows.least)(rows.tiles - rows.longer, p, a + rows.longer * step, a_step(rows.least),
                                c + rows.longer * most * g.c_rs);
@@ -82,51 +98,86 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
 
 #include "cpu/gemm_zeros.inl"
 
-// C[i0:i1, j0:j1] (+)= A[., k0:k1] B[k0:k1, .], at most kMC rows, with A packed here and B's panels at b_pack.
+// C[i0:i1, j0:j1] by one thread, which packs what it uses.
 template <class V>
-void gemm_piece(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,
-                const typename V::T* b_pack, const Finish& finish) {
-    if (i0 == i1 || j0 == j1) return;
-    if (g.skips_zeros) {
-        gemm_block_skipping<V>(g, i0, i1, j0, j1, k0, k1, b_pack);
-    } else {
-        const PackRoom<V> room(g.pack_a, i1 - i0, kMR, kMR * (k1 - k0));
-        if (g.pack_a) pack_a(g, i0, i1, k0, k1, room.memory());
-        gemm_block<V>(g, i0, i1, j0, j1, k0, k1, room.memory(), b_pack);
+void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+               const Finish& finish) {
+    constexpr int64_t kNR = Tile<V>::kNR, kNC = Tile<V>::kNC;
+    const int64_t rows = i1 - i0, width = j1 - j0 < kNC ? j1 - j0 : kNC, step = k_block(g.K);
+    if (rows == 0 || width == 0) return;
+    const int64_t blocks = (rows + kMC - 1) / kMC, b_size = b_panel_size<V>(step);
+    const int64_t b_step = g.pack_b && blocks > 1 ? b_size : 0;
+    const PackRoom<V> a_room(g.pack_a, kMC < rows ? kMC : rows, kMR, kMR * step);
+    const PackRoom<V> b_room(g.pack_b, blocks > 1 ? width : kNR, kNR, b_size);
+    const bool polls = is_long(rows, j1 - j0, g.K);
+    for (int64_t jc = j0; jc < j1; jc += kNC) {
+        const int64_t jc1 = jc + kNC < j1 ? jc + kNC : j1;
+        for (int64_t k0 = 0; k0 < g.K; k0 += step) {
+            const int64_t k1 = k0 + step < g.K ? k0 + step : g.K;
+            for (int64_t block = 0; block < blocks; ++block) {
+                if (polls && cpu::poll(cancel)) return;
+                int64_t from, to;
+                cpu::cut(rows, kMR, blocks, block, &from, &to);
+                from += i0;
+                to += i0;
+                if (g.pack_a) pack_a(g, from, to, k0, k1, a_room.memory());
+                gemm_block<V>(g, from, to, jc, jc1, k0, k1, a_room.memory(), {b_room.memory(), b_step, block > 0});
+                if (k1 == g.K) finish(from, to, jc, jc1);
+            }
+        }
     }
-    if (k1 == g.K) finish(i0, i1, j0, j1);
 }
 
-// Block after block of B: packed once, by all threads, then used by tasks that make a piece of C each. There are more
-// tasks than threads, so that a thread that the system stops holds up little, and as many for each where rows allow.
-// Too few rows are made up for by cutting columns too, each cut packing A once more.
+// Each thread makes parts of C by itself: of several blocks of rows, so that packed panels of B are used again, but
+// more parts than threads, so that a thread that the system stops holds up little. Too few rows are made up for by
+// cutting columns too, each cut packing A once more.
 template <class V>
-void gemm_blocks(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Finish& finish) {
-    constexpr int kNR = Tile<V>::kNR;
-    const int64_t width = g.N < Tile<V>::kNC ? g.N : Tile<V>::kNC;
+void gemm_parts(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Finish& finish) {
+    if (threads == 1) return gemm_part(cancel, g, 0, g.M, 0, g.N, finish);
+    int64_t row_parts = (g.M + kMC - 1) / kMC, col_parts = 1;
+    if (row_parts > 4 * threads) row_parts = 4 * threads;
+    if (row_parts > threads) row_parts -= row_parts % threads;  // as many for each
+    while (row_parts * col_parts < 2 * threads && g.N >= 2 * col_parts * Tile<V>::kNR) col_parts *= 2;
+    auto part = [&](int64_t p) {
+        int64_t i0, i1, j0, j1;
+        cpu::cut(g.M, kMR, row_parts, p % row_parts, &i0, &i1);
+        cpu::cut(g.N, Tile<V>::kNR, col_parts, p / row_parts, &j0, &j1);
+        gemm_part(cancel, g, i0, i1, j0, j1, finish);
+    };
+    cpu::run(row_parts * col_parts, part);
+}
+
+// The same without the zeros of A: there is less to do for what is packed, so B is packed once, a block at a time by
+// all threads, then used by tasks that make a piece of C each.
+template <class V>
+void gemm_parts_skipping(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, const Finish& finish) {
+    constexpr int64_t kNR = Tile<V>::kNR, kNC = Tile<V>::kNC;
+    const int64_t width = g.N < kNC ? g.N : kNC;
     int64_t row_parts = (g.M + kMC - 1) / kMC, col_parts = 1;
     if (row_parts > threads) row_parts = (row_parts + threads - 1) / threads * threads;
     while (threads > 1 && row_parts * col_parts < 2 * threads && width >= 2 * col_parts * kNR) col_parts *= 2;
     const int64_t step = k_block(g.K), pieces = row_parts * col_parts;
     const PackRoom<V> room(g.pack_b, width, kNR, b_panel_size<V>(step));
     const bool polls = is_long(g.M, g.N, g.K);
-    for (int64_t jc = 0; jc < g.N; jc += Tile<V>::kNC) {
-        const int64_t cols = g.N - jc < Tile<V>::kNC ? g.N - jc : Tile<V>::kNC;
+    for (int64_t jc = 0; jc < g.N; jc += kNC) {
+        const int64_t cols = g.N - jc < kNC ? g.N - jc : kNC;
         for (int64_t k0 = 0; k0 < g.K; k0 += step) {
-            const int64_t k1 = k0 + step < g.K ? k0 + step : g.K;
+            const int64_t k1 = k0 + step < g.K ? k0 + step : g.K, panel = b_panel_size<V>(k1 - k0);
             auto pack = [&](int64_t p) {
                 int64_t j0, j1;
                 cpu::cut(cols, kNR, threads, p, &j0, &j1);
-                pack_b(g, jc + j0, jc + j1, k0, k1, room.memory() + j0 / kNR * b_panel_size<V>(k1 - k0));
+                pack_b(g, jc + j0, jc + j1, k0, k1, room.memory() + j0 / kNR * panel);
             };
             if (g.pack_b) cpu::run(threads, pack);
             auto piece = [&](int64_t p) {
                 if (polls && cpu::poll(cancel)) return;
                 int64_t i0, i1, j0, j1;
-                cpu::cut(g.M, g.skips_zeros ? V::kTransposeTile : kMR, row_parts, p % row_parts, &i0, &i1);
+                cpu::cut(g.M, V::kTransposeTile, row_parts, p % row_parts, &i0, &i1);
                 cpu::cut(cols, kNR, col_parts, p / row_parts, &j0, &j1);
-                const auto* b_pack = g.pack_b ? room.memory() + j0 / kNR * b_panel_size<V>(k1 - k0) : nullptr;
-                gemm_piece(g, i0, i1, jc + j0, jc + j1, k0, k1, b_pack, finish);
+                if (i0 == i1 || j0 == j1) return;
+                gemm_block_skipping<V>(g, i0, i1, jc + j0, jc + j1, k0, k1,
+                                       g.pack_b ? room.memory() + j0 / kNR * panel : nullptr);
+                if (k1 == g.K) finish(i0, i1, jc + j0, jc + j1);
             };
             if (threads > 1) cpu::run(pieces, piece);
             for (int64_t p = 0; threads == 1 && p < pieces; ++p) piece(p);
@@ -157,5 +208,5 @@ void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typenam
         GemmPlan<V> turned{N, M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, nullptr, C, 1, c_rs};
         if (choose_skipping(&turned, threads)) plan = turned;
     }
-    gemm_blocks(cancel, plan, threads, finish);
+    plan.skips_zeros ? gemm_parts_skipping(cancel, plan, threads, finish) : gemm_parts(cancel, plan, threads, finish);
 }

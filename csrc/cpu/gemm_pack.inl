@@ -3,7 +3,7 @@
 
 // dst[k * width + j] = src[j * rs + k * cs] for j < n, k < K: n vectors of length K side by side, for A (width kMR) and
 // B (kNR). `there` >= n vectors may be read. Columns from n on hold anything; up to kTile - 1 numbers behind the panel
-// are overwritten.
+// are overwritten. Where vectors lie in memory, those that the next panel will read are asked for on the way.
 template <class V, int width>
 void pack_panel(const typename V::T* src, int64_t rs, int64_t cs, int64_t n, int64_t there, int64_t K,
                 typename V::T* dst) {
@@ -15,8 +15,12 @@ void pack_panel(const typename V::T* src, int64_t rs, int64_t cs, int64_t n, int
     constexpr int64_t kTile = V::kTransposeTile;
     const int64_t tiles = cs == 1 ? (there < width ? there / kTile : (width + kTile - 1) / kTile) : 0;
     const int64_t by_tile = tiles * kTile <= there ? tiles : there / kTile, first_left = by_tile * kTile;
+    constexpr int64_t kLine = 64 / int64_t(sizeof(T));
     int64_t k = 0;
     for (; by_tile > 0 && k + kTile <= K; k += kTile) {
+        if (there > n && k % kLine == 0) {
+            FR_UNROLL for (int j = 0; j < width; ++j) __builtin_prefetch(src + (n + j) * rs + k + kLine - 1);
+        }
         // What a tile writes beyond the width falls on steps that a later tile, to its left or below, writes again.
         for (int64_t t = first_left; t < n; ++t)
             for (int64_t s = k; s < k + kTile; ++s) dst[s * width + t] = src[t * rs + s];
@@ -54,6 +58,15 @@ void pack_b(const GemmPlan<V>& g, int64_t j0, int64_t j1, int64_t k0, int64_t k1
         pack_panel<V, kNR>(g.B.p + k0 * g.B.rs + j * g.B.cs, g.B.cs, g.B.rs, j1 - j < kNR ? j1 - j : kNR, g.N - j,
                            k1 - k0, dst);
 }
+
+// Where a part of C keeps its panels of B. The first rows that need a panel pack it; where there are no others, all
+// panels take the same place (step 0), which stays in the first caches.
+template <class T>
+struct PanelRoom {
+    T* first;
+    int64_t step;
+    bool packed;  // by rows before
+};
 
 // Room for n vectors in panels of `width`, panel_size numbers each; none where the operand is used in place.
 template <class V>

@@ -18,9 +18,11 @@ struct Panel {
     int64_t a_stride;  // between rows of A whose steps are neighbours (along_k), or between steps of neighbouring rows
     const T* b;        // step k, column j at b[k * b_rs + j]
     int64_t b_rs, c_rs;
-    const T* start;  // what the chains start at, one number a column, or null for 0
-    bool add;        // to what is in C
-    int last;        // how many lanes of the last vector exist
+    const T* start;                 // what the chains start at, one number a column, or null for 0
+    bool add;                       // to what is in C
+    int last;                       // how many lanes of the last vector exist
+    const T* ahead;                 // the end of the first of the rows of B that are wanted next,
+    int64_t ahead_rs, ahead_steps;  // and how many of them each tile asks for
 };
 
 // Vector j of NV from p on, of which the last may be cut off (Edge) after `last` lanes.
@@ -46,14 +48,20 @@ template <class V, int MR, int NV, bool Edge, bool AlongK>
 void panel_tiles(int64_t tiles, const Panel<typename V::T>& panel, const typename V::T* a, int64_t a_step,
                  typename V::T* c) {
     using T = typename V::T;
+    constexpr int kLine = 64 / int(sizeof(T)), kLines = NV * V::L > kLine ? NV * V::L / kLine : 1;
     const Panel<T> p = panel;  // a copy that no store can reach
+    const T* ahead = p.ahead;
     for (; tiles > 0; --tiles, a += a_step, c += MR * p.c_rs) {
         V acc[MR][NV];
         FR_UNROLL for (int j = 0; j < NV; ++j) {
             const V from = p.start ? load_vector<V, NV, Edge>(p.start, j, p.last) : V::set(0);
             FR_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = from;
         }
-        FR_UNROLL for (int i = 0; i < MR; ++i) __builtin_prefetch(c + i * p.c_rs, 1);
+        // The end of each row of C: where it lies in two cache lines, the panel before has used the first.
+        FR_UNROLL for (int i = 0; i < MR; ++i) __builtin_prefetch(c + i * p.c_rs + NV * V::L - 1, 1);
+        for (int64_t s = 0; s < p.ahead_steps; ++s, ahead += p.ahead_rs) {
+            FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(ahead - l * kLine, 0, 2);
+        }
         const T *row[MR], *column = a, *b = p.b;  // of A
         FR_UNROLL for (int i = 0; i < MR; ++i) row[i] = a + i * p.a_stride;
         const auto step = [&](int64_t k) FR_LAMBDA {

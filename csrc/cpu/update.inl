@@ -6,8 +6,8 @@ constexpr int64_t kUpdateGrain = 2048;       // weights worth a thread: about 1 
 constexpr int64_t kFewFromMemory = 1 << 20;  // more weights than caches hold, with gradients and slots
 
 // Asks for the lines of a stretch that will be stepped soon. Apart from the arithmetic: a loop that fetches, or asks
-// whether to, takes a tenth longer.
-constexpr int64_t kStretch = 128;
+// whether to, takes a tenth longer. A few lines at a time: more of them hold up what follows.
+constexpr int64_t kStretch = 32;
 template <class T>
 FR_LOOP void fetch_ahead(const T* w, const T* g, T* const (&slots)[3], int64_t first, int n_slots) {
     constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kAhead = 32 * kLine;
@@ -32,9 +32,10 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
     T* slots[3] = {};
     for (int k = 0; k < O::kSlots; ++k) slots[k] = s.slot[k] + begin;
     Sum16<V> absolute, square;
-    for (int64_t first = 0; first < n; first += kStretch) {
+    const int64_t most = fetch ? kStretch : n;
+    for (int64_t first = 0; first < n; first += most) {
         if (fetch) fetch_ahead(weights + first, gradients + first, slots, first, O::kSlots);
-        const int64_t stretch = n - first < kStretch ? n - first : kStretch;
+        const int64_t stretch = n - first < most ? n - first : most;
         sweep16<V>(stretch, [&](int64_t k, int j, auto at) FR_LAMBDA {
             const int64_t i = first + k;
             V w = at.template load<V>(weights + i), slot[3] = {V::set(0), V::set(0), V::set(0)};

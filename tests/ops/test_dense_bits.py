@@ -24,6 +24,7 @@ SIZES = [
     (130, 300, 70),
     (300, 260, 9),
     (257, 40, 300),
+    (250, 400, 2100),  # blocks of rows, of columns and of steps
 ]
 
 
