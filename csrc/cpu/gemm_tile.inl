@@ -57,8 +57,11 @@ void panel_tiles(int64_t tiles, const Panel<typename V::T>& panel, const typenam
             const V from = p.start ? load_vector<V, NV, Edge>(p.start, j, p.last) : V::set(0);
             FR_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = from;
         }
-        // The end of each row of C: where it lies in two cache lines, the panel before has used the first.
-        FR_UNROLL for (int i = 0; i < MR; ++i) __builtin_prefetch(c + i * p.c_rs + NV * V::L - 1, 1);
+        // The ends of the lines of C's rows: where rows begin within a line, the panel before has used their first.
+        FR_UNROLL for (int i = 0; i < MR; ++i) {
+            const T* const end = c + i * p.c_rs + NV * V::L - 1;
+            FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(end - l * kLine, 1);
+        }
         for (int64_t s = 0; s < p.ahead_steps; ++s, ahead += p.ahead_rs) {
             FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(ahead - l * kLine, 0, 2);
         }
