@@ -2,8 +2,12 @@
 // It must not know what an operation computes.
 #include "core/queue.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+
+#include "core/pace.h"
+#include "core/tables.h"
 
 namespace fastreg {
 namespace {
@@ -22,13 +26,36 @@ public:
     Status copy_out(void* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
     void enter() override {}
     Status wait() override { return {}; }
-    void run_step(uint64_t, int64_t, const StepClock&, Body body, void* context) override { body(context); }
+    void run_step(uint64_t version, int64_t rows, const StepClock&, Body body, void* context) override {
+        if (pool_get_threads() == 1 || pool_in_task()) return body(context);
+        const bool timed = pace_.wants_time(version, rows);
+        const Alone alone(pace_.alone());
+        const auto begin = std::chrono::steady_clock::now();
+        body(context);
+        if (timed) pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
 
 private:
+    // While it lives, and if asked to, what this thread computes takes no other threads.
+    class Alone {
+    public:
+        explicit Alone(bool yes) : yes_(yes) {
+            if (yes_) pool_keep_alone(true);
+        }
+        ~Alone() {
+            if (yes_) pool_keep_alone(false);
+        }
+
+    private:
+        const bool yes_;
+    };
+
     static Status copy(void* to, const void* from, size_t bytes) {
         if (bytes) std::memcpy(to, from, bytes);
         return {};
     }
+
+    Pace pace_;
 };
 
 }  // namespace

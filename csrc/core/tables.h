@@ -18,6 +18,7 @@ extern const int kNumCpuBackends;
 int pool_get_threads();
 void pool_set_threads(int n);
 bool pool_in_task();         // is this thread inside a computation (a signal handler may be)?
+void pool_keep_alone(bool);  // whether what this thread computes from now on takes no other threads
 int pool_default_threads();  // what the affinity mask and the cgroup allow
 
 }  // namespace fastreg

@@ -7,12 +7,10 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <system_error>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "core/context.h"
@@ -98,7 +96,7 @@ private:
         for (int64_t i; claim(front, &i); done_.fetch_add(1, std::memory_order_release)) {
             try {
                 task_(context_, i);
-            } catch (const std::bad_alloc&) {  // the only exception a task can raise: Scratch
+            } catch (const std::bad_alloc&) {  // the only exception a task can raise: Scratch, scratch.h
                 failed_.store(true, std::memory_order_relaxed);
             }
         }
@@ -178,15 +176,6 @@ Pool& pool() {
     return *g_pool.load();
 }
 
-// The blocks a thread keeps for the next users of Scratch: as many as it may hold at once.
-struct Spares {
-    static constexpr int kMost = 2;
-    void* memory[kMost] = {};
-    size_t size_bytes[kMost] = {};
-    ~Spares() { std::free(memory[0]), std::free(memory[1]); }
-};
-thread_local Spares t_spares;
-
 }  // namespace
 
 void run_tasks(int64_t n, Task task, void* context) {
@@ -209,34 +198,13 @@ int64_t row_parts(int64_t rows, int64_t weights) {
 
 bool poll(Cancel& cancel) { return t_is_worker ? cancel.stopped() : cancel.check(); }
 
-Scratch::Scratch(size_t size_bytes) {
-    if (size_bytes == 0) return;
-    for (int i = 0; i < Spares::kMost; ++i) {
-        if (t_spares.size_bytes[i] < size_bytes) continue;
-        memory_ = std::exchange(t_spares.memory[i], nullptr);
-        size_bytes_ = std::exchange(t_spares.size_bytes[i], 0);
-        return;
-    }
-    memory_ = std::aligned_alloc(64, (size_bytes + 63) / 64 * 64);
-    if (!memory_) throw std::bad_alloc();
-    size_bytes_ = size_bytes;
-}
-
-Scratch::~Scratch() {
-    if (!memory_) return;
-    const int place = t_spares.size_bytes[0] <= t_spares.size_bytes[1] ? 0 : 1;  // an empty one, or the smaller
-    std::free(t_spares.memory[place]);
-    t_spares.memory[place] = memory_;
-    t_spares.size_bytes[place] = size_bytes_;
-}
-
-void* Scratch::memory() const { return memory_; }
-
 }  // namespace cpu
 
 int pool_get_threads() { return cpu::pool().threads(); }
 
 bool pool_in_task() { return cpu::t_in_task; }
+
+void pool_keep_alone(bool alone) { cpu::t_in_task = alone; }
 
 void pool_set_threads(int n) {
     std::unique_lock<std::mutex> lock(cpu::g_mutex);

@@ -4,7 +4,6 @@
 // Included by sources compiled per instruction set: declarations and templates over local types only, never an inline
 // function that two of them could share.
 #pragma once
-#include <cstddef>
 #include <cstdint>
 
 namespace fastreg {
@@ -27,22 +26,6 @@ int64_t row_parts(int64_t rows, int64_t weights);
 
 // True when the computation should stop. Any thread may ask; only the one that owns the computation asks the owner.
 bool poll(Cancel& cancel);
-
-// Memory for as long as the object lives, 64-byte aligned, with undefined content; null for 0 bytes. A thread keeps
-// two blocks for the next users. They are leased, not shared: poll() may run the owner's code, which may come back
-// here.
-class Scratch {
-public:
-    explicit Scratch(size_t size_bytes);  // throws std::bad_alloc
-    ~Scratch();
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    void* memory() const;
-
-private:
-    void* memory_ = nullptr;
-    size_t size_bytes_ = 0;
-};
 
 template <class F>
 void run(int64_t n, F& f) {

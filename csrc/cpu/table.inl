@@ -5,6 +5,7 @@
 // linker would keep one copy of such a function, perhaps the one that only the newest CPU can run.
 #include "core/op_table.h"
 #include "cpu/parallel.h"
+#include "cpu/scratch.h"
 #include "rules/activation.h"
 #include "rules/dropout.h"
 #include "rules/k_block.h"

@@ -171,6 +171,14 @@ FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
     return Terms::kL2 ? fma(V::set(c.two_l2), w, g) : g;
 }
 
+// For an optimizer, a gradient below 2^-56 (1.4e-17; 2^-504 in double) is 0. Its square times 1 - beta_2 would leave
+// the normal numbers, and a weight that has L2 for its only gradient would follow, to where some CPUs multiply many
+// times slower; so it rests at 1e-17 / (2 l2), which is no number to miss.
+template <class V>
+FR_RULE V without_tiny(V g) {
+    return V::select(abs(g) < V::set(Format<typename V::T>::least_gradient), V::set(0), g);
+}
+
 // The slots of a weight whose gradient stays 0 decay into the subnormal numbers and would stay there, where some CPUs
 // are many times slower. So after every kFlushEvery-th step flush(slot) makes them 0. Weights are never touched: only
 // L1 makes them 0.
@@ -189,7 +197,7 @@ FR_RULE V flush(V x) {
 template <class O, class Terms, bool Clip, class V>
 FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typename V::T>& c) {
     constexpr bool kProximal = Terms::kL1 == L1::proximal;
-    g = full_gradient<Terms>(w, g, c);
+    g = without_tiny(full_gradient<Terms>(w, g, c));
     if (Clip) {
         g = g * V::set(c.clip_scale);
         const V limit = V::set(c.clipvalue);

@@ -1,4 +1,5 @@
-"""The vector types of every instruction set this CPU runs, against plain C++: vec_test.cpp, compiled and run for each.
+"""Programs of C++ without the library: the vector types of every instruction set this CPU runs against plain C++
+(vec_test.cpp, compiled and run for each), and when steps are shared between threads (pace_test.cpp).
 
 It must not know operations: those are tested through the installed package.
 """
@@ -25,16 +26,25 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize("isa", _core.build_info()["isas_runnable"])
-def test_vector_types(isa: str, tmp_path: Path) -> None:
+def passes(source: str, flags: list[str], folder: Path) -> int:
+    """Compiles and runs a test program; how many checks it passed, all of them."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     assert compiler, "building the package took a C++ compiler, so there should be one"
-    program = tmp_path / "vec_test"
-    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", *FLAGS[isa], f"-I{CSRC}"]
-    names = [f"-DFASTREG_ISA_NAMESPACE={isa}", f'-DFASTREG_VEC_HEADER="cpu/vec_{isa}.h"']
-    subprocess.run([compiler, *flags, *names, str(HERE / "vec_test.cpp"), "-o", str(program)], check=True)
+    program = folder / "test"
+    common = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", f"-I{CSRC}"]
+    subprocess.run([compiler, *common, *flags, str(HERE / source), "-o", str(program)], check=True)
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
     passed = re.search(r"(\d+) passed, 0 failed", ran.stdout)
     assert passed, ran.stdout
-    assert int(passed[1]) > 100
+    return int(passed[1])
+
+
+@pytest.mark.parametrize("isa", _core.build_info()["isas_runnable"])
+def test_vector_types(isa: str, tmp_path: Path) -> None:
+    names = [f"-DFASTREG_ISA_NAMESPACE={isa}", f'-DFASTREG_VEC_HEADER="cpu/vec_{isa}.h"']
+    assert passes("vec_test.cpp", [*FLAGS[isa], *names], tmp_path) > 100
+
+
+def test_pace(tmp_path: Path) -> None:
+    assert passes("pace_test.cpp", [], tmp_path) >= 15

@@ -131,6 +131,33 @@ def test_slots_do_not_stay_subnormal(name: str, dtype: str) -> None:
             assert (slot == 0).all(), f"{name}: slot {label} rests at {slot[:3]}"
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_l2_alone_leads_to_no_subnormal_number_and_no_zero(name: str, dtype: str) -> None:
+    """Where a unit is idle, L2 is the only gradient, and some CPUs are slow with what it would lead to."""
+    spec, tiny = OPTIMIZERS[name] | {"weight_decay": 0.0}, np.finfo(dtype).tiny
+    w = np.geomspace(1, 1e-25, 67).astype(dtype) * np.where(np.arange(67) % 2, 1, -1).astype(dtype)
+    g, slots = np.zeros_like(w), [s.astype(dtype) for s in rule.initial_slots(spec, w)]
+    for t in range(1, 15_001):
+        _core.update(spec, w, g, slots, t, 0.0, 1e-3, True)
+    assert (np.abs(w) >= tiny).all(), f"{name}: {np.abs(w).min()}"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_least_gradient_that_counts(name: str, isa: str, dtype: str) -> None:
+    least = np.dtype(dtype).type(2.0 ** (-56 if dtype == "float32" else -504))
+
+    def stepped(g: np.floating) -> list[np.ndarray]:
+        w, gradients = np.zeros(67, dtype), np.full(67, g, dtype)
+        slots = [np.zeros(67, dtype) for _ in rule.initial_slots(OPTIMIZERS[name], w)]
+        _core.update(OPTIMIZERS[name], w, gradients, slots, 1, 0.0, 0.0, True)
+        return [w, *slots]
+
+    for sign in (1, -1):
+        below = stepped(sign * np.nextafter(least, least * 0))
+        assert all((a == 0).all() for a in below), f"{name}: {below}"
+        assert any((a != 0).all() for a in stepped(sign * least)), name
+
+
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad_zero"])
 def test_an_epsilon_of_zero_never_divides_by_a_slot_that_was_cleared(name: str, dtype: str) -> None:
     spec = OPTIMIZERS[name] | {"epsilon": 0.0}

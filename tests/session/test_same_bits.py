@@ -76,6 +76,13 @@ def test_rows_of_a_batch_shared_between_threads(dtype: str, batch_size: int) -> 
     assert_one_digest(**shape, loss=loss, optimizer=ADAM, dtype=dtype)
 
 
+def test_steps_with_threads_and_without() -> None:
+    """84 full batches: short steps are tried 32 times with all threads, 32 times with one, then as was faster."""
+    loss = loss_spec("categorical_crossentropy")
+    shape: dict[str, Any] = {"width": 64, "rows": 203, "batch_size": 32, "activity_penalty": False}
+    assert_one_digest(**shape, loss=loss, optimizer=ADAM, dtype="float32", epochs=14)
+
+
 def test_network_wide_enough_for_threads(dtype: str) -> None:
     loss = loss_spec("binary_crossentropy")
     assert_one_digest(width=300, rows=700, batch_size=256, loss=loss, optimizer=ADAM, dtype=dtype, epochs=1)
