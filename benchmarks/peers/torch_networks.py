@@ -25,6 +25,10 @@ from workloads.networks import (
     initial_weights,
 )
 
+# As JAX and TensorFlow do by themselves: long trainings lead some weights among the subnormal numbers, which some CPUs
+# multiply many times slower. Set before torch makes its threads, which inherit it.
+torch.set_flush_denormal(True)
+
 PREDICT_ROWS = 4000  # rows at a time, so that the hidden layers stay in cache
 
 Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]  # torch.compile, or nothing

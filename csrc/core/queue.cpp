@@ -30,9 +30,10 @@ public:
         if (pool_get_threads() == 1 || pool_in_task()) return body(context);
         const bool timed = pace_.wants_time(version, rows);
         const Alone alone(pace_.alone());
+        if (!timed) return body(context);
         const auto begin = std::chrono::steady_clock::now();
         body(context);
-        if (timed) pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+        pace_.took(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
 
 private:

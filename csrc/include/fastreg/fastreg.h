@@ -224,8 +224,9 @@ fr_status fr_dropout_mask(int64_t n, double rate, uint64_t seed, uint32_t stream
 int fr_n_slots(const fr_optimizer* options);
 
 /* One optimizer step in place, all in one pass: *value = the penalty of w before; g plus the gradient of l2 (and of l1
- * as a subgradient); clipping; weight decay; the step, which counts from 1; the soft threshold of l1. w, g and the
- * slots hold n numbers each; none may overlap another. penalty: NULL for none. value: NULL if not wanted. */
+ * as a subgradient), where less than 2^-56 (f64: 2^-504) counts as 0; clipping; weight decay; the step, which counts
+ * from 1; the soft threshold of l1. w, g and the slots hold n numbers each; none may overlap another. penalty: NULL for
+ * none. value: NULL if not wanted. */
 fr_status fr_update_f32(const fr_optimizer* options, float* w, const float* g, float* const* slots, int64_t n,
                         int64_t step, const fr_penalty* penalty, double* value);
 fr_status fr_update_f64(const fr_optimizer* options, double* w, const double* g, double* const* slots, int64_t n,
