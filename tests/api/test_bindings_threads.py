@@ -24,7 +24,7 @@ def long_job() -> tuple[_core.Session, np.ndarray, np.ndarray]:
     layers = [{"kind": "dense", "units": 512}, {"kind": "dense", "units": 512}, {"kind": "dense", "units": 2}]
     busy = _core.Session(layers, 3, "float32", 0)
     busy.compile(LOSS, {"kind": "sgd", "learning_rate": 1e-6}, [])
-    x, y = data(500_000)
+    x, y = data(2_000_000)
     busy.begin_epoch(x, y, None, 8, False)
     return busy, x, y
 
@@ -77,7 +77,7 @@ def test_a_signal_ends_a_call_and_leaves_a_usable_session(call: str) -> None:
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.2, interrupt)
+    timer = threading.Timer(0.05, interrupt)
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
