@@ -4,6 +4,7 @@
 #include "cpu/parallel.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -28,6 +29,30 @@ void relax() {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
+#endif
+}
+
+// Moves this thread off a core that another one keeps busy: the system may wake a thread on the core of who woke it,
+// beside idle ones, and takes some 10 ms to see that.
+void leave_core(int core) {
+#if defined(__linux__)
+    cpu_set_t before, others;
+    if (core < 0 || sched_getcpu() != core || sched_getaffinity(0, sizeof before, &before) != 0) return;
+    others = before;
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) == 0) return;
+    sched_setaffinity(0, sizeof others, &others);  // returns on one of these
+    sched_setaffinity(0, sizeof before, &before);
+#else
+    (void)core;
+#endif
+}
+
+int this_core() {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
 #endif
 }
 
@@ -63,8 +88,12 @@ public:
         done_.store(0, std::memory_order_relaxed);
         left_.store(range(0, uint64_t(n)), std::memory_order_seq_cst);
         if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-            std::lock_guard<std::mutex> lock(sleep_mutex_);
-            wake_.notify_all();
+            owners_core_.store(this_core(), std::memory_order_relaxed);
+            {
+                std::lock_guard<std::mutex> lock(sleep_mutex_);
+                wake_.notify_all();
+            }
+            std::this_thread::yield();  // who woke up on this core leaves it
         }
         take_tasks(true);
         for (int spins = 0; done_.load(std::memory_order_acquire) < n; spins += spins < kSpins)
@@ -114,6 +143,8 @@ private:
                 sleepers_.fetch_add(1, std::memory_order_seq_cst);
                 wake_.wait(lock, called);
                 sleepers_.fetch_sub(1, std::memory_order_relaxed);
+                lock.unlock();
+                leave_core(owners_core_.load(std::memory_order_relaxed));
             }
             take_tasks(false);
         }
@@ -148,7 +179,7 @@ private:
     void* context_ = nullptr;
     alignas(64) std::atomic<uint64_t> left_{0};  // range() of the tasks nobody has claimed
     alignas(64) std::atomic<int64_t> done_{0};
-    std::atomic<int> sleepers_{0};
+    std::atomic<int> sleepers_{0}, owners_core_{-1};
     std::atomic<int> threads_{1};
     std::atomic<bool> failed_{false}, stopping_{false};
 };

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from binding_cases import LOSS, data
-from fastreg import _core
+from fastreg import _core, ops
 
 
 def long_job() -> tuple[_core.Session, np.ndarray, np.ndarray]:
@@ -141,3 +141,23 @@ def test_other_threads_are_not_interrupted() -> None:
         thread.join()
     thread.join()
     assert totals[0]["steps"] == 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are chosen on Linux only")
+def test_threads_that_wake_up_may_use_the_cores_they_might_before() -> None:
+    """A thread that wakes on a busy core leaves it for a moment by narrowing its own set of cores."""
+    cores, threads = os.sched_getaffinity(0), _core.get_num_threads()
+    x, w = np.ones((256, 256), "f4"), np.ones((256, 256), "f4")
+    _core.set_num_threads(1)
+    others = set(os.listdir("/proc/self/task"))
+    _core.set_num_threads(3)
+    try:
+        workers = set(os.listdir("/proc/self/task")) - others
+        assert len(workers) == 2
+        for _ in range(5):
+            time.sleep(0.05)  # they fall asleep
+            assert ops.dense_forward(x, w)[0, 0] == 256
+        time.sleep(0.05)
+        assert all(os.sched_getaffinity(int(worker)) == cores for worker in workers)
+    finally:
+        _core.set_num_threads(threads)
