@@ -325,7 +325,8 @@ def sgd_update(
     w : array
         Weights, changed in place.
     g : array of the shape of w
-        Gradient of the data loss. With the penalty's gradient added, numbers below 2^-56 (2^-504 in float64) count as 0.
+        Gradient of the data loss. With the penalty's gradient added, numbers below 2^-56 (float64: 2^-504) count
+        as 0.
     velocity : array of the shape of w
         Needed when momentum > 0; changed in place. Start with zeros.
     learning_rate, momentum, nesterov, weight_decay
