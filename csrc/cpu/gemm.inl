@@ -75,7 +75,8 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
     T* b_pack = b.first;
     for (int64_t j = j0; j < j1; j += kNR, b_pack += b.step) {
         const int n = int(j1 - j < kNR ? j1 - j : kNR), vectors = (n + V::L - 1) / V::L;
-        if (packs_b) pack_b(g, j, j + n, k0, k1, b_pack);
+        const bool packed_by_tile = packs_b && g.B.cs == 1 && n == kNR;
+        if (packs_b && !packed_by_tile) pack_b(g, j, j + n, k0, k1, b_pack);
         p.last = n - (vectors - 1) * V::L;
         p.b = g.pack_b ? b_pack : g.B.p + k0 * g.B.rs + j;
         p.start = g.bias && k0 == 0 ? g.bias + j : nullptr;
@@ -84,15 +85,29 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
             p.ahead = (packs_b ? g.B.p + k0 * g.B.rs + j + kNR : b_pack + b.step) + kNR - 1;
             p.ahead_steps = (K + rows.tiles - 1) / rows.tiles;
         }
+        const T* at = a;
         T* c = g.C + i0 * g.c_rs + j;
         const auto kernel = [&](int64_t m)
                                 FR_LAMBDA { return kKernels.kernel[m - 1][vectors - 1][p.last < V::L][along_k]; };
-        const int64_t most = rows.least + 1, step = a_step(most);
-        if (rows.longer) kernel(most)(rows.longer, p, a, step, c);
-        p.ahead += rows.longer * p.ahead_steps * p.ahead_rs;
-        if (rows.tiles > rows.longer)
-            kernel(rows.least)(rows.tiles - rows.longer, p, a + rows.longer * step, a_step(rows.least),
-                               c + rows.longer * most * g.c_rs);
+        const auto make = [&](int64_t tiles, int64_t m, PanelTiles<T> tiles_of) FR_LAMBDA {
+            tiles_of(tiles, p, at, a_step(m), c);
+            at += tiles * a_step(m);
+            c += tiles * m * g.c_rs;
+            p.ahead += tiles * p.ahead_steps * p.ahead_rs;
+        };
+        int64_t longer = rows.longer, others = rows.tiles - longer;
+        if (packed_by_tile) {
+            const int64_t m = longer ? rows.least + 1 : rows.least;
+            p.b = g.B.p + k0 * g.B.rs + j;
+            p.b_rs = g.B.rs;
+            p.pack = b_pack;
+            make(1, m, kKernels.packing[m - 1][along_k]);
+            p.b = b_pack;
+            p.b_rs = kNR;
+            --(longer ? longer : others);
+        }
+        if (longer) make(longer, rows.least + 1, kernel(rows.least + 1));
+        if (others) make(others, rows.least, kernel(rows.least));
     }
 }
 

@@ -21,6 +21,7 @@ struct Panel {
     const T* start;                 // what the chains start at, one number a column, or null for 0
     bool add;                       // to what is in C
     int last;                       // how many lanes of the last vector exist
+    T* pack;                        // where a tile that packs puts the panel of B
     const T* ahead;                 // the end of the first of the rows of B that are wanted next,
     int64_t ahead_rs, ahead_steps;  // and how many of them each tile asks for
 };
@@ -32,10 +33,13 @@ FR_LOOP V load_vector(const typename V::T* p, int j, int last) {
 }
 
 // One step of k of a tile: acc[i][j] += a[i] b[j].
-template <class V, int MR, int NV, bool Edge, class A>
-FR_LOOP void tile_step(V (&acc)[MR][NV], A a, const typename V::T* b, int last) {
+template <class V, int MR, int NV, bool Edge, bool Packs, class A>
+FR_LOOP void tile_step(V (&acc)[MR][NV], A a, const typename V::T* b, int last, typename V::T* pack) {
     V bv[NV];
-    FR_UNROLL for (int j = 0; j < NV; ++j) bv[j] = load_vector<V, NV, Edge>(b, j, last);
+    FR_UNROLL for (int j = 0; j < NV; ++j) {
+        bv[j] = load_vector<V, NV, Edge>(b, j, last);
+        if constexpr (Packs) bv[j].store(pack + j * V::L);
+    }
     FR_UNROLL for (int i = 0; i < MR; ++i) {
         const V av = V::set(a(i));
         FR_UNROLL for (int j = 0; j < NV; ++j) accumulate(av, bv[j], acc[i][j]);
@@ -43,8 +47,9 @@ FR_LOOP void tile_step(V (&acc)[MR][NV], A a, const typename V::T* b, int last) 
 }
 
 // `tiles` tiles below one another, MR rows each. The first begins at row a of A, and the others a_step further each.
+// One that packs copies the panel of B that it reads.
 // Steps of k go four at a time: what counts them would be a seventh of all instructions.
-template <class V, int MR, int NV, bool Edge, bool AlongK>
+template <class V, int MR, int NV, bool Edge, bool AlongK, bool Packs = false>
 void panel_tiles(int64_t tiles, const Panel<typename V::T>& panel, const typename V::T* a, int64_t a_step,
                  typename V::T* c) {
     using T = typename V::T;
@@ -57,30 +62,43 @@ void panel_tiles(int64_t tiles, const Panel<typename V::T>& panel, const typenam
             const V from = p.start ? load_vector<V, NV, Edge>(p.start, j, p.last) : V::set(0);
             FR_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = from;
         }
-        // The ends of the lines of C's rows: where rows begin within a line, the panel before has used their first.
-        FR_UNROLL for (int i = 0; i < MR; ++i) {
-            const T* const end = c + i * p.c_rs + NV * V::L - 1;
-            FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(end - l * kLine, 1);
-        }
-        for (int64_t s = 0; s < p.ahead_steps; ++s, ahead += p.ahead_rs) {
-            FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(ahead - l * kLine, 0, 2);
-        }
+        // The rows of C, then those ahead, are asked for one at a time between steps: a CPU can wait for some ten
+        // lines, and stops at the next. By their ends: where C's rows begin within a line, the panel before has used
+        // their first.
+        const T* c_end = c + NV * V::L - 1;
+        int64_t to_fetch = MR + p.ahead_steps;
+        const auto fetch = [&]() FR_LAMBDA {
+            if (to_fetch > p.ahead_steps) {
+                FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(c_end - l * kLine, 1);
+                c_end += p.c_rs;
+            } else {
+                FR_UNROLL for (int l = 0; l < kLines; ++l) __builtin_prefetch(ahead - l * kLine, 0, 2);
+                ahead += p.ahead_rs;
+            }
+            --to_fetch;
+        };
+        constexpr int64_t kAtOnce = 4;
+        if (p.K < 4 * kAtOnce * MR)  // C is wanted before its turn
+            while (to_fetch > p.ahead_steps) fetch();
         const T *row[MR], *column = a, *b = p.b;  // of A
+        [[maybe_unused]] T* pack = p.pack;
         FR_UNROLL for (int i = 0; i < MR; ++i) row[i] = a + i * p.a_stride;
         const auto step = [&](int64_t k) FR_LAMBDA {
             if constexpr (AlongK) {
-                tile_step<V, MR, NV, Edge>(acc, [&](int i) FR_LAMBDA { return row[i][k]; }, b, p.last);
+                tile_step<V, MR, NV, Edge, Packs>(acc, [&](int i) FR_LAMBDA { return row[i][k]; }, b, p.last, pack);
             } else {
-                tile_step<V, MR, NV, Edge>(acc, [&](int i) FR_LAMBDA { return column[i]; }, b, p.last);
+                tile_step<V, MR, NV, Edge, Packs>(acc, [&](int i) FR_LAMBDA { return column[i]; }, b, p.last, pack);
                 column += p.a_stride;
             }
             b += p.b_rs;
+            if constexpr (Packs) pack += NV * V::L;
         };
-        constexpr int64_t kAtOnce = 4;
         int64_t k = 0;
         for (; k + kAtOnce <= p.K; k += kAtOnce) {
+            if (to_fetch) fetch();
             FR_UNROLL for (int64_t u = 0; u < kAtOnce; ++u) step(k + u);
         }
+        while (to_fetch) fetch();
         for (; k < p.K; ++k) step(k);
         FR_UNROLL for (int i = 0; i < MR; ++i) {
             T* out = c + i * p.c_rs;
@@ -95,13 +113,13 @@ void panel_tiles(int64_t tiles, const Panel<typename V::T>& panel, const typenam
 template <class T>
 using PanelTiles = void (*)(int64_t, const Panel<T>&, const T*, int64_t, T*);
 
-// [rows of a tile - 1][vectors - 1][edge][along_k]
+// [rows of a tile - 1][vectors - 1][edge][along_k]; those that pack have all vectors and no edge.
 template <class V>
 struct PanelKernels {
     static constexpr int kNV = Tile<V>::kNV;
-    PanelTiles<typename V::T> kernel[kMR][kNV][2][2];
+    PanelTiles<typename V::T> kernel[kMR][kNV][2][2], packing[kMR][2];
 
-    constexpr PanelKernels() : kernel{} { fill<1, 1>(); }
+    constexpr PanelKernels() : kernel{}, packing{} { fill<1, 1>(); }
 
 private:
     template <int MR, int NV>
@@ -111,6 +129,10 @@ private:
         k[0][1] = panel_tiles<V, MR, NV, false, true>;
         k[1][0] = panel_tiles<V, MR, NV, true, false>;
         k[1][1] = panel_tiles<V, MR, NV, true, true>;
+        if constexpr (NV == kNV) {
+            packing[MR - 1][0] = panel_tiles<V, MR, NV, false, false, true>;
+            packing[MR - 1][1] = panel_tiles<V, MR, NV, false, true, true>;
+        }
         if constexpr (NV < kNV)
             fill<MR, NV + 1>();
         else if constexpr (MR < kMR)
