@@ -18,8 +18,9 @@ bool has_many_zeros(const GemmPlan<V>& g) {
     typename V::T lanes[V::L], count = 0;
     zeros.store(lanes);
     for (int i = 0; i < V::L; ++i) count += lanes[i];
-    // Finding what is not 0 costs as much as some columns.
-    const double fewest = g.N < 16 * V::L ? 0.55 : 0.4;
+    // Finding what is not 0 costs as much as some columns. The longest vectors wait for B, which whole products read
+    // less often.
+    const double fewest = g.N < 16 * V::L ? 0.55 : sizeof(V) == 64 ? 0.52 : 0.4;
     return seen > 0 && double(count) >= fewest * double(seen);
 }
 
