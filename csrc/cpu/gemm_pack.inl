@@ -85,8 +85,10 @@ private:
 template <class V>
 void choose_packing(GemmPlan<V>* g) {
     constexpr int64_t kSmall = 32 * 1024 / int64_t(sizeof(typename V::T));
-    constexpr int64_t kUsesOfA = Tile<V>::kNV * Tile<V>::kNV;  // panels of B: a number of A serves kNV vectors of each
+    // How many panels of B a block of A in place may serve: a number of A serves kNV vectors of each. Columns of A lie
+    // far apart.
+    const int64_t uses = g->A.cs == 1 ? Tile<V>::kNV * Tile<V>::kNV : 4;
     const bool large_a = g->M * g->K > kSmall, large_b = g->N * g->K > kSmall;
-    g->pack_a = (g->A.cs != 1 && g->A.rs != 1) || (large_a && g->N > kUsesOfA * Tile<V>::kNR);
+    g->pack_a = (g->A.cs != 1 && g->A.rs != 1) || (large_a && g->N > uses * Tile<V>::kNR);
     g->pack_b = g->B.cs != 1 || (large_b && g->M > 2 * kMR);
 }
