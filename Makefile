@@ -85,7 +85,7 @@ $(ASAN)/package.stamp: $(SOURCES) | $(ASAN)/bin/python
 test-asan: $(ASAN)/package.stamp
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    $(ASAN)/bin/python -m pytest $(ASAN_TESTS) $(PYTEST_ARGS)
+	    $(ASAN)/bin/python -m pytest --timeout 1800 $(ASAN_TESTS) $(PYTEST_ARGS)
 
 # The CUDA plugin as C++, run by tests/emulator.
 $(EMULATED)/bin/python:

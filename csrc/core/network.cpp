@@ -189,6 +189,7 @@ bool Network<T>::describe(std::vector<TrainLayer<T>>* layers, TrainSteps<T>* ste
     steps->loss = loss_;
     steps->per_row = scratch_;
     steps->probability = probability_;
+    steps->prediction = fused_ ? fused_activation_ : Activation::linear;
     return true;
 }
 

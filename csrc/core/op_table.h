@@ -190,7 +190,7 @@ struct TrainLayer {
 };
 
 // Steps of an epoch: what a session does in so many single steps, with the same bits. The last batch may be shorter.
-// Losses, penalties and totals as in LossBatch, UpdateBatch and BatchTotals.
+// Losses, penalties, totals and metrics as in LossBatch, UpdateBatch, BatchTotals and MetricBatch.
 template <class T>
 struct TrainSteps {
     const TrainLayer<T>* layers;
@@ -206,6 +206,10 @@ struct TrainSteps {
     const UpdateSegment<T>* segments;
     int64_t n_segments;
     double *penalties, *totals;
+    const MetricSpec* metrics;
+    int64_t n_metrics;
+    double* metric_totals;  // those of one metric after those of the other
+    Activation prediction;  // what metrics see: this of the last layer's outputs where the loss has them as logits
 };
 
 template <class T>

@@ -404,7 +404,7 @@ private:
 
     // Steps of the epoch that a device takes as one, at most max_steps (< 0: as many as there are): how many.
     int64_t train_many(int64_t max_steps) {
-        if (!ops().train_steps || !metrics_.empty() || batches_.data().sparse_x.starts) return 0;
+        if (!ops().train_steps || batches_.data().sparse_x.starts) return 0;
         TrainSteps<T> t{};
         if (!network_.describe(&train_layers_, &t)) return 0;
         constexpr int64_t kMostRows = 1 << 18;  // soon over, so that a training can be told to stop
@@ -428,6 +428,11 @@ private:
         t.n_segments = int64_t(parameters_.count());
         t.penalties = parameters_.penalty_values();
         t.totals = sums_.losses();
+        train_metrics_.clear();
+        for (const MetricState& m : metrics_) train_metrics_.push_back(m.spec);
+        t.metrics = train_metrics_.data();
+        t.n_metrics = int64_t(train_metrics_.size());
+        t.metric_totals = sums_.metrics();
         const int64_t rows = left == steps ? data.rows - totals_.rows : steps * batches_.size();
         if (!ops().train_steps(t)) return 0;
         step_ += uint64_t(steps);
@@ -486,6 +491,7 @@ private:
     Batches<T> batches_;
     Totals totals_;
     std::vector<TrainLayer<T>> train_layers_;
+    std::vector<MetricSpec> train_metrics_;
 };
 
 }  // namespace

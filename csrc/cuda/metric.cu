@@ -2,8 +2,8 @@
 // `unit` of rows, one warp's each, and join the totals in the order of the units. It must not know losses' formulas or
 // epochs. What totals hold is written at BatchTotals in core/op_table.h and at Metric in rules/spec.h.
 // Over 250 lines: totals and the kinds of metrics share how units of rows are added.
+#include "cuda/accuracy.cuh"
 #include "cuda/ops.h"
-#include "cuda/walk.cuh"
 
 namespace fastreg::cuda {
 namespace {
@@ -79,42 +79,11 @@ __global__ void __launch_bounds__(32 * kWarps) totals_kernel(BatchTotals<T> a, D
 
 // ---- metrics that are a mean over rows -----------------------------------------------------------------------------
 
-// The first of the largest, by a half-warp, known to all its threads. NaN is never larger: with p[0] NaN it is 0.
-template <class T>
-__device__ __forceinline__ int64_t argmax(int lane, const T* p, int64_t n) {
-    T largest = n > 0 ? p[0] : T(0);
-    int64_t best = 0;
-    for (int64_t j = lane; j < n; j += 16)
-        if (p[j] > largest) {
-            largest = p[j];
-            best = j;
-        }
-    for (int half = 8; half > 0; half /= 2) {
-        const T other = __shfl_xor_sync(0xFFFFFFFFu, largest, half, 16);
-        const int64_t at = __shfl_xor_sync(0xFFFFFFFFu, best, half, 16);
-        if (other > largest || (other == largest && at < best)) {
-            largest = other;
-            best = at;
-        }
-    }
-    return best;
-}
-
 template <class T>
 __global__ void __launch_bounds__(kBlock) row_metrics(MetricBatch<T> a, double* values) {
     each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
         const T *y = a.prediction + r * a.O, *t = a.target + r * a.target_cols;
-        double value = 0.0;
-        if (a.spec.kind == Metric::binary_accuracy) {
-            int hits = 0;  // of a row, at most 2^31 outputs
-            for (int64_t j = lane; j < n; j += 16) hits += t[j] == T(double(y[j]) > a.spec.threshold);
-            value = double(total16(hits)) / double(a.O);
-        } else {
-            const int64_t predicted = argmax(lane, y, n);
-            const bool sparse = a.spec.kind == Metric::sparse_categorical_accuracy;
-            const int64_t wanted = argmax(lane, t, sparse || n == 0 ? int64_t(0) : a.target_cols);
-            value = (sparse ? int64_t(t[0]) : wanted) == predicted;
-        }
+        const double value = accuracy(a.spec, y, t, n, a.O, a.target_cols, lane);
         if (lane == 0 && n > 0) values[r] = value;
     });
 }

@@ -125,17 +125,26 @@ __device__ __forceinline__ void serve(const Parameters& p, float* memory, StepSt
 __device__ __forceinline__ void count(const Parameters& p, Barrier& barrier) {
     const bool counts = int(blockIdx.x) == p.plan.ranks - 1;
     Counter counter(p);
+    MetricCounter metrics(p);
     for (int64_t step = 0; step < p.n_steps; ++step) {
         const int B = p.batch_of(step);
         const bool is_last = step + 1 == p.n_steps;
         barrier.arrive();
         barrier.wait();
-        if (counts) counter.read(p, B);
+        if (counts) {
+            counter.read(p, B);
+            metrics.read(p, B);
+        }
         if (!is_last) barrier.arrive();
-        if (counts) counter.add(p, B);
+        if (counts) {
+            counter.add(p, B);
+            metrics.add(p, step, B);
+        }
         if (!is_last) barrier.wait();
     }
-    if (counts) counter.store(p);
+    if (!counts) return;
+    counter.store(p);
+    metrics.store(p);
 }
 
 __global__ void __launch_bounds__(kThreads, 1) train_kernel(const __grid_constant__ Parameters p) {
@@ -162,13 +171,31 @@ bool takes_loss(const LossSpec& loss, int64_t y_cols, int64_t outputs) {
     return y_cols == outputs;
 }
 
+bool takes_metric(const MetricSpec& metric, int64_t y_cols, int64_t outputs) {
+    switch (metric.kind) {
+        case Metric::sparse_categorical_accuracy: return y_cols == 1;
+        case Metric::binary_accuracy:
+        case Metric::categorical_accuracy: return y_cols == outputs;
+        case Metric::loss: {
+            const Loss kind = metric.loss.kind;
+            return y_cols == outputs && kind != Loss::hinge && !rules::is_categorical(kind);
+        }
+        case Metric::thresholds:
+        case Metric::r2: return false;
+    }
+    return false;
+}
+
 // The kernel's parameters but for the plan and scratch memory; shapes: what the plan needs. False: not for this kernel.
 bool describe(const TrainSteps<float>& t, Parameters* p, LayerShape* shapes, int64_t* weights) {
     const OptimizerSpec& o = t.optimizer;
     if (t.n_layers < 1 || t.n_layers > kMostLayers || t.n_segments > kMostSegments) return false;
     if (t.batch < 1 || t.batch > kMostBatch || t.steps < 1 || o.clipnorm > 0 || o.global_clipnorm > 0) return false;
     if (t.rows > int64_t(UINT32_MAX) || t.y_cols > kMostWidth) return false;
-    if (!takes_loss(t.loss, t.y_cols, t.layers[t.n_layers - 1].out)) return false;
+    const int64_t outputs = t.layers[t.n_layers - 1].out;
+    if (!takes_loss(t.loss, t.y_cols, outputs) || t.n_metrics > kMostMetrics) return false;
+    for (int64_t m = 0; m < t.n_metrics; ++m)
+        if (!takes_metric(t.metrics[m], t.y_cols, outputs)) return false;
     *weights = 0;
     for (int64_t s = 0; s < t.n_segments; ++s) {
         const UpdateSegment<float>& from = t.segments[s];
@@ -229,21 +256,23 @@ void place_segments(Parameters* p) {
     }
 }
 
+// Label smoothing: targets t become t keep + add.
+void smooth(const LossSpec& loss, double outputs, float* keep, float* add) {
+    const bool categorical = rules::is_categorical(loss.kind);
+    const bool smooths = categorical || loss.kind == Loss::binary_crossentropy;
+    *keep = smooths ? float(1.0 - loss.label_smoothing) : 1.0f;
+    *add = !smooths ? 0.0f : float(categorical ? loss.label_smoothing / outputs : 0.5 * loss.label_smoothing);
+}
+
 void add_epoch(const TrainSteps<float>& t, Parameters* p) {
     const double O = double(t.layers[t.n_layers - 1].out);
     const int64_t before_last = t.first_row + (t.steps - 1) * t.batch, left = t.rows - before_last;
     const double B = double(t.batch), last = double(left < t.batch ? left : t.batch);
-    const bool sparse = t.loss.kind == Loss::sparse_categorical_crossentropy;
-    const bool categorical = sparse || t.loss.kind == Loss::categorical_crossentropy;
+    const bool categorical = rules::is_categorical(t.loss.kind);
     p->loss = t.loss;
     p->share = categorical ? float(1.0 / B) : float(1.0 / (B * O));
     p->last_share = categorical ? float(1.0 / last) : float(1.0 / (last * O));
-    p->keep_target = 1.0f;
-    p->add_target = 0.0f;
-    if (categorical || t.loss.kind == Loss::binary_crossentropy) {
-        p->keep_target = float(1.0 - t.loss.label_smoothing);
-        p->add_target = float(categorical ? t.loss.label_smoothing / O : 0.5 * t.loss.label_smoothing);
-    }
+    smooth(t.loss, O, &p->keep_target, &p->add_target);
     p->x = t.x;
     p->y = t.y;
     p->row_weight = t.weight;
@@ -255,6 +284,15 @@ void add_epoch(const TrainSteps<float>& t, Parameters* p) {
     p->optimizer = t.optimizer;
     p->penalties = t.penalties;
     p->totals = t.totals;
+    p->n_metrics = int(t.n_metrics);
+    p->prediction = t.prediction;
+    p->metric_totals = t.metric_totals;
+    for (int m = 0; m < p->n_metrics; ++m) {
+        RowMetric& to = p->metric[m];
+        to.spec = t.metrics[m];
+        to.spec.weighted = to.spec.weighted && t.weight;
+        smooth(to.spec.loss, O, &to.keep_target, &to.add_target);
+    }
 }
 
 // How the kernel is launched: `attributes` of `config` make its CTAs run at once.
@@ -332,13 +370,14 @@ bool train_steps_on(const TrainSteps<float>& t, int wanted) {
     place_segments(&p);
     add_epoch(t, &p);
     // Doubles first; columns begin on 32 bytes.
-    const int64_t doubles = round_up(2 + p.n_chunks + p.plan.batch, 4);
+    const int64_t doubles = round_up(2 + p.n_chunks + (1 + p.n_metrics) * p.plan.batch, 4);
     double* const memory =
         scratch<double>(Scratch::rows, doubles + (int64_t(p.plan.columns) * p.plan.column_stride + 1) / 2);
     if (!memory) return true;
     p.barrier = reinterpret_cast<unsigned*>(memory);
     p.values = memory + 2;
     p.losses = p.values + p.n_chunks;
+    p.metric_values = p.losses + p.plan.batch;
     p.columns = reinterpret_cast<float*>(memory + doubles);
     queue.note(cudaMemsetAsync(memory, 0, 2 * sizeof(double), queue.stream()), "clearing memory");
     if (queue.failed()) return true;

@@ -27,6 +27,12 @@ struct Segment {
     int first_chunk, chunks;            // of all chunks that have a penalty; 0 chunks: none
 };
 
+// A metric that is a mean over rows; weighted only where the rows have weights.
+struct RowMetric {
+    MetricSpec spec;
+    float keep_target, add_target;  // label smoothing, of a loss
+};
+
 // Everything, by value.
 struct Parameters {
     Plan plan;
@@ -42,9 +48,14 @@ struct Parameters {
     uint64_t first_step;
     OptimizerSpec optimizer;
     double *penalties, *totals;
+    RowMetric metric[kMostMetrics];
+    int n_metrics;
+    Activation prediction;  // what metrics see: this of the last layer's outputs
+    double* metric_totals;  // two for each
     float* columns;  // scratch memory: columns of column_stride rows, those of each layer's input, then of its dZ
     double* losses;  // of the batch's rows, times the rows' weights
     double* values;  // of the chunks that have a penalty
+    double* metric_values;  // of the batch's rows, times the rows' weights, one metric after the other
     unsigned* barrier;
 
     __device__ __forceinline__ int batch_of(int64_t step) const {
@@ -53,10 +64,39 @@ struct Parameters {
     }
 };
 
+static_assert(sizeof(Parameters) <= 4096, "all that older drivers pass to a kernel");
+
 // A step in numbers, in shared memory.
 struct StepState {
     rules::StepScalars<float> scalars;
     bool flushes;
+};
+
+// A layer's dropout decisions for a CTA's rows: bit i % 8 of byte i / 8 - first_byte is that of flat element i.
+struct Masks {
+    const unsigned char* bytes;
+    int first_row, width;  // of the batch, for row 0 below
+    int first_byte;
+
+    __device__ __forceinline__ bool kept(int row, int col) const {
+        const int flat = (first_row + row) * width + col;
+        return bytes[flat / 8 - first_byte] >> (flat & 7) & 1;
+    }
+};
+
+// What a CTA works at in the first half of a step.
+struct Piece {
+    Range mine;  // its rows of the batch
+    int first;   // the first of them in shared memory now
+    int rows;    // how many
+    const float *x, *target, *row_weight;
+    float share;
+
+    __device__ __forceinline__ Masks masks(const Plan& plan, int l, const float* memory) const {
+        const LayerPlan& layer = plan.layer[l];
+        const unsigned char* all = reinterpret_cast<const unsigned char*>(memory + plan.masks);
+        return {all + layer.masks, first, layer.out, mine.begin * layer.out / 8};
+    }
 };
 
 // ---- copies to shared memory ---------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@
 
 namespace fastreg::cuda::steps {
 
-constexpr int kMostLayers = 8, kMostSegments = 16, kMostRanks = 16, kMostWidth = 256, kMostBatch = 4096;
+constexpr int kMostLayers = 8, kMostSegments = 16, kMostMetrics = 4, kMostRanks = 16, kMostWidth = 256,
+              kMostBatch = 4096;
 constexpr int kMostWeights = 20000;                                          // with biases
 constexpr int kWarps = 8, kWorkers = 32 * kWarps, kThreads = kWorkers + 64;  // two warps more serve
 constexpr int kTileI = 16, kTileO = 8;

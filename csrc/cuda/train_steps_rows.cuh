@@ -4,7 +4,7 @@
 // from the bias or 0 on, as in cpu/gemm.inl (k_block(K) = K for K <= kKC); passes over elements as in
 // cpu/dense.inl. Over 250 lines: products, passes over elements and losses hand each other the same rows.
 #pragma once
-#include "cuda/train_steps.cuh"
+#include "cuda/train_steps_metrics.cuh"
 #include "rules/k_block.h"
 #include "rules/loss.h"
 #include "rules/row.h"
@@ -175,33 +175,6 @@ __device__ __forceinline__ void each_element(int rows, int cols, F f) {
         for (int col = threadIdx.x % 32; col < cols; col += 32) f(row, col);
 }
 
-// A layer's dropout decisions for a CTA's rows: bit i % 8 of byte i / 8 - first_byte is that of flat element i.
-struct Masks {
-    const unsigned char* bytes;
-    int first_row, width;  // of the batch, for row 0 below
-    int first_byte;
-
-    __device__ __forceinline__ bool kept(int row, int col) const {
-        const int flat = (first_row + row) * width + col;
-        return bytes[flat / 8 - first_byte] >> (flat & 7) & 1;
-    }
-};
-
-// What a CTA works at in the first half of a step.
-struct Piece {
-    Range mine;  // its rows of the batch
-    int first;   // the first of them in shared memory now
-    int rows;    // how many
-    const float *x, *target, *row_weight;
-    float share;
-
-    __device__ __forceinline__ Masks masks(const Plan& plan, int l, const float* memory) const {
-        const LayerPlan& layer = plan.layer[l];
-        const unsigned char* all = reinterpret_cast<const unsigned char*>(memory + plan.masks);
-        return {all + layer.masks, first, layer.out, mine.begin * layer.out / 8};
-    }
-};
-
 // The decisions of all layers for step `step` and these rows of its batch.
 __device__ __forceinline__ void make_masks(const Parameters& p, float* memory, uint32_t step, Range rows) {
     unsigned char* const all = reinterpret_cast<unsigned char*>(memory + p.plan.masks);
@@ -278,14 +251,6 @@ __device__ __forceinline__ void put_columns(const Parameters& p, const float* fr
 
 // ---- losses --------------------------------------------------------------------------------------------------------
 
-// f(rule) with the rule of an elementwise loss that this kernel takes: not hinge, which looks at a whole batch.
-template <class F>
-__device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
-    rules::with_elementwise_loss(spec, [&](auto rule, auto) {
-        if constexpr (!std::is_same_v<decltype(rule), rules::Hinge>) f(rule);
-    });
-}
-
 // Losses of a piece's rows to p.losses, their gradients to G of the last layer. A row is a half-warp's; with one
 // output, a thread's.
 __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memory, const Piece& piece) {
@@ -357,6 +322,10 @@ __device__ __forceinline__ void train_rows(const Parameters& p, float* memory, c
         sync_workers();
     }
     losses_of_rows(p, memory, piece);
+    if (p.n_metrics > 0) {
+        sync_workers();
+        metrics_of_rows(p, memory, piece);
+    }
     for (int l = last; l >= 0; --l) {
         const LayerPlan& layer = p.plan.layer[l];
         float* const G = memory + layer.g;

@@ -133,9 +133,11 @@ def train_small(precision: str) -> None:
     x, y = data_for(loss, 700, 30, 1, "float32")
     made = _core.Session(layers, 30, "float32", 1, "cuda", precision)
     made.set_weights(weights_for(layers, 30, "float32"))
-    made.compile(loss, OPTIMIZERS["adam"], [])
+    metrics = [{"kind": "binary_accuracy"}, {"kind": "loss", "loss": loss, "weighted": True}]
+    made.compile(loss, OPTIMIZERS["adam"], metrics)
+    weight = np.linspace(0, 2, len(x)).astype(np.float32)
     for epoch in range(3):
-        made.begin_epoch(x, y, None, 256, True, epoch == 0)
+        made.begin_epoch(x, y, weight if epoch else None, 256, True, epoch == 0)
         assert made.run_steps(-1)["finished"]
 
 

@@ -121,6 +121,35 @@ def test_metrics(name: str, weighted: bool) -> None:
     assert_same_on_both(train)
 
 
+# Those that many steps in one launch can take, with outputs that the loss has as logits or not.
+FEW_METRICS: dict[str, tuple[Any, str, Any, list[Any]]] = {
+    "binary": ("binary_crossentropy", "sigmoid", BINARY, ["accuracy"]),
+    "binary, smoothed": (
+        losses.BinaryCrossentropy(label_smoothing=0.2), "sigmoid", ONE_HOT,
+        ["accuracy", metrics.BinaryAccuracy(threshold=0.3), metrics.BinaryCrossentropy(label_smoothing=0.1), "mae"],
+    ),
+    "one hot": ("categorical_crossentropy", "softmax", ONE_HOT, ["accuracy", "mse", "poisson"]),
+    "one hot logits": (losses.CategoricalCrossentropy(from_logits=True), "relu", ONE_HOT, ["accuracy", "mae"]),
+    "classes": ("sparse_categorical_crossentropy", "softmax", CLASSES, ["accuracy"]),
+    "scores": ("mse", "tanh", SCORES, ["mae", metrics.Huber(0.4)]),
+    "too many": ("mse", "linear", SCORES, ["mse", "mae", metrics.Huber(0.4), metrics.Huber(2.0), metrics.Huber(3.0)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["metrics", "weighted_metrics", "both"])
+@pytest.mark.parametrize("name", FEW_METRICS)
+def test_metrics_of_many_steps(name: str, words: str) -> None:
+    loss, last, y, listed = FEW_METRICS[name]
+    given = {word: listed for word in ("metrics", "weighted_metrics") if words in (word, "both")}
+
+    def train(device: str, weight: Any) -> Outcome:
+        layers = [*hidden(Dense(3 if y is not BINARY else 1, activation=last))]
+        return fitted(compiled(device, layers, "adam", loss, **given), y, sample_weight=weight)
+
+    for weight in (None, np.linspace(0, 2, len(X))):
+        assert_same_on_both(lambda device: train(device, weight))  # noqa: B023
+
+
 LAYERS: dict[str, Callable[[], list[Any]]] = {
     "one layer": lambda: [Dense(3)],
     "one unit": lambda: [Dense(1, use_bias=False), Dense(3)],

@@ -1,0 +1,103 @@
+// Many steps in one launch: metrics that are a mean over the rows of a batch, made by the workers from a piece of rows
+// after its losses, and added to the totals by the counter. It must not know gradients. Bits: as in cpu/metric.inl.
+#pragma once
+#include "cuda/accuracy.cuh"
+#include "cuda/train_steps.cuh"
+#include "rules/loss.h"
+#include "rules/row.h"
+
+namespace fastreg::cuda::steps {
+
+// f(rule) with the rule of an elementwise loss that this kernel takes: not hinge, which looks at a whole batch.
+template <class F>
+__device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
+    rules::with_elementwise_loss(spec, [&](auto rule, auto) {
+        if constexpr (!std::is_same_v<decltype(rule), rules::Hinge>) f(rule);
+    });
+}
+
+// Metrics of a piece's rows, times the rows' weights, to p.metric_values; a row is a half-warp's. The outputs of the
+// last layer become what metrics see.
+__device__ __forceinline__ void metrics_of_rows(const Parameters& p, float* memory, const Piece& piece) {
+    using V = Lane<float>;
+    const LayerPlan& last = p.plan.layer[p.plan.n_layers - 1];
+    const int O = last.out, lane = threadIdx.x % 16;
+    for (int pair = threadIdx.x / 32; 2 * pair < piece.rows; pair += kWarps) {  // a warp's threads stay together
+        const int own = 2 * pair + int(threadIdx.x / 16 & 1), row = least(own, piece.rows - 1);
+        const HalfWarpRow<float, int> half_warp{own < piece.rows ? O : 0, lane};
+        float* const y = memory + last.y + row * last.rs;
+        const float* const t = piece.target + row * p.plan.y_cols;
+        if (p.prediction == Activation::softmax) rules::softmax(half_warp, y, y);
+        if (p.prediction == Activation::sigmoid)
+            half_warp.each([&](auto at) { at.store(y, rules::sigmoid(at.load(y))); });
+        __syncwarp();  // every lane reads the first element
+        for (int m = 0; m < p.n_metrics; ++m) {
+            const RowMetric& metric = p.metric[m];
+            double value = 0.0;
+            if (metric.spec.kind == Metric::loss) {
+                const rules::LossScalars<V> scalars{
+                    {float(metric.spec.loss.delta)}, {metric.keep_target}, {metric.add_target}};
+                float* const none = nullptr;
+                with_loss(metric.spec.loss, [&](auto rule) {
+                    value = double(rules::mean_loss(half_warp, rule, float(O), y, t, none, none, V::set(1), scalars).v);
+                });
+            } else {
+                value = accuracy(metric.spec, y, t, half_warp.n, O, p.plan.y_cols, lane);
+            }
+            if (!half_warp.leads()) continue;
+            const double weight = metric.spec.weighted ? double(piece.row_weight[row]) : 1.0;
+            p.metric_values[m * p.plan.batch + piece.first + row] = weight * value;
+        }
+    }
+}
+
+// What steps add to the metrics' totals, by a warp. Every sum is a LaneSum, as in Counter.
+struct MetricCounter {
+    double total = 0.0, weight_total = 0.0;    // lane m: of metric m
+    double values[kMostMetrics], weights = 0;  // of this lane's rows
+
+    __device__ __forceinline__ explicit MetricCounter(const Parameters& p) : values{} {
+        const int lane = threadIdx.x % 32;
+        if (lane >= p.n_metrics) return;
+        total = p.metric_totals[2 * lane];
+        weight_total = p.metric_totals[2 * lane + 1];
+    }
+
+    // All that is read of other CTAs.
+    __device__ __forceinline__ void read(const Parameters& p, int B) {
+#pragma unroll
+        for (int m = 0; m < kMostMetrics; ++m) {
+            if (m >= p.n_metrics) break;
+            values[m] = 0.0;
+#pragma unroll 8
+            for (int i = threadIdx.x % 32; i < B; i += 32) values[m] += __ldcg(p.metric_values + m * p.plan.batch + i);
+        }
+    }
+
+    __device__ __forceinline__ void add(const Parameters& p, int64_t step, int B) {
+        const int lane = threadIdx.x % 32;
+        if (p.n_metrics == 0) return;
+        weights = 0.0;
+        const int64_t first = p.first_row + step * p.plan.batch;
+        for (int i = lane; p.row_weight && i < B; i += 32)
+            weights += double(__ldg(p.row_weight + (p.order ? int64_t(__ldg(p.order + first + i)) : first + i)));
+        const double weight = __shfl_sync(0xFFFFFFFFu, total32(weights), 0);
+#pragma unroll
+        for (int m = 0; m < kMostMetrics; ++m) {
+            if (m >= p.n_metrics) break;
+            const double value = __shfl_sync(0xFFFFFFFFu, total32(values[m]), 0);
+            if (lane != m) continue;
+            total += value;
+            weight_total += p.metric[m].spec.weighted ? weight : double(B);
+        }
+    }
+
+    __device__ __forceinline__ void store(const Parameters& p) const {
+        const int lane = threadIdx.x % 32;
+        if (lane >= p.n_metrics) return;
+        p.metric_totals[2 * lane] = total;
+        p.metric_totals[2 * lane + 1] = weight_total;
+    }
+};
+
+}  // namespace fastreg::cuda::steps
