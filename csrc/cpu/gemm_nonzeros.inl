@@ -6,7 +6,8 @@ template <class V>
 bool has_many_zeros(const GemmPlan<V>& g) {
     constexpr int64_t kRows = 4, kCols = 256;
     const auto lies = [](const auto& x) FR_LAMBDA { return x.cs == 1 || x.rs == 1; };
-    if (!lies(g.A) || !lies(g.B) || g.M < 8 || g.K < 16 || g.N < 8 * V::L) return false;
+    constexpr bool kLongest = sizeof(V) == 64;
+    if (!lies(g.A) || !lies(g.B) || g.M < 8 || g.K < 16 || g.N < (kLongest ? 4 : 8) * V::L) return false;
     const bool along_k = g.A.cs == 1;
     const int64_t rows = along_k ? g.M : g.K, cols = along_k ? g.K : g.M, stride = along_k ? g.A.rs : g.A.cs;
     const int64_t step = rows > kRows ? rows / kRows : 1, most = cols < kCols ? cols : kCols;
@@ -18,9 +19,9 @@ bool has_many_zeros(const GemmPlan<V>& g) {
     typename V::T lanes[V::L], count = 0;
     zeros.store(lanes);
     for (int i = 0; i < V::L; ++i) count += lanes[i];
-    // Finding what is not 0 costs as much as some columns. The longest vectors wait for B, which whole products read
-    // less often.
-    const double fewest = g.N < 16 * V::L ? 0.55 : sizeof(V) == 64 ? 0.52 : 0.4;
+    // Finding what is not 0 costs as much as some columns, and less than eight vectors are too few chains to hide the
+    // latency of an FMA. The longest vectors wait for B, which whole products read less often.
+    const double fewest = g.N < 8 * V::L ? 0.7 : g.N < 16 * V::L ? 0.55 : kLongest ? 0.52 : 0.4;
     return seen > 0 && double(count) >= fewest * double(seen);
 }
 

@@ -16,7 +16,12 @@ bool is_finite(const GemmPlan<V>& g, int64_t threads) {
     constexpr int kAtOnce = 8;
     constexpr int64_t kMostParts = 64;
     const bool along_n = g.B.cs == 1;
-    const int64_t rows = along_n ? g.K : g.N, cols = along_n ? g.N : g.K, stride = along_n ? g.B.rs : g.B.cs;
+    int64_t rows = along_n ? g.K : g.N, cols = along_n ? g.N : g.K, stride = along_n ? g.B.rs : g.B.cs;
+    if (stride == cols && rows % kAtOnce == 0) {  // as fewer and longer ones, for rows below may be short
+        rows /= kAtOnce;
+        cols *= kAtOnce;
+        stride *= kAtOnce;
+    }
     const int64_t parts = threads < kMostParts ? threads : kMostParts;
     bool finite[kMostParts];
     auto part = [&](int64_t p) {

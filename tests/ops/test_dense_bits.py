@@ -143,16 +143,22 @@ def test_zeros_change_no_bit(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["x", "w", "dy"])
-def test_zeros_times_what_is_not_finite(isa: str, dtype: str, value: float, where: str) -> None:
-    x, w, b, dy = random_arrays((33, 70), (70, 150), (150,), (33, 150), dtype=dtype)
+# Among whole vectors, in what is left of a row after them, and in the last row.
+@pytest.mark.parametrize(("row", "col"), [(5, 7), (6, -1), (-1, 9)])
+@pytest.mark.parametrize(("nB", "nI"), [(33, 70), (40, 72)])
+def test_zeros_times_what_is_not_finite(
+    isa: str, dtype: str, value: float, where: str, row: int, col: int, nB: int, nI: int
+) -> None:
+    x, w, b, dy = random_arrays((nB, nI), (nI, 150), (150,), (nB, 150), dtype=dtype)
     with_zeros(x, 0.8)
     with_zeros(dy, 0.8)
     array = {"x": x, "w": w, "dy": dy}[where]
-    array[5, 7] = array[6, -1] = value  # among whole vectors, and in what is left of a row after them
-    x[:, 5] = x[:, 5] if where == "x" else 0  # the only chance to meet w[5, 7] is a product with 0
+    array[row, col] = value
+    if where == "w":
+        x[:, row] = 0  # the only chance to meet it is a product with 0
     y, _ = forward(x, w, b, "linear")
     if where == "w":
-        assert np.isnan(y[:, 7]).all(), "0 times infinity or NaN is NaN"
+        assert np.isnan(y[:, col]).all(), "0 times infinity or NaN is NaN"
     with np.errstate(invalid="ignore"):
         assert_zeros_change_no_bit(x, w, b, dy, f"{value} in {where}")
 
