@@ -67,6 +67,12 @@ FR_RULE void set_penalty(const PenaltySpec& p, double clip_scale, StepScalars<T>
     s->clip_scale = T(clip_scale);
 }
 
+// n / x for a number n that all weights share: what a vector type may do in another way, with the same bits.
+template <class V>
+FR_RULE V quotient(typename V::T n, V x) {
+    return V::set(n) / x;
+}
+
 // The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight and, if kThreshold, the threshold of the proximal
 // step in *threshold. Slots are updated in place.
 template <bool Momentum, bool Nesterov>
@@ -92,7 +98,7 @@ struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1)
         v = fma(fms(g, g, v), V::set(c.one_minus_beta_2), v);
         if (AmsGrad) v_max = V::select(v_max < v, v, v_max);
         const V root = sqrt(AmsGrad ? v_max : v);
-        if (kThreshold) *threshold = V::set(c.threshold) / (root + V::set(c.eps_hat));
+        if (kThreshold) *threshold = quotient(c.threshold, root + V::set(c.eps_hat));
         return w - m * V::set(c.alpha) / (root + V::set(c.eps));
     }
 };
@@ -110,7 +116,7 @@ struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps)
             below = v - mean * mean;  // a variance, which rounding may take below 0
             below = V::select(below <= V::set(0), V::set(0), below);
         }
-        const V scale = V::set(1) / sqrt(below + V::set(c.eps));
+        const V scale = quotient(typename V::T(1), sqrt(below + V::set(c.eps)));
         if (kThreshold) *threshold = V::set(c.threshold) * scale;
         const V move = V::set(c.lr) * g * scale;
         if (!Momentum) return w - move;
@@ -124,7 +130,7 @@ struct Adagrad {  // Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + eps)
     template <bool kThreshold, class V>
     static FR_RULE V step(V w, V g, V& a, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
         a = fma(g, g, a);
-        const V scale = V::set(1) / sqrt(a + V::set(c.eps));
+        const V scale = quotient(typename V::T(1), sqrt(a + V::set(c.eps)));
         if (kThreshold) *threshold = V::set(c.threshold) * scale;
         return w - V::set(c.lr) * g * scale;
     }
