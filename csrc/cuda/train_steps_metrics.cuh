@@ -53,8 +53,8 @@ __device__ __forceinline__ void metrics_of_rows(const Parameters& p, float* memo
 
 // What steps add to the metrics' totals, by a warp. Every sum is a LaneSum, as in Counter.
 struct MetricCounter {
-    double total = 0.0, weight_total = 0.0;    // lane m: of metric m
-    double values[kMostMetrics], weights = 0;  // of this lane's rows
+    double total = 0.0, weight_total = 0.0;  // lane m: of metric m
+    double values[kMostMetrics];             // of this lane's rows
 
     __device__ __forceinline__ explicit MetricCounter(const Parameters& p) : values{} {
         const int lane = threadIdx.x % 32;
@@ -77,7 +77,7 @@ struct MetricCounter {
     __device__ __forceinline__ void add(const Parameters& p, int64_t step, int B) {
         const int lane = threadIdx.x % 32;
         if (p.n_metrics == 0) return;
-        weights = 0.0;
+        double weights = 0.0;
         const int64_t first = p.first_row + step * p.plan.batch;
         for (int i = lane; p.row_weight && i < B; i += 32)
             weights += double(__ldg(p.row_weight + (p.order ? int64_t(__ldg(p.order + first + i)) : first + i)));
