@@ -27,11 +27,10 @@ int64_t inference_unit(const Plan& plan) { return plan.widest <= 8192 ? 1024 : 2
 // A device computes several of them at once.
 constexpr int64_t kUnitsAtOnce = 16;
 
-struct MetricState {
-    MetricSpec spec;
-    std::vector<float> thresholds;
-    size_t n_totals = 2;
-};
+size_t n_totals(const MetricSpec& metric, int64_t outputs) {
+    if (metric.kind == Metric::thresholds) return 2 * (size_t(metric.n_thresholds) + 1);
+    return metric.kind == Metric::r2 ? 4 * size_t(outputs) : 2;
+}
 
 template <class T>
 class SessionOf final : public Session {
@@ -58,24 +57,17 @@ public:
         loss_ = loss;
         optimizer_ = optimizer;
         network_.set_loss(loss);
-        metrics_.clear();
-        for (const MetricSpec& m : metrics) {
-            MetricState state{m, {}, 2};
-            if (m.kind == Metric::thresholds) {
-                state.thresholds.assign(m.thresholds, m.thresholds + m.n_thresholds);
-                state.n_totals = 2 * (size_t(m.n_thresholds) + 1);
-            }
-            if (m.kind == Metric::r2) state.n_totals = 4 * size_t(plan_.outputs);
-            metrics_.push_back(std::move(state));
-        }
+        metrics_ = metrics;
+        thresholds_.clear();
         reads_classes_ = loss.kind == Loss::sparse_categorical_crossentropy;
-        for (MetricState& m : metrics_) {
-            m.spec.thresholds = m.thresholds.data();
-            reads_classes_ |= takes_classes(m.spec);
+        std::vector<size_t> totals_of_metrics;
+        for (MetricSpec& m : metrics_) {
+            thresholds_.emplace_back(m.thresholds, m.thresholds + m.n_thresholds);
+            m.thresholds = thresholds_.back().data();
+            reads_classes_ |= takes_classes(m);
+            totals_of_metrics.push_back(n_totals(m, plan_.outputs));
         }
-        std::vector<size_t> n_totals;
-        for (const MetricState& m : metrics_) n_totals.push_back(m.n_totals);
-        sums_.init(queue_.get(), n_totals);
+        sums_.init(queue_.get(), totals_of_metrics);
         step_ = 0;
         compiled_ = true;
         return {};
@@ -328,7 +320,7 @@ private:
         if (d.sparse_x.starts) FR_RETURN_IF_ERROR(check_sparse(d));
         if (!with_targets) return {};
         FR_RETURN_IF_ERROR(check_targets(loss_, d.y_cols, plan_.outputs));
-        for (const MetricState& m : metrics_) FR_RETURN_IF_ERROR(check_metric_targets(m.spec, d.y_cols, plan_.outputs));
+        for (const MetricSpec& m : metrics_) FR_RETURN_IF_ERROR(check_metric_targets(m, d.y_cols, plan_.outputs));
         return check_classes_of(static_cast<const T*>(d.y), d.rows);
     }
 
@@ -428,10 +420,8 @@ private:
         t.n_segments = int64_t(parameters_.count());
         t.penalties = parameters_.penalty_values();
         t.totals = sums_.losses();
-        train_metrics_.clear();
-        for (const MetricState& m : metrics_) train_metrics_.push_back(m.spec);
-        t.metrics = train_metrics_.data();
-        t.n_metrics = int64_t(train_metrics_.size());
+        t.metrics = metrics_.data();
+        t.n_metrics = int64_t(metrics_.size());
         t.metric_totals = sums_.metrics();
         const int64_t rows = left == steps ? data.rows - totals_.rows : steps * batches_.size();
         if (!ops().train_steps(t)) return 0;
@@ -463,10 +453,10 @@ private:
         const T* losses = network_.per_row_losses();
         ops().totals({b.rows, unit, losses, b.targets.weight, penalty, updated ? updated->penalty_values() : nullptr,
                       updated ? int64_t(updated->count()) : 0, sums_.activity(), sums_.losses()});
-        for (const MetricState& m : metrics_) {
-            ops().metric({m.spec, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
-                          m.spec.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
-            metric_totals += m.n_totals;
+        for (const MetricSpec& m : metrics_) {
+            ops().metric({m, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
+                          m.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
+            metric_totals += n_totals(m, plan_.outputs);
         }
     }
 
@@ -480,7 +470,8 @@ private:
     Network<T> network_;
     LossSpec loss_;
     OptimizerSpec optimizer_;
-    std::vector<MetricState> metrics_;
+    std::vector<MetricSpec> metrics_;
+    std::vector<std::vector<float>> thresholds_;  // of each metric, which points here
     Sums sums_;
     Resident<T> training_data_, batch_data_, evaluation_data_, prediction_data_;
     Arena prediction_memory_;
@@ -491,7 +482,6 @@ private:
     Batches<T> batches_;
     Totals totals_;
     std::vector<TrainLayer<T>> train_layers_;
-    std::vector<MetricSpec> train_metrics_;
 };
 
 }  // namespace

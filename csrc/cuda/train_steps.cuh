@@ -99,6 +99,17 @@ struct Piece {
     }
 };
 
+// f(row, half_warp) by a half-warp for each row of the last layer's outputs; in a half-warp without a row, half_warp.n
+// is 0 and row the last, so that its threads come along for the shuffles.
+template <class F>
+__device__ __forceinline__ void each_output_row(const Plan& plan, const Piece& piece, F f) {
+    const int outputs = plan.layer[plan.n_layers - 1].out, lane = threadIdx.x % 16;
+    for (int pair = threadIdx.x / 32; 2 * pair < piece.rows; pair += kWarps) {  // a warp's threads stay together
+        const int own = 2 * pair + int(threadIdx.x / 16 & 1);
+        f(least(own, piece.rows - 1), HalfWarpRow<float, int>{own < piece.rows ? outputs : 0, lane});
+    }
+}
+
 // ---- copies to shared memory ---------------------------------------------------------------------------------------
 
 // Data that other CTAs write is copied past the first cache: 16 bytes at a time by cp.async.cg, else by __ldcg.

@@ -21,10 +21,8 @@ __device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
 __device__ __forceinline__ void metrics_of_rows(const Parameters& p, float* memory, const Piece& piece) {
     using V = Lane<float>;
     const LayerPlan& last = p.plan.layer[p.plan.n_layers - 1];
-    const int O = last.out, lane = threadIdx.x % 16;
-    for (int pair = threadIdx.x / 32; 2 * pair < piece.rows; pair += kWarps) {  // a warp's threads stay together
-        const int own = 2 * pair + int(threadIdx.x / 16 & 1), row = least(own, piece.rows - 1);
-        const HalfWarpRow<float, int> half_warp{own < piece.rows ? O : 0, lane};
+    const int O = last.out;
+    each_output_row(p.plan, piece, [&](int row, HalfWarpRow<float, int> half_warp) {
         float* const y = memory + last.y + row * last.rs;
         const float* const t = piece.target + row * p.plan.y_cols;
         if (p.prediction == Activation::softmax) rules::softmax(half_warp, y, y);
@@ -42,13 +40,13 @@ __device__ __forceinline__ void metrics_of_rows(const Parameters& p, float* memo
                     value = double(rules::mean_loss(half_warp, rule, float(O), y, t, none, none, V::set(1), scalars).v);
                 });
             } else {
-                value = accuracy(metric.spec, y, t, half_warp.n, O, p.plan.y_cols, lane);
+                value = accuracy(metric.spec, y, t, half_warp.n, O, p.plan.y_cols, half_warp.lane);
             }
             if (!half_warp.leads()) continue;
             const double weight = metric.spec.weighted ? double(piece.row_weight[row]) : 1.0;
             p.metric_values[m * p.plan.batch + piece.first + row] = weight * value;
         }
-    }
+    });
 }
 
 // What steps add to the metrics' totals, by a warp. Every sum is a LaneSum, as in Counter.

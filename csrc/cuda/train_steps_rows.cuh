@@ -277,10 +277,7 @@ __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memor
         }
         return;
     }
-    const int lane = threadIdx.x % 16;
-    for (int pair = threadIdx.x / 32; 2 * pair < piece.rows; pair += kWarps) {  // a warp's threads stay together
-        const int own = 2 * pair + int(threadIdx.x / 16 & 1), row = least(own, piece.rows - 1);
-        const HalfWarpRow<float, int> half_warp{own < piece.rows ? O : 0, lane};
+    each_output_row(p.plan, piece, [&](int row, HalfWarpRow<float, int> half_warp) {
         const float *const z = memory + last.y + row * last.rs, *const t = piece.target + row * p.plan.y_cols;
         float* const g = memory + last.g + row * last.rs;
         const V weight{weight_of(row)};
@@ -289,14 +286,14 @@ __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memor
             const V loss = sparse ? rules::sparse_from_logits(half_warp, z, int64_t(t[0]), g, g, weight)
                                   : rules::categorical_from_logits(half_warp, z, t, g, g, weight, smooth);
             if (half_warp.leads()) put(row, loss.v);
-            continue;
+            return;
         }
         with_loss(p.loss, [&](auto rule) {
             const V loss =
                 rules::mean_loss(half_warp, rule, float(O), z, t, static_cast<float*>(nullptr), g, weight, scalars);
             if (half_warp.leads()) put(row, loss.v);
         });
-    }
+    });
 }
 
 // ---- the first half of a step, by the workers ----------------------------------------------------------------------

@@ -136,18 +136,18 @@ FEW_METRICS: dict[str, tuple[Any, str, Any, list[Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("weight", [None, np.linspace(0, 2, len(X))], ids=["plain", "weighted"])
 @pytest.mark.parametrize("words", ["metrics", "weighted_metrics", "both"])
 @pytest.mark.parametrize("name", FEW_METRICS)
-def test_metrics_of_many_steps(name: str, words: str) -> None:
+def test_metrics_of_many_steps(name: str, words: str, weight: Any) -> None:
     loss, last, y, listed = FEW_METRICS[name]
     given = {word: listed for word in ("metrics", "weighted_metrics") if words in (word, "both")}
 
-    def train(device: str, weight: Any) -> Outcome:
-        layers = [*hidden(Dense(3 if y is not BINARY else 1, activation=last))]
+    def train(device: str) -> Outcome:
+        layers = hidden(Dense(1 if y is BINARY else 3, activation=last))
         return fitted(compiled(device, layers, "adam", loss, **given), y, sample_weight=weight)
 
-    for weight in (None, np.linspace(0, 2, len(X))):
-        assert_same_on_both(lambda device: train(device, weight))  # noqa: B023
+    assert_same_on_both(train)
 
 
 LAYERS: dict[str, Callable[[], list[Any]]] = {
