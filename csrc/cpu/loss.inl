@@ -4,11 +4,7 @@
 template <class V>
 FR_LOOP rules::LossScalars<V> loss_scalars(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
-    double keep = 1.0, add = 0.0;
-    if (a.spec.kind == Loss::binary_crossentropy) {
-        keep = 1.0 - a.spec.label_smoothing;
-        add = 0.5 * a.spec.label_smoothing;
-    }
+    rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
     if (a.spec.kind == Loss::hinge) {  // Keras: a batch whose targets are all 0 or 1 is mapped to -1, 1
         bool binary = true;
         for (int64_t r = 0; r < a.B; ++r)
@@ -16,12 +12,9 @@ FR_LOOP rules::LossScalars<V> loss_scalars(const LossBatch<typename V::T>& a) {
                 const T t = a.target[r * a.target_rs + j];
                 binary &= t == T(0) || t == T(1);
             }
-        if (binary) {
-            keep = 2.0;
-            add = -1.0;
-        }
+        if (binary) map = {2.0, -1.0};
     }
-    return {V::set(T(a.spec.delta)), V::set(T(keep)), V::set(T(add))};
+    return {V::set(T(a.spec.delta)), V::set(T(map.keep)), V::set(T(map.add))};
 }
 
 // Elementwise losses: a row's loss is the mean over its outputs. One output: vectors run down the batch.
@@ -54,8 +47,8 @@ template <class V>
 void categorical_loss(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
     const T share = T(1.0 / double(a.batch));
-    const rules::Smoothing<V> smooth{V::set(T(1.0 - a.spec.label_smoothing)),
-                                     V::set(T(a.spec.label_smoothing / double(a.O)))};
+    const rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
+    const rules::Smoothing<V> smooth{V::set(T(map.keep)), V::set(T(map.add))};
     for_rows(a.B, a.O, [&](int64_t r) {
         const V weight = V::set(a.weight ? a.weight[r] * share : share);
         T* const probability = a.probability ? a.probability + r * a.O : nullptr;

@@ -116,12 +116,10 @@ __global__ void __launch_bounds__(kBlock, 2) categorical_loss(LossBatch<T> a, T 
 
 template <class T>
 void elementwise_loss(const LossBatch<T>& a) {
-    Scalars<T> s{{T(a.spec.delta)}, {T(1)}, {T(0)}};
+    const rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
+    const Scalars<T> s{{T(a.spec.delta)}, {T(map.keep)}, {T(map.add)}};
     BinaryFlags binary;
-    if (a.spec.kind == Loss::binary_crossentropy) {
-        s.keep_target = {T(1.0 - a.spec.label_smoothing)};
-        s.add_target = {T(0.5 * a.spec.label_smoothing)};
-    } else if (a.spec.kind == Loss::hinge) {
+    if (a.spec.kind == Loss::hinge) {
         binary.n = int(grid_for(a.B * a.O));
         binary.flags = scratch<int>(Scratch::reduce, binary.n);
         if (!binary.flags) return;
@@ -149,13 +147,13 @@ void softmax_backward(const Rows<T>& a, const T* Y, int64_t y_rs) {
 template <class T>
 void loss(const LossBatch<T>& a) {
     const T share = T(1.0 / double(a.batch));
-    const T keep = T(1.0 - a.spec.label_smoothing), add = T(a.spec.label_smoothing / double(a.O));
     if (!rules::is_categorical(a.spec.kind)) return elementwise_loss(a);
+    const rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
     const bool sparse = a.spec.kind == Loss::sparse_categorical_crossentropy;
     const auto of_logits = sparse ? categorical_loss<T, true, true> : categorical_loss<T, true, false>;
     const auto of_probabilities = sparse ? categorical_loss<T, false, true> : categorical_loss<T, false, false>;
     const auto kernel = a.spec.from_logits ? of_logits : of_probabilities;
-    launch(kernel, grid_for_rows(a.B), kBlock, 0, a, share, keep, add);
+    launch(kernel, grid_for_rows(a.B), kBlock, 0, a, share, T(map.keep), T(map.add));
 }
 
 #define FR_INSTANTIATE(T)                                              \

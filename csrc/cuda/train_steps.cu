@@ -256,14 +256,6 @@ void place_segments(Parameters* p) {
     }
 }
 
-// Label smoothing: targets t become t keep + add.
-void smooth(const LossSpec& loss, double outputs, float* keep, float* add) {
-    const bool categorical = rules::is_categorical(loss.kind);
-    const bool smooths = categorical || loss.kind == Loss::binary_crossentropy;
-    *keep = smooths ? float(1.0 - loss.label_smoothing) : 1.0f;
-    *add = !smooths ? 0.0f : float(categorical ? loss.label_smoothing / outputs : 0.5 * loss.label_smoothing);
-}
-
 void add_epoch(const TrainSteps<float>& t, Parameters* p) {
     const double O = double(t.layers[t.n_layers - 1].out);
     const int64_t before_last = t.first_row + (t.steps - 1) * t.batch, left = t.rows - before_last;
@@ -272,7 +264,9 @@ void add_epoch(const TrainSteps<float>& t, Parameters* p) {
     p->loss = t.loss;
     p->share = categorical ? float(1.0 / B) : float(1.0 / (B * O));
     p->last_share = categorical ? float(1.0 / last) : float(1.0 / (last * O));
-    smooth(t.loss, O, &p->keep_target, &p->add_target);
+    const rules::TargetMap map = rules::smoothing_of(t.loss, O);
+    p->keep_target = float(map.keep);
+    p->add_target = float(map.add);
     p->x = t.x;
     p->y = t.y;
     p->row_weight = t.weight;
@@ -291,7 +285,9 @@ void add_epoch(const TrainSteps<float>& t, Parameters* p) {
         RowMetric& to = p->metric[m];
         to.spec = t.metrics[m];
         to.spec.weighted = to.spec.weighted && t.weight;
-        smooth(to.spec.loss, O, &to.keep_target, &to.add_target);
+        const rules::TargetMap of_metric = rules::smoothing_of(to.spec.loss, O);
+        to.keep_target = float(of_metric.keep);
+        to.add_target = float(of_metric.add);
     }
 }
 

@@ -112,4 +112,17 @@ FR_RULE bool is_categorical(Loss kind) {
     return kind == Loss::categorical_crossentropy || kind == Loss::sparse_categorical_crossentropy;
 }
 
+// Targets t become t keep + add.
+struct TargetMap {
+    double keep, add;
+};
+
+// Label smoothing: a share of each target goes evenly to all classes; those of the binary one are two.
+FR_RULE TargetMap smoothing_of(const LossSpec& spec, double outputs) {
+    const double share = spec.label_smoothing;
+    if (is_categorical(spec.kind)) return {1.0 - share, share / outputs};
+    if (spec.kind == Loss::binary_crossentropy) return {1.0 - share, 0.5 * share};
+    return {1.0, 0.0};
+}
+
 }  // namespace fastreg::rules
