@@ -52,12 +52,15 @@ double update_chunk(const UpdateSegment<typename V::T>& s, const rules::StepScal
 }
 
 template <class V>
-void flush_slots(const UpdateSegment<typename V::T>& s, int64_t begin, int64_t end) {
-    for (typename V::T* slot : s.slot)
+void flush_slots(const OptimizerSpec& o, const UpdateSegment<typename V::T>& s, int64_t begin, int64_t end) {
+    for (int q = 0; q < 3; ++q) {
+        typename V::T* const slot = s.slot[q];
+        const auto least = rules::least_slot<typename V::T>(o, q);
         if (slot)
             sweep<V>(end - begin, [&](int64_t i, auto at) FR_LAMBDA {
-                at.store(slot + begin + i, rules::flush(at.template load<V>(slot + begin + i)));
+                at.store(slot + begin + i, rules::flush(at.template load<V>(slot + begin + i), least));
             });
+    }
 }
 
 template <class V>
@@ -108,7 +111,7 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
             for (int64_t c = begin > 0 ? begin : 0; c < end && c < count; ++c) {
                 const int64_t stop = (c + 1) * kChunk < segment.n ? (c + 1) * kChunk : segment.n;
                 values[before + c] = run(segment, scalars, c * kChunk, stop, fetch);
-                if (flushes) flush_slots<V>(segment, c * kChunk, stop);
+                if (flushes) flush_slots<V>(u.spec, segment, c * kChunk, stop);
             }
         }
     };

@@ -65,9 +65,11 @@ __device__ __forceinline__ void step_weights(const OptimizerSpec& optimizer, con
     });
     if (state.flushes) {
 #pragma unroll
-        for (int k = 0; k < 3; ++k)
+        for (int k = 0; k < 3; ++k) {
+            const float least = rules::least_slot<float>(optimizer, k);
 #pragma unroll
-            for (int e = 0; e < kPerLane; ++e) v->slots[k][e] = rules::flush(V{v->slots[k][e]}).v;
+            for (int e = 0; e < kPerLane; ++e) v->slots[k][e] = rules::flush(V{v->slots[k][e]}, least).v;
+        }
     }
     if (s.non_neg) {
 #pragma unroll

@@ -51,6 +51,7 @@ template <class T>
 struct alignas(16) StepState {
     rules::StepScalars<T> scalars;
     bool flushes;
+    T least[3];  // of each slot, what a flush leaves
 };
 
 // The step that is meant, and where a recorded one reads it.
@@ -66,6 +67,7 @@ struct StepOf {
         if (clock) o.learning_rate = clock->learning_rate;
         rules::set_step(o, step, &state->scalars);
         state->flushes = rules::flushes(o, step);
+        for (int k = 0; k < 3; ++k) state->least[k] = rules::least_slot<T>(o, k);
     }
 };
 
@@ -180,7 +182,7 @@ __device__ __forceinline__ void step_weights(const PenaltySpec& p, const rules::
 // as the others need for the next chunk's arrays to come.
 constexpr int kUpdateThreads = kBlock + 32;
 template <class T>
-constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 2;  // of a multiprocessor; Turing's have 1024 threads
+constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 2;  // of a multiprocessor at least; Turing's have 1024 threads
 
 // What a block keeps of a chunk, two deep.
 template <class T>
@@ -239,7 +241,8 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
 #pragma unroll
             for (int k = 0; k < O::kSlots; ++k) {
 #pragma unroll
-                for (int e = 0; e < kPerThread; ++e) slots[k][e] = rules::flush(Lane<T>{slots[k][e]}).v;
+                for (int e = 0; e < kPerThread; ++e)
+                    slots[k][e] = rules::flush(Lane<T>{slots[k][e]}, mine.state.least[k]).v;
             }
         }
 #pragma unroll
@@ -260,6 +263,21 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
     if (!last) return;
     __threadfence();
     sum_segments(segments, values, penalties);
+}
+
+// Blocks that a multiprocessor runs at a time: as many as fit, so that loads of some are under way while others
+// compute.
+template <class T, class O>
+int resident_blocks() {
+    static const int fit = [] {
+        int n = 0;
+        const auto kernel = update_kernel<T, O>;
+        if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(&n, kernel, kUpdateThreads, 0) == cudaSuccess && n > 0)
+            return n;
+        cudaGetLastError();  // the launch will tell
+        return kUpdateBlocks<T>;
+    }();
+    return fit;
 }
 
 int64_t chunks_of(int64_t n) { return (n + kChunk - 1) / kChunk; }
@@ -310,11 +328,13 @@ void update(const UpdateBatch<T>& u) {
     if (prepares) launch(prepare_step<T>, 1, 32, 0, step, norm2, u.n_segments, by_norm ? scales : nullptr, state);
     for (int64_t first = 0; first < u.n_segments; first += kSegments) {
         const Segments<T> segments = segments_from(u, first);
-        const int64_t chunks = segments.begin[segments.n], resident = kUpdateBlocks<T> * multiprocessors;
+        const int64_t chunks = segments.begin[segments.n];
         rules::with_optimizer(u.spec, [&](auto optimizer) {
-            launch(update_kernel<T, decltype(optimizer)>, unsigned(chunks < resident ? chunks : resident),
-                   kUpdateThreads, 0, segments, step, prepares ? state : nullptr, by_norm ? scales + first : nullptr,
-                   done, values, u.penalties + first);
+            using O = decltype(optimizer);
+            const int64_t resident = resident_blocks<T, O>() * multiprocessors;
+            launch(update_kernel<T, O>, unsigned(chunks < resident ? chunks : resident), kUpdateThreads, 0, segments,
+                   step, prepares ? state : nullptr, by_norm ? scales + first : nullptr, done, values,
+                   u.penalties + first);
         });
     }
     for (int64_t s = 0; s < u.n_segments; ++s) constrain(u.segments[s]);

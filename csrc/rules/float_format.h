@@ -17,7 +17,8 @@ struct Format<float> {
     static constexpr float round_magic = 0x1.8p23f;  // x + round_magic: x's nearest integer in the low bits
     static constexpr float integer_magic = 0x1p23f;  // its bits, or n: the number 2^23 + n, 0 <= n < 2^23
     static constexpr float exponent_bias = 127.0f;
-    static constexpr float min_normal = 0x1p-126f, least_gradient = 0x1p-56f;  // the latter: see update.h
+    static constexpr float min_normal = 0x1p-126f;
+    static constexpr float least_gradient = 0x1p-56f, least_momentum = 0x1p-100f;  // see update.h
     static constexpr float log2_e = 0x1.715476p0f, ln2_hi = 0x1.62e4p-1f, ln2_lo = 0x1.7f7d1cp-20f;
     static constexpr float exp_underflow = -104.0f, exp_overflow = 89.0f;  // beyond: 0 and infinity
     static constexpr float expm1_floor = -18.0f;                           // below: -1
@@ -33,7 +34,8 @@ struct Format<double> {
     static constexpr double round_magic = 0x1.8p52;
     static constexpr double integer_magic = 0x1p52;
     static constexpr double exponent_bias = 1023.0;
-    static constexpr double min_normal = 0x1p-1022, least_gradient = 0x1p-504;
+    static constexpr double min_normal = 0x1p-1022;
+    static constexpr double least_gradient = 0x1p-504, least_momentum = 0x1p-960;
     static constexpr double log2_e = 0x1.71547652b82fep0, ln2_hi = 0x1.62e42fefa38p-1, ln2_lo = 0x1.ef35793c7673p-45;
     static constexpr double exp_underflow = -746.0, exp_overflow = 710.0;
     static constexpr double expm1_floor = -38.0;

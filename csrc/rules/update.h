@@ -185,9 +185,9 @@ FR_RULE V without_tiny(V g) {
     return V::select(abs(g) < V::set(Format<typename V::T>::least_gradient), V::set(0), g);
 }
 
-// The slots of a weight whose gradient stays 0 decay into the subnormal numbers and would stay there, where some CPUs
-// are many times slower. So after every kFlushEvery-th step flush(slot) makes them 0. Weights are never touched: only
-// L1 makes them 0.
+// The slots of a weight whose gradient stays 0 decay into the subnormal numbers and would stay there. So after every
+// kFlushEvery-th step flush(slot) makes them 0: momenta sooner, whose products with a learning rate are subnormal
+// first. Weights are never touched: only L1 makes them 0.
 constexpr int64_t kFlushEvery = 16;
 
 // Not with an epsilon of 0, which leaves the slot as the divisor.
@@ -195,9 +195,17 @@ FR_RULE bool flushes(const OptimizerSpec& o, int64_t t) {
     return t % kFlushEvery == 0 && (o.epsilon > 0 || o.kind == Optimizer::sgd);
 }
 
+// What is kept of the optimizer's slot number `slot`.
+template <class T>
+FR_RULE T least_slot(const OptimizerSpec& o, int slot) {
+    const bool is_momentum =
+        o.kind == Optimizer::rmsprop ? o.momentum > 0 && slot == 1 : o.kind != Optimizer::adagrad && slot == 0;
+    return is_momentum ? Format<T>::least_momentum : Format<T>::min_normal;
+}
+
 template <class V>
-FR_RULE V flush(V x) {
-    return V::select(abs(x) < V::set(Format<typename V::T>::min_normal), V::set(0), x);
+FR_RULE V flush(V x, typename V::T least) {
+    return V::select(abs(x) < V::set(least), V::set(0), x);
 }
 
 template <class O, class Terms, bool Clip, class V>
@@ -232,13 +240,7 @@ FR_RULE T norm_factor(T sum_square, T max_norm, bool unit) {
 
 // The number of slots an optimizer keeps per weight.
 inline int n_slots(const OptimizerSpec& o) {
-    switch (o.kind) {
-        case Optimizer::sgd: return o.momentum > 0 ? 1 : 0;
-        case Optimizer::adam: return o.amsgrad ? 3 : 2;
-        case Optimizer::rmsprop: return 1 + int(o.momentum > 0) + int(o.centered);
-        case Optimizer::adagrad: return 1;
-    }
-    return 0;
+    return with_optimizer(o, [](auto optimizer) { return decltype(optimizer)::kSlots; });
 }
 
 }  // namespace fastreg::rules

@@ -131,6 +131,24 @@ def test_slots_do_not_stay_subnormal(name: str, dtype: str) -> None:
             assert (slot == 0).all(), f"{name}: slot {label} rests at {slot[:3]}"
 
 
+@pytest.mark.parametrize(
+    "name", ["momentum", "nesterov", "adam", "amsgrad", "rmsprop_momentum", "rmsprop_both"]
+)
+def test_the_least_momentum_that_is_kept(name: str, isa: str, dtype: str) -> None:
+    """A momentum times a learning rate is subnormal long before it is so itself: it is made 0 in time, by step 16."""
+    spec, least = OPTIMIZERS[name], 2.0 ** (-100 if dtype == "float32" else -960)
+    momentum = [label in ("velocity", "m", "momentum") for label in rule.slot_names(spec)]
+    assert any(momentum), rule.slot_names(spec)
+    for size, stays in ((least / 2, False), (4 * least, True)):  # it decays by less than half in a step
+        w, g = np.full(67, 0.5, dtype), np.zeros(67, dtype)
+        slots = [np.full(67, size, dtype) for _ in momentum]
+        _core.update(spec, w, g, slots, 15, 0.0, 0.0, True)
+        assert all((slot != 0).all() for slot in slots), f"{name}: only every 16th step clears"
+        _core.update(spec, w, g, slots, 16, 0.0, 0.0, True)
+        for is_momentum, slot in zip(momentum, slots, strict=True):
+            assert ((slot != 0) == (stays or not is_momentum)).all(), f"{name}: {slot[:3]} from {size}"
+
+
 # Those that would get there within 15,000 steps.
 SOON_IN_DOUBLE = ["sgd", "momentum", "nesterov", "amsgrad", "rmsprop", "rmsprop_momentum", "adagrad_zero"]
 SOON_IN_SINGLE = [*SOON_IN_DOUBLE, "adam", "adam_betas", "adamw", "rmsprop_both", "clipvalue"]
