@@ -10,9 +10,6 @@ namespace fastreg::cuda {
 __device__ __forceinline__ uint32_t bfloat_pair(float low, float high) {
     return fast::to_bfloat(low) | uint32_t(fast::to_bfloat(high)) << 16;
 }
-__device__ __forceinline__ float2 from_bfloat_pair(uint32_t pair) {
-    return make_float2(fast::from_bfloat(uint16_t(pair)), fast::from_bfloat(uint16_t(pair >> 16)));
-}
 
 template <class T>
 struct Epilogue {

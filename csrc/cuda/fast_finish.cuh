@@ -1,80 +1,26 @@
 // Fast products: from sums in the tensor cores' register layout to C, bias and epilogue included, or to partial sums;
 // and the kernel that adds partial sums. It must not know how the sums are made.
 #pragma once
-#include "cuda/epilogue.cuh"
-#include "cuda/fast_layout.h"
-#include "cuda/ptx.cuh"
+#include <type_traits>
+
+#include "cuda/fast_output.cuh"
 
 namespace fastreg::cuda::fast {
 
-using namespace ptx;
+// Pairs of neighbours from an even element of an array on: of floats, or of what is there as bfloat16.
+template <class Pair, class Float, class B>
+__device__ __forceinline__ auto pairs_at(Float* p, B* p16, int64_t at) {
+    using To = std::conditional_t<std::is_const_v<Float>, const Pair, Pair>;
+    if constexpr (std::is_same_v<Pair, uint32_t>)
+        return reinterpret_cast<To*>(p16 + at);
+    else
+        return reinterpret_cast<To*>(p + at);
+}
 
-// How sums are finished. The common ways have code of their own: a thread's two neighbouring columns are stored
-// together, and four threads share the draws of dropout.
-enum class Way : int { partial, plain, relu, relu_dropout, through_relu, any };
-
-struct Output {
-    int64_t M, N;
-    const float* bias;  // N, or null
-    float* C;
-    Bfloat* C16;  // instead of C
-    int64_t c_rs;
-    bool wide_stores;  // four neighbouring columns of C lie on a multiple of their size
-    Way way;           // way_of()
-    Epilogue<float> epilogue;
-    float* partials;  // or null; (splits, rows, cols), padded to tiles
-    int64_t rows, cols;
-
-    // Columns col .. col + 3 of a row; col is a multiple of 4.
-    __device__ __forceinline__ void put(int64_t row, int64_t col, float (&v)[4]) const {
-        if (row >= M || col >= N) return;
-        const int n = N - col < 4 ? int(N - col) : 4;
-        if (bias) {
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                if (e < n) v[e] += bias[col + e];
-        }
-        epilogue.apply<4, true>(row, col, n, v);
-        if (C16) {
-            Bfloat* to = C16 + row * c_rs + col;
-            if (n == 4 && wide_stores) {
-                *reinterpret_cast<uint2*>(to) = make_uint2(bfloat_pair(v[0], v[1]), bfloat_pair(v[2], v[3]));
-                return;
-            }
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                if (e < n) to[e] = to_bfloat(v[e]);
-            return;
-        }
-        float* to = C + row * c_rs + col;
-        if (n == 4 && wide_stores) {
-            store4(to, v);  // the compiler else takes it apart and merges it with the stores below
-            return;
-        }
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-            if (e < n) to[e] = v[e];
-    }
-};
-
-inline Way way_of(const Output& out) {
-    using E = Epilogue<float>;
-    const auto paired = [](auto* p, int64_t stride) {
-        return stride % 2 == 0 && reinterpret_cast<uintptr_t>(p) % (2 * sizeof *p) == 0;
-    };
-    const E& e = out.epilogue;
-    if (out.partials) return Way::partial;
-    if (out.N % 2 != 0 || !(out.C16 ? paired(out.C16, out.c_rs) : paired(out.C, out.c_rs))) return Way::any;
-    if (e.kind == E::none) return Way::plain;
-    if (e.kind == E::backward && e.activation == Activation::linear && !e.dropper.drops()) return Way::plain;
-    if (e.activation != Activation::relu) return Way::any;
-    if (e.kind == E::backward) {
-        const bool in_pairs = e.y16 ? paired(e.y16, e.y_rs) : e.y && paired(e.y, e.y_rs);
-        return in_pairs ? Way::through_relu : Way::any;
-    }
-    if (e.Z || e.Z16) return Way::any;
-    if (!e.dropper.drops()) return Way::relu;
-    return e.width % 8 == 0 && e.dropper.first % 8 == 0 ? Way::relu_dropout : Way::any;
+// Whether the first (c = 0) or second of two neighbours is 0.
+__device__ __forceinline__ bool is_zero(float2 pair, int c) { return (c ? pair.y : pair.x) == 0.0f; }
+__device__ __forceinline__ bool is_zero(uint32_t bfloats, int c) {
+    return (bfloats & (c ? 0x7FFF0000u : 0x7FFFu)) == 0;
 }
 
 // Draws of a quad of threads, in which thread q has columns 2 q and 2 q + 1 of blocks of 8 columns: each draws for one
@@ -93,61 +39,71 @@ __device__ __forceinline__ void quad_draws(const Dropper& dropper, uint64_t bloc
 }
 
 // One of the common ways for a warp's strip of 16 rows by kColumns blocks of 8 columns: of block j a thread has two
-// columns of rows lane / 4 and lane / 4 + 8 in sum[4 j] to sum[4 j + 3].
-template <Way way, int kColumns, int kCount>
+// columns of rows lane / 4 and lane / 4 + 8 in sum[4 j] to sum[4 j + 3]. No branches, so that loads do not wait for one
+// another: what is not there is not loaded or stored.
+template <Way way, bool kNarrow, int kColumns, int kCount>
 __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t row, int64_t col, const Output& out) {
     constexpr bool kDraws = way == Way::relu_dropout, kBack = way == Way::through_relu;
+    // Two neighbours as they lie in memory.
+    using OfY = std::conditional_t<kBack && kNarrow, uint32_t, float2>;
+    using OfC = std::conditional_t<!kBack && kNarrow, uint32_t, float2>;
     const Epilogue<float>& e = out.epilogue;
     const int quad = threadIdx.x % 4;
     row += threadIdx.x % 32 / 4;
     uint64_t block = 0;
     uint32_t step = 0, keep = 0;
     float scale = 1.0f;
-    if constexpr (kDraws || kBack) scale = float(e.dropper.scale);
+    if constexpr (kDraws || kBack) scale = e.dropper.drops() ? float(e.dropper.scale) : 1.0f;
     if constexpr (kDraws) {  // thread `quad` draws for row quad % 2, block quad / 2 of two
         block = uint64_t(e.dropper.first + (row + quad % 2 * 8) * e.width + col) / 8 + uint64_t(quad / 2);
         step = e.dropper.now();
         keep = e.dropper.keep;
     }
     col += 2 * quad;
-    const bool in[2] = {row < out.M, row + 8 < out.M}, dropped = kBack && e.dropper.drops();
     const int left = int(out.N - col < 8 * kColumns ? out.N - col : 8 * kColumns);  // columns; an even number
-    const int64_t to[2] = {row * out.c_rs + col, (row + 8) * out.c_rs + col};
-    int64_t from[2] = {};
-    if constexpr (kBack) from[0] = row * e.y_rs + col, from[1] = from[0] + 8 * e.y_rs;
-    const float* const bias = out.bias ? out.bias + col : nullptr;
-
-    constexpr int kAhead = 4;  // blocks whose y is loaded ahead
-    float2 y[2][kAhead][2];    // of this chunk of blocks and the next
-    const auto load = [&](int chunk) {
+    const int there[2] = {row < out.M ? left : 0, row + 8 < out.M ? left : 0};
+    // Biases or y of kAhead blocks, and of those that follow.
+    constexpr int kAhead = 4;
+    float2 bias[2][kAhead];
+    OfY y[2][kAhead][2];
+    const int biased = out.bias ? left : 0;
+    const float* const bias_from = out.bias + col;
+    const OfY* y_from[2] = {};
+    if constexpr (kBack) {
+        y_from[0] = pairs_at<OfY>(e.y, e.y16, row * e.y_rs + col);
+        y_from[1] = y_from[0] + 4 * e.y_rs;
+    }
+    OfC* to[2];
+    to[0] = pairs_at<OfC>(out.C, out.C16, row * out.c_rs + col);
+    to[1] = to[0] + 4 * out.c_rs;
+    const auto load = [&](int first) {
 #pragma unroll
-        for (int j = 0; j < kAhead; ++j)
+        for (int j = first; j < first + kAhead; ++j) {
+            if constexpr (kBack) {
 #pragma unroll
-            for (int r = 0; r < 2; ++r) {
-                const int at = 8 * (chunk * kAhead + j);
-                y[chunk % 2][j][r] = make_float2(0.0f, 0.0f);
-                if (at >= left || !in[r]) continue;
-                if (e.y16)
-                    y[chunk % 2][j][r] =
-                        from_bfloat_pair(__ldg(reinterpret_cast<const uint32_t*>(e.y16 + from[r] + at)));
-                else
-                    y[chunk % 2][j][r] = __ldg(reinterpret_cast<const float2*>(e.y + from[r] + at));
+                for (int r = 0; r < 2; ++r)
+                    y[j / kAhead % 2][j % kAhead][r] = load_if(8 * j < there[r], y_from[r] + 4 * j);
+            } else {  // -0 changes nothing when added
+                float2& b = bias[j / kAhead % 2][j % kAhead];
+                b.x = load_if(8 * j < biased, bias_from + 8 * j, -0.0f);
+                b.y = load_if(8 * j < biased, bias_from + 8 * j + 1, -0.0f);
             }
+        }
     };
-    if constexpr (kBack) load(0);
+    load(0);
     uint32_t draws[4] = {};
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
-        if constexpr (kBack)
-            if (j % kAhead == 0 && j + kAhead < kColumns) load(j / kAhead + 1);
+        if (j % kAhead == 0 && j + kAhead < kColumns) load(j + kAhead);
         if constexpr (kDraws)
             if (j % 2 == 0) quad_draws(e.dropper, block + uint64_t(j), step, draws);
-        const bool in_column = 8 * j < left;
-        float b[2] = {-0.0f, -0.0f};  // what changes nothing when added
-        if (bias && in_column) b[0] = __ldg(bias + 8 * j), b[1] = __ldg(bias + 8 * j + 1);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            float v[2] = {sum[4 * j + 2 * r] + b[0], sum[4 * j + 2 * r + 1] + b[1]};
+            float v[2] = {sum[4 * j + 2 * r], sum[4 * j + 2 * r + 1]};
+            if constexpr (!kBack) {
+                const float2 b = bias[j / kAhead % 2][j % kAhead];
+                v[0] += b.x, v[1] += b.y;
+            }
 #pragma unroll
             for (int c = 0; c < 2; ++c) {
                 if constexpr (way == Way::relu || kDraws)
@@ -156,18 +112,25 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
                     const uint32_t pair = draws[j % 2 * 2 + r], draw = c ? pair >> 16 : pair & 0xFFFFu;
                     v[c] = draw < keep ? v[c] * scale : 0.0f;
                 }
-                if constexpr (kBack) {
-                    if (dropped) v[c] = v[c] * scale;
-                    const float2 of = y[j / kAhead % 2][j % kAhead][r];
-                    v[c] = (c ? of.y : of.x) == 0.0f ? 0.0f : v[c];
-                }
+                if constexpr (kBack) v[c] = is_zero(y[j / kAhead % 2][j % kAhead][r], c) ? 0.0f : v[c] * scale;
             }
-            if (!in_column || !in[r]) continue;
-            if (out.C16)
-                *reinterpret_cast<uint32_t*>(out.C16 + to[r] + 8 * j) = bfloat_pair(v[0], v[1]);
+            if constexpr (kNarrow && !kBack)
+                store_if(8 * j < there[r], to[r] + 4 * j, bfloat_pair(v[0], v[1]));
             else
-                *reinterpret_cast<float2*>(out.C + to[r] + 8 * j) = make_float2(v[0], v[1]);
+                store_if(8 * j < there[r], to[r] + 4 * j, make_float2(v[0], v[1]));
         }
+    }
+}
+
+// out.way, one of the common ones.
+template <bool kNarrow, int kColumns, int kCount>
+__device__ __forceinline__ void finish_common_strip(const float (&sum)[kCount], int64_t row, int64_t col,
+                                                    const Output& out) {
+    switch (out.way) {
+        case Way::relu: return finish_strip<Way::relu, kNarrow, kColumns>(sum, row, col, out);
+        case Way::relu_dropout: return finish_strip<Way::relu_dropout, kNarrow, kColumns>(sum, row, col, out);
+        case Way::through_relu: return finish_strip<Way::through_relu, kNarrow, kColumns>(sum, row, col, out);
+        default: return finish_strip<Way::plain, kNarrow, kColumns>(sum, row, col, out);
     }
 }
 
@@ -211,11 +174,12 @@ __device__ __forceinline__ void finish(float (&sum)[kCount], int strips, int64_t
     for (int s = 0; s < strips; ++s, row += step) {
         switch (out.way) {
             case Way::partial: store_partial_strip<kColumns>(sum, row, col, split, out); break;
-            case Way::plain: finish_strip<Way::plain, kColumns>(sum, row, col, out); break;
-            case Way::relu: finish_strip<Way::relu, kColumns>(sum, row, col, out); break;
-            case Way::relu_dropout: finish_strip<Way::relu_dropout, kColumns>(sum, row, col, out); break;
-            case Way::through_relu: finish_strip<Way::through_relu, kColumns>(sum, row, col, out); break;
             case Way::any: finish_strip_any_way<kColumns>(sum, row, col, out); break;
+            default:
+                if (out.narrow)
+                    finish_common_strip<true, kColumns>(sum, row, col, out);
+                else
+                    finish_common_strip<false, kColumns>(sum, row, col, out);
         }
 #pragma unroll
         for (int i = 0; i + 4 * kColumns < kCount; ++i) sum[i] = sum[i + 4 * kColumns];

@@ -74,6 +74,7 @@ void multiply_planes(const Work& work, Output out, bool wgmma) {
         if (!out.partials) return;
     }
     out.way = way_of(out);
+    out.narrow = out.way == Way::through_relu ? out.epilogue.y16 != nullptr : out.C16 != nullptr;
     const int64_t items = plan.items();
     if (wgmma) {
         queue.note(cudaFuncSetAttribute(wgmma_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kWgmmaBytes),

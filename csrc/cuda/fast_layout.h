@@ -107,6 +107,10 @@ struct Work {
     const int* wide;  // ... where *wide, in the memory of the device
 };
 
+FR_RULE Format format_of(const Work& w) {  // on the device, when *w.wide is known
+    return w.format == Format::fp16x3 && *w.wide ? Format::bf16x6 : w.format;
+}
+
 // The cheapest plan. Costs in microseconds of an H200: 64 k of a tile, finishing a tile, a combining launch and what
 // it reads and writes.
 inline Plan make_plan(int64_t M, int64_t N, int64_t K, int unit, int multiprocessors, int max_halves) {

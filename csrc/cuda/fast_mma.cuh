@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kMmaThreads, 1)
     const uint32_t ring = shared_address(dynamic_shared<unsigned char>());
     let_next_start();
     wait_for_previous();
-    const Format format = w.format == Format::fp16x3 && *w.wide ? Format::bf16x6 : w.format;
+    const Format format = format_of(w);
     const int unit_panels = unit_of(format) / kPanel;
     const int64_t split = blockIdx.x / w.plan.tiles();
     const Tile tile = w.plan.tile(blockIdx.x - split * w.plan.tiles());

@@ -178,14 +178,14 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     }
     let_next_start();
     wait_for_previous();
-    const Format format = w.format == Format::fp16x3 && *w.wide ? Format::bf16x6 : w.format;
-    const int unit_panels = unit_of(format) / kPanel;
+    const int unit_panels = unit_of(w.format) / kPanel;
     __syncthreads();
 
     Position at;
     if (threadIdx.x < 128) {
         lower_registers<40>();
         if (threadIdx.x < 32) {
+            const Format format = format_of(w);
             for (int64_t item = blockIdx.x; item < w.plan.items(); item += gridDim.x) {
                 const int64_t split = item / w.plan.tiles();
                 const Tile tile = w.plan.tile(item - split * w.plan.tiles());
@@ -206,6 +206,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
         raise_registers<232>();
         const uint32_t warpgroup = threadIdx.x / 128 - 1;
         if (kTakeTurns && warpgroup == 1) give_turn(kTurn + 0);
+        const Format format = format_of(w);
         for (int64_t item = blockIdx.x; item < w.plan.items(); item += gridDim.x) {
             const int64_t split = item / w.plan.tiles();
             const Tile tile = w.plan.tile(item - split * w.plan.tiles());

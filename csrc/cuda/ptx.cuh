@@ -36,6 +36,42 @@ __device__ __forceinline__ void store4(float* to, const float (&v)[4]) {
                  : "memory");
 }
 
+// Accesses that are made if `there`, as one predicated instruction: around a plain one the compiler builds branches, at
+// which loads wait for one another, and takes pairs apart. Addresses are multiples of what is read or written; what is
+// loaded is not written meanwhile.
+__device__ __forceinline__ float load_if(bool there, const float* from, float otherwise) {
+    float x;
+    asm("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\nmov.f32 %0, %3;\n@p ld.global.nc.f32 %0, [%2];\n}"
+        : "=&f"(x)
+        : "r"(int(there)), "l"(from), "f"(otherwise));
+    return x;
+}
+__device__ __forceinline__ float2 load_if(bool there, const float2* from) {
+    float2 x;
+    asm("{\n.reg .pred p;\nsetp.ne.b32 p, %2, 0;\nmov.f32 %0, 0f00000000;\nmov.f32 %1, 0f00000000;\n"
+        "@p ld.global.nc.v2.f32 {%0, %1}, [%3];\n}"
+        : "=&f"(x.x), "=&f"(x.y)
+        : "r"(int(there)), "l"(from));
+    return x;
+}
+__device__ __forceinline__ uint32_t load_if(bool there, const uint32_t* from) {
+    uint32_t x;
+    asm("{\n.reg .pred p;\nsetp.ne.b32 p, %1, 0;\nmov.b32 %0, 0;\n@p ld.global.nc.b32 %0, [%2];\n}"
+        : "=&r"(x)
+        : "r"(int(there)), "l"(from));
+    return x;
+}
+__device__ __forceinline__ void store_if(bool there, float2* to, float2 x) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %0, 0;\n@p st.global.v2.f32 [%1], {%2, %3};\n}" ::"r"(int(there)),
+                 "l"(to), "f"(x.x), "f"(x.y)
+                 : "memory");
+}
+__device__ __forceinline__ void store_if(bool there, uint32_t* to, uint32_t x) {
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %0, 0;\n@p st.global.b32 [%1], %2;\n}" ::"r"(int(there)), "l"(to),
+                 "r"(x)
+                 : "memory");
+}
+
 // Waits for so many threads of the block at a barrier other than __syncthreads()'s, which is 0.
 template <int kBarrier, int kThreads>
 __device__ __forceinline__ void sync_some() {

@@ -302,6 +302,11 @@ void test_error_bound() {
     const auto normal = [](std::mt19937& r) { return std::normal_distribution<float>()(r); };
     const auto positive = [&](std::mt19937& r) { return std::max(0.0f, normal(r)); };
     const auto tiny = [&](std::mt19937& r) { return 1e-21f * normal(r); };
+    // As many tiny ones as pass for chance.
+    const auto few_tiny = [&](std::mt19937& r) {
+        const bool is_tiny = std::uniform_int_distribution<int>(0, 4095)(r) < kFewInexact;
+        return is_tiny ? std::ldexp(normal(r), -std::uniform_int_distribution<int>(18, 34)(r)) : normal(r);
+    };
     const auto wide = [&](std::mt19937& r) { return std::exp(6 * normal(r)); };
     const auto wide_signed = [&](std::mt19937& r) { return normal(r) < 0 ? -wide(r) : wide(r); };
     struct Kind {
@@ -309,8 +314,9 @@ void test_error_bound() {
         std::function<float(std::mt19937&)> draw;
         bool fits;  // fp16x3
     };
-    for (const Kind& kind : {Kind{"normal", normal, true}, Kind{"positive", positive, true}, Kind{"tiny", tiny, false},
-                             Kind{"wide", wide, false}, Kind{"wide, signed", wide_signed, false}})
+    for (const Kind& kind :
+         {Kind{"normal", normal, true}, Kind{"positive", positive, true}, Kind{"a few tiny", few_tiny, true},
+          Kind{"tiny", tiny, false}, Kind{"wide", wide, false}, Kind{"wide, signed", wide_signed, false}})
         for (int K : {64, 512, 4096}) {
             const int pairs = K == 4096 ? 60 : 300;
             const double plain = rms(kind.draw, K, pairs, sequential);
@@ -364,6 +370,31 @@ void test_range() {
     std::printf("inexact normal variates in a block: at most %d of 4096\n", most);
 }
 
+// Gradients of a layer below a single output: each a residual times a weight, half of them cut by dropout. 64 samples
+// by 64 columns share a scale where they are summed over the samples. A batch of 65,536 by 512 has 8,192 such blocks.
+void test_range_of_gradients() {
+    std::mt19937 random(7);
+    std::normal_distribution<float> normal;
+    int most = 0;
+    for (int block = 0; block < 8192; ++block) {
+        Vector residual(64), weight(64), x;
+        for (float& r : residual) r = normal(random);
+        for (float& w : weight) w = normal(random);
+        uint32_t largest = 0;
+        for (float r : residual)
+            for (float w : weight) {
+                x.push_back(random() % 2 ? r * w : 0.0f);
+                largest = std::max(largest, magnitude_bits(x.back()));
+            }
+        const Scale s = half_scale(largest);
+        int few = 0;
+        for (float v : x) few += inexact(v * s.inverse, split_half(v * s.inverse));
+        most = std::max(most, few);
+    }
+    std::printf("inexact gradients in a block: at most %d of 4096\n", most);
+    check(most <= kFewInexact, "gradients of a regression fit");
+}
+
 }  // namespace
 
 int main() {
@@ -378,6 +409,7 @@ int main() {
     test_split_half();
     test_split_bfloat();
     test_range();
+    test_range_of_gradients();
     test_error_bound();
     std::printf("%d passed, %d failed\n", n_passed, n_failed);
     return n_failed != 0;

@@ -1,6 +1,7 @@
 """Fast and bf16 precision: the error of matrix products against float64, on data of every kind; what trainings reach.
 
-It must not know how the products are made. Bits are asked for between runs only.
+It must not know how the products are made. Bits are asked for between runs only. It is over 250 lines because
+products, layers and trainings share its data and its measure of error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pytest
 
 from checks import EMULATED, sha256
 from device_cases import CLASSES, ROWS, X, hidden, needs_gpu, too_much_to_emulate
-from fastreg.layers import Dense
+from fastreg.layers import Dense, Dropout
 from fastreg.models import Sequential
 
 needs_gpu()
@@ -248,3 +249,30 @@ def test_predictions_do_not_depend_on_the_batch_size(precision: str) -> None:
     x = rng.normal(size=(2700, 500)).astype(np.float32)
     digests = {sha256([model.predict(x, batch_size=size)]) for size in (7, 128, 1000, 5000)}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("width", [520, 514])  # what a layer passes on: in groups of 8 draws, or not
+@pytest.mark.parametrize(("precision", "tolerance"), [("fast", 1e-5), ("bf16", 5e-2)])
+def test_a_step_through_relu_and_dropout(precision: str, tolerance: float, width: int) -> None:
+    """Every kind of epilogue that a large layer has, against exact products: the same masks, nearly the same step."""
+    rng, rows, features = np.random.default_rng(5), 1100, 512
+    x, target = (rng.normal(size=(rows, features)).astype(np.float32) for _ in range(2))
+    biases = [rng.normal(size=units).astype(np.float32) for units in (width, features)]
+
+    def step(precision: str) -> tuple[np.ndarray, list[np.ndarray]]:
+        layers = [Dense(width, activation="relu"), Dropout(0.5), Dense(features, activation="relu")]
+        model = Sequential(layers, seed=3, device="cuda", precision=precision)
+        model.compile("sgd", "mse")
+        model.optimizer.learning_rate = 64.0
+        model.build((None, features))
+        kernels = model.get_weights()[::2]
+        model.set_weights([kernels[0], biases[0], kernels[1], biases[1]])
+        before, predicted = model.get_weights(), model.predict(x)
+        model.fit(x, target, batch_size=rows, verbose=0, shuffle=False)
+        return predicted, [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+
+    (predicted, steps), (exact, exact_steps) = step(precision), step("exact")
+    assert error(predicted, exact) < tolerance
+    for name, got, wanted in zip(("W1", "b1", "W2", "b2"), steps, exact_steps, strict=True):
+        assert np.abs(wanted).max() > 1e-2, f"{name} hardly moved"
+        assert error(got, wanted) < tolerance, f"{name}: {error(got, wanted):.1e}"

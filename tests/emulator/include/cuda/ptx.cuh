@@ -15,6 +15,15 @@ inline uint32_t shared_address(const void* p) {
     return uint32_t(static_cast<const unsigned char*>(p) - emulator::dynamic_shared());
 }
 inline void store4(float* to, const float (&v)[4]) { std::memcpy(to, v, sizeof v); }
+inline float load_if(bool there, const float* from, float otherwise) { return there ? *from : otherwise; }
+template <class Pair>
+Pair load_if(bool there, const Pair* from) {
+    return there ? *from : Pair{};
+}
+template <class Pair>
+void store_if(bool there, Pair* to, Pair x) {
+    if (there) *to = x;
+}
 template <int kBarrier, int kThreads>
 void sync_some() {
     emulator::sync_block(kBarrier, kThreads);
