@@ -35,8 +35,9 @@ def session(row: Row, precision: str, device: str, proximal: bool) -> _core.Sess
     adam = {"kind": "adam", "beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON}
     optimizer = {"kind": "sgd"} if row.optimizer == "sgd" else adam
     decay = WEIGHT_DECAY if row.optimizer == "adamw" else 0.0
+    metrics = [{"kind": "binary_accuracy", "threshold": 0.5}] if row.accuracy else []
     made.compile(
-        {"kind": LOSS[row.loss]}, optimizer | {"learning_rate": LEARNING_RATE, "weight_decay": decay}, []
+        {"kind": LOSS[row.loss]}, optimizer | {"learning_rate": LEARNING_RATE, "weight_decay": decay}, metrics
     )
     return made
 

@@ -40,6 +40,7 @@ class Row:
     steps: int  # of an epoch: so many batches of data lie on the GPU
     loss: str = "squares"
     optimizer: str = "adam"
+    accuracy: bool = False  # whether it is counted too; for "binary"
     precisions: tuple[str, ...] = ("exact", "fast", "bf16")
     bytes_per_parameter: int = 0  # of memory traffic that a step needs at least, where that is its limit
 
@@ -106,6 +107,7 @@ ROWS = {
     row.name: row
     for row in (
         Row("seed", "30-64-64-1, batch 256, dropout, L1 and L2, Adam", 30, _SEED, 256, 256, "binary"),
+        Row("seed-accuracy", "the same with its accuracy", 30, _SEED, 256, 256, "binary", accuracy=True),
         Row("wide-128", "784-512-512-10, batch 128, dropout, L1, Adam", 784, _WIDE, 128, 256, "classes"),
         Row("wide-65536", "the same, batch 65536", 784, _WIDE, 65536, 3, "classes"),
         Row("layers", "512-512-512-1, batch 65536, dropout 0.5, SGD", 512,

@@ -59,6 +59,7 @@ class Peer:
         self.groups = list(groups.items())
         self.optimizer = new_optimizer(row, self.model.parameters(), graph)
         self.bf16, self.total = bf16, torch.zeros((), device=device)
+        self.correct = torch.zeros((), device=device)
         self.order = torch.arange(row.rows, device=device)
         self.counter = torch.zeros(1, dtype=torch.long, device=device)
         self.graph = self.captured() if graph else None
@@ -70,6 +71,8 @@ class Peer:
         with context:
             outputs = self.model(x)
         outputs = outputs.float()
+        if self.row.accuracy:
+            self.correct += ((outputs.detach() > 0) == (y > 0.5)).sum()
         if self.row.loss == "binary":
             return functional.binary_cross_entropy_with_logits(outputs, y)
         return (
@@ -136,6 +139,7 @@ class Peer:
         """A shuffled epoch; the mean of its losses, the only number that is waited for."""
         self.counter.zero_()
         self.total.zero_()
+        self.correct.zero_()
         torch.randperm(self.row.rows, device=self.order.device, out=self.order)
         for _ in range(self.row.steps):
             self.one()
