@@ -116,6 +116,34 @@ __global__ void __launch_bounds__(kBlock) dropout_kernel(Rows<T> a, Dropper d, G
     });
 }
 
+// An array of whole groups, cut as blocks of draws are, two groups of a thread at a time: of neighbours, which have the
+// halves of a block, one draws for the first, the other for the second.
+__global__ void __launch_bounds__(kBlock) dropout_flat(const float* x, float* y, int64_t n, Dropper d) {
+    using Group = Pack<float>;
+    const int64_t apart = global_threads(), first = d.first / kWidth<float>;
+    const bool odd = threadIdx.x & 1;
+    const uint32_t step = d.now();
+    const float scale = float(d.scale);
+    const auto drop = [&](int64_t g, Group v, uint32_t low, uint32_t high) {
+        const uint32_t draws[4] = {low & 0xFFFFu, low >> 16, high & 0xFFFFu, high >> 16};
+#pragma unroll
+        for (int e = 0; e < 4; ++e) v.v[e] = draws[e] < d.keep ? v.v[e] * scale : 0.0f;
+        if (g < n) reinterpret_cast<Group*>(y)[g] = v;
+    };
+    for (int64_t g = global_thread(); g - threadIdx.x % 32 < n; g += 2 * apart) {  // a warp together
+        const int64_t h = g + apart;
+        Group v{}, u{};
+        if (g < n) v = reinterpret_cast<const Group*>(x)[g];
+        if (h < n) u = reinterpret_cast<const Group*>(x)[h];
+        const DrawBlock mine = d.draw(uint64_t(first + (odd ? h : g)) / 2, step);
+        const uint32_t (&w)[4] = mine.words;
+        const uint32_t low = __shfl_xor_sync(0xFFFFFFFFu, odd ? w[0] : w[2], 1);
+        const uint32_t high = __shfl_xor_sync(0xFFFFFFFFu, odd ? w[1] : w[3], 1);
+        drop(g, v, odd ? low : w[0], odd ? high : w[1]);
+        drop(h, u, odd ? w[2] : low, odd ? w[3] : high);
+    }
+}
+
 // source: what tells f' of the layer, its Z (from_z) or its output, or null where nothing need be known.
 template <class T>
 struct Through {
@@ -179,6 +207,11 @@ void layer_backward(const Rows<T>& a, const LayerGradient<T>& g) {
 template <class T>
 void dropout(const Rows<T>& a, const DropoutSpec& d) {
     const auto groups = Groups<kWidth<T>>::template of<T>(a.rows, a.cols, d.first, {{a.x, a.x_rs}, {a.y, a.y_rs}});
+    if constexpr (sizeof(T) == 4) {
+        const int64_t n = groups.count();
+        if (groups.rows == 1 && groups.wide && groups.cols % kWidth<T> == 0 && d.first % rules::kDrawsPerBlock == 0)
+            return launch(dropout_flat, grid_for((n + 1) / 2), kBlock, 0, a.x, a.y, n, Dropper(d));
+    }
     launch(dropout_kernel<T>, grid_for(groups.count()), kBlock, 0, a, Dropper(d), groups);
 }
 
