@@ -3,6 +3,7 @@
 #pragma once
 #include "cuda/gemm.h"
 #include "cuda/gemm_plan.h"
+#include "cuda/ptx.cuh"
 
 namespace fastreg::cuda {
 
@@ -48,6 +49,7 @@ struct Operand {
     int64_t row_stride, k_stride, inner;  // inner: the smaller of the two
     bool along_k;                         // whether neighbours in memory are steps of k, rather than rows
     bool wide;                            // whether groups of kWide neighbours can be loaded at once
+    bool whole;                           // and none of them is cut off by the operand's end
 
     Operand() = default;
     __host__ Operand(const T* at, int64_t rs, int64_t ks, int64_t rows, int64_t K)
@@ -58,6 +60,7 @@ struct Operand {
         inner = along_k ? ks : rs;
         const bool one_line = (along_k ? rows : K) == 1;
         wide = inner == 1 && (one_line || outer % kWide<T> == 0) && reinterpret_cast<uintptr_t>(p) % 16 == 0;
+        whole = wide && (along_k ? K : rows) % kWide<T> == 0;
     }
 };
 
@@ -119,6 +122,15 @@ public:
     // The next kK steps, of which `steps` or more exist, into registers.
     __device__ __forceinline__ void load(int steps, T fill) {
         const int left = steps - k_;
+        if (kVectors > 1 && o_.whole) {  // without branches, which would stand between the loads
+#pragma unroll
+            for (int i = 0; i < kVectors; ++i)
+                *reinterpret_cast<Wide<T>*>(&held_[i][0]) =
+                    ptx::load_if(rows_ > 0 && left > i * kStep,
+                                 reinterpret_cast<const Wide<T>*>(p_ + i * kStep * o_.k_stride), fill);
+            p_ += kK * o_.k_stride;
+            return;
+        }
 #pragma unroll
         for (int i = 0; i < kVectors; ++i) {
             const int k_left = left - i * kStep;

@@ -61,6 +61,22 @@ __device__ __forceinline__ uint32_t load_if(bool there, const uint32_t* from) {
         : "r"(int(there)), "l"(from));
     return x;
 }
+__device__ __forceinline__ float4 load_if(bool there, const float4* from, float otherwise) {
+    float4 x;
+    asm("{\n.reg .pred p;\nsetp.ne.b32 p, %4, 0;\nmov.f32 %0, %6;\nmov.f32 %1, %6;\nmov.f32 %2, %6;\nmov.f32 %3, %6;\n"
+        "@p ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%5];\n}"
+        : "=&f"(x.x), "=&f"(x.y), "=&f"(x.z), "=&f"(x.w)
+        : "r"(int(there)), "l"(from), "f"(otherwise));
+    return x;
+}
+__device__ __forceinline__ double2 load_if(bool there, const double2* from, double otherwise) {
+    double2 x;
+    asm("{\n.reg .pred p;\nsetp.ne.b32 p, %2, 0;\nmov.f64 %0, %4;\nmov.f64 %1, %4;\n"
+        "@p ld.global.nc.v2.f64 {%0, %1}, [%3];\n}"
+        : "=&d"(x.x), "=&d"(x.y)
+        : "r"(int(there)), "l"(from), "d"(otherwise));
+    return x;
+}
 __device__ __forceinline__ void store_if(bool there, float2* to, float2 x) {
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %0, 0;\n@p st.global.v2.f32 [%1], {%2, %3};\n}" ::"r"(int(there)),
                  "l"(to), "f"(x.x), "f"(x.y)

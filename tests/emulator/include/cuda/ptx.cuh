@@ -16,6 +16,12 @@ inline uint32_t shared_address(const void* p) {
 }
 inline void store4(float* to, const float (&v)[4]) { std::memcpy(to, v, sizeof v); }
 inline float load_if(bool there, const float* from, float otherwise) { return there ? *from : otherwise; }
+inline float4 load_if(bool there, const float4* from, float otherwise) {
+    return there ? *from : make_float4(otherwise, otherwise, otherwise, otherwise);
+}
+inline double2 load_if(bool there, const double2* from, double otherwise) {
+    return there ? *from : double2{otherwise, otherwise};
+}
 template <class Pair>
 Pair load_if(bool there, const Pair* from) {
     return there ? *from : Pair{};
