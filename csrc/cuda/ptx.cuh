@@ -1,6 +1,6 @@
 // The PTX instructions that have no CUDA function, all of them: tests/emulator has a file of this name for the host.
 // sm_80: asynchronous copies, ldmatrix, mma. sm_90: clusters, bulk copies and mbarriers; sm_90a: wgmma.
-// It must not know matrices larger than an instruction's.
+// It must not know matrices larger than an instruction's. Over 250 lines, so that no PTX is anywhere else.
 #pragma once
 #include <cstdint>
 
