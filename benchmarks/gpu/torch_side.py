@@ -136,13 +136,16 @@ class Peer:
         return self.value
 
     def epoch(self) -> float:
-        """A shuffled epoch; the mean of its losses, the only number that is waited for."""
+        """A shuffled epoch; the mean of its losses, the only number that is waited for beside the accuracy."""
         self.counter.zero_()
         self.total.zero_()
-        self.correct.zero_()
+        if self.row.accuracy:
+            self.correct.zero_()
         torch.randperm(self.row.rows, device=self.order.device, out=self.order)
         for _ in range(self.row.steps):
             self.one()
+        if self.row.accuracy:
+            self.correct.item()
         return self.total.item() / self.row.steps
 
 

@@ -95,15 +95,19 @@ struct Math {
 
 // ---- dropout -------------------------------------------------------------------------------------------------------
 
+// v as draws first, first + 1, ... of a block decide.
+template <class T>
+__device__ __forceinline__ void drop_by(const Dropper& d, const DrawBlock& draws, int first, T (&v)[kWidth<T>]) {
+#pragma unroll
+    for (int e = 0; e < kWidth<T>; ++e) v[e] = draws.at(first + e) < d.keep ? v[e] * T(d.scale) : T(0);
+}
+
 // A group's draws are half a block's for float, a quarter for double: its numbers are 16 bytes, so that the threads of
 // a warp read and write whole lines. Neighbours draw the same block, which costs less than half-filled sectors did.
 template <class T>
 __device__ __forceinline__ void drop_group(const Dropper& d, int64_t group, T (&v)[kWidth<T>]) {
     constexpr int kGroups = rules::kDrawsPerBlock / kWidth<T>;
-    const DrawBlock draws = d.draw(uint64_t(group / kGroups));
-    const int first = int(group % kGroups) * kWidth<T>;
-#pragma unroll
-    for (int e = 0; e < kWidth<T>; ++e) v[e] = draws.at(first + e) < d.keep ? v[e] * T(d.scale) : T(0);
+    drop_by(d, d.draw(uint64_t(group / kGroups)), int(group % kGroups) * kWidth<T>, v);
 }
 
 template <class T>
@@ -123,11 +127,8 @@ __global__ void __launch_bounds__(kBlock) dropout_flat(const float* x, float* y,
     const int64_t apart = global_threads(), first = d.first / kWidth<float>;
     const bool odd = threadIdx.x & 1;
     const uint32_t step = d.now();
-    const float scale = float(d.scale);
     const auto drop = [&](int64_t g, Group v, uint32_t low, uint32_t high) {
-        const uint32_t draws[4] = {low & 0xFFFFu, low >> 16, high & 0xFFFFu, high >> 16};
-#pragma unroll
-        for (int e = 0; e < 4; ++e) v.v[e] = draws[e] < d.keep ? v.v[e] * scale : 0.0f;
+        drop_by(d, DrawBlock{{low, high}}, 0, v.v);
         if (g < n) reinterpret_cast<Group*>(y)[g] = v;
     };
     for (int64_t g = global_thread(); g - threadIdx.x % 32 < n; g += 2 * apart) {  // a warp together
