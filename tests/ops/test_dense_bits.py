@@ -104,7 +104,7 @@ def test_the_epilogue_is_the_same_rule_as_the_separate_ops(isa: str, dtype: str,
         assert_same_bits(y, separate, f"{kind}, rate {rate}: fused against separate")
 
 
-# Products in which many numbers are 0 skip steps; a handful of rows alone never does.
+# Products in which many numbers are 0 skip steps, short ones only where nearly all are; a handful of rows never does.
 FEW = 4
 
 
@@ -132,7 +132,7 @@ def assert_zeros_change_no_bit(
 
 
 @pytest.mark.parametrize("size", [(32, 64, 64), (37, 161, 150), (17, 900, 140), (500, 130, 129)], ids=str)
-@pytest.mark.parametrize("shares", [(0.75, 0.65), (0.0, 0.8), (0.9, 0.0), (1.0, 1.0)], ids=str)
+@pytest.mark.parametrize("shares", [(0.75, 0.7), (0.0, 0.97), (0.9, 0.0), (1.0, 1.0)], ids=str)
 def test_zeros_change_no_bit(
     isa: str, threads: int, dtype: str, size: tuple[int, int, int], shares: tuple[float, float]
 ) -> None:
@@ -151,7 +151,7 @@ def test_zeros_times_what_is_not_finite(
 ) -> None:
     x, w, b, dy = random_arrays((nB, nI), (nI, 150), (150,), (nB, 150), dtype=dtype)
     with_zeros(x, 0.8)
-    with_zeros(dy, 0.8)
+    with_zeros(dy, 0.9)
     array = {"x": x, "w": w, "dy": dy}[where]
     array[row, col] = value
     if where == "w":
@@ -171,7 +171,7 @@ def test_zeros_and_the_sign_of_zero(isa: str, dtype: str, zeros_of_x: bool) -> N
     if zeros_of_x:
         with_zeros(x, 0.8)
         x[:, ::3] *= -0.0
-    with_zeros(dy, 0.8)
+    with_zeros(dy, 0.95)
     x *= tiny
     w *= tiny
     dy *= tiny
