@@ -269,15 +269,11 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
 // compute.
 template <class T, class O>
 int resident_blocks() {
-    static const int fit = [] {
-        int n = 0;
-        const auto kernel = update_kernel<T, O>;
-        if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(&n, kernel, kUpdateThreads, 0) == cudaSuccess && n > 0)
-            return n;
-        cudaGetLastError();  // the launch will tell
-        return kUpdateBlocks<T>;
-    }();
-    return fit;
+    int n = 0;
+    const auto kernel = update_kernel<T, O>;
+    if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(&n, kernel, kUpdateThreads, 0) == cudaSuccess && n > 0) return n;
+    cudaGetLastError();  // the launch will tell
+    return kUpdateBlocks<T>;
 }
 
 int64_t chunks_of(int64_t n) { return (n + kChunk - 1) / kChunk; }
