@@ -18,7 +18,7 @@ from typing import Any
 import charts
 import machine
 import report
-from runner import HERE, play_block, rounds_that_fit, start
+from runner import HERE, ISA_LIMITS, play_block, rounds_that_fit, start
 from workloads import FAMILIES, WORKLOADS
 
 ALL = [
@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     pythons = dict(pair.split("=", 1) for pair in arguments.python)
     for threads in arguments.threads:
         with ExitStack() as stack:
-            contestants, described, missing = start(arguments.contestants, pythons, threads, stack)
+            contestants, described, missing = start(
+                arguments.contestants, pythons, threads, arguments.isa, stack
+            )
             results["contestants"], results["missing"] = described, missing
             for name in arguments.workloads:
                 rounds = partial(rounds_that_fit, budget=budget(name, arguments), most=most_rounds(arguments))
@@ -74,6 +76,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a few workloads, peers and rounds: minutes")
     parser.add_argument("--rounds", type=int, help="exactly so many rounds, however long they take")
     parser.add_argument("--threads", type=int, nargs="+", help="thread counts (default: 1 and 2)")
+    parser.add_argument(
+        "--isa",
+        choices=ISA_LIMITS,
+        help="hold every library to this instruction set (default: the machine's)",
+    )
     parser.add_argument("--families", nargs="+", choices=FAMILIES, help="only these (default: all)")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="print the workloads and leave")

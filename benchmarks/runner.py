@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +26,21 @@ HERE = Path(__file__).parent
 SETTLE_SECONDS = 0.02  # between contestants, and beyond that until the last one's threads sleep:
 SETTLE_AT_MOST = 0.5  # some spin for a while after their work, those of OpenBLAS for 0.1 s
 MIN_ROUNDS = 5
+# What holds each library to an instruction set below the machine's. oneDNN serves PyTorch, TensorFlow and, when YNNPACK
+# (which has no such limit) is off, JAX: by that its products of 512^3 are faster, not slower.
+ISA_LIMITS = {
+    "avx2": {
+        "FASTREG_ISA": "avx2",
+        "ATEN_CPU_CAPABILITY": "avx2",  # PyTorch's kernels and the code of torch.compile, which mixes up what it keeps
+        "TORCHINDUCTOR_CACHE_DIR": f"{gettempdir()}/torchinductor-avx2",  # of several instruction sets
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "DNNL_MAX_CPU_ISA": "AVX2",  # oneDNN's former name
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type=",
+    }
+}
 
 
 class Missing(Exception):
@@ -35,19 +50,25 @@ class Missing(Exception):
 class Contestant:
     """A worker process, held to its threads and cores before it imports anything."""
 
-    def __init__(self, name: str, python: str, threads: int) -> None:
+    def __init__(self, name: str, python: str, threads: int, isa: str | None = None) -> None:
         self.name = name
-        environment = os.environ | {
-            "FASTREG_NUM_THREADS": str(threads),
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "OPENBLAS_NUM_THREADS": str(threads),
-            "NPROC": str(threads),  # XLA's thread pools
-            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}",
-            "JAX_PLATFORMS": "cpu",
-            "CUDA_VISIBLE_DEVICES": "",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-        }
+        limits = ISA_LIMITS[isa] if isa else {}
+        environment = (
+            os.environ
+            | limits
+            | {
+                "FASTREG_NUM_THREADS": str(threads),
+                "OMP_NUM_THREADS": str(threads),
+                "MKL_NUM_THREADS": str(threads),
+                "OPENBLAS_NUM_THREADS": str(threads),
+                "NPROC": str(threads),  # XLA's thread pools
+                "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} "
+                + limits.get("XLA_FLAGS", ""),
+                "JAX_PLATFORMS": "cpu",
+                "CUDA_VISIBLE_DEVICES": "",
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+            }
+        )
         cores = machine.physical_cores()[:threads]
         self.process = subprocess.Popen(
             [python, "-m", "peers", name],
@@ -187,12 +208,12 @@ def play_block(
 
 
 def start(
-    names: list[str], pythons: dict[str, str], threads: int, stack: ExitStack
+    names: list[str], pythons: dict[str, str], threads: int, isa: str | None, stack: ExitStack
 ) -> tuple[list[Contestant], dict[str, Any], dict[str, str]]:
     """The contestants that answer, what they say of themselves, and the package each of the others lacks."""
     contestants, described, missing = [], {}, {}
     for name in names:
-        contestant = stack.enter_context(Contestant(name, pythons.get(name, sys.executable), threads))
+        contestant = stack.enter_context(Contestant(name, pythons.get(name, sys.executable), threads, isa))
         try:
             described[name] = contestant.ask("describe")
         except Missing as error:

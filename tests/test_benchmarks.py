@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastreg import _core
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -215,6 +217,13 @@ def test_fastreg_answers_the_protocol_and_passes_its_own_checks(tmp_path: Path) 
         with np.load(tmp_path / f"{name}.npz") as file:
             outputs = dict(file)
         assert runner.check("fastreg", name, outputs, outputs)
+
+
+def test_a_contestant_is_held_to_an_instruction_set() -> None:
+    if "avx2" not in _core.build_info()["isas_runnable"]:
+        pytest.skip("this CPU has no AVX2")
+    with runner.Contestant("fastreg", sys.executable, 1, isa="avx2") as contestant:
+        assert contestant.ask("describe")["title"] == "fastreg (avx2)"
 
 
 def test_a_missing_package_and_an_unplayed_workload_are_answers_not_crashes() -> None:

@@ -1,5 +1,6 @@
 """Programs of C++ without the library: the vector types of every instruction set this CPU runs against plain C++
-(vec_test.cpp, compiled and run for each), and when steps are shared between threads (pace_test.cpp).
+(vec_test.cpp, compiled and run for each), and when steps are shared between threads (pace_test.cpp). The kernel
+benchmark is compiled only, since it times.
 
 It must not know operations: those are tested through the installed package.
 """
@@ -18,6 +19,7 @@ from fastreg import _core
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
+KERNELS = HERE.parent.parent / "benchmarks" / "kernels"
 FLAGS = {
     "scalar": [],
     "avx2": ["-mavx2", "-mfma"],
@@ -26,13 +28,17 @@ FLAGS = {
 }
 
 
+def compiler() -> str:
+    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    assert found, "building the package took a C++ compiler, so there should be one"
+    return found
+
+
 def passes(source: str, flags: list[str], folder: Path) -> int:
     """Compiles and runs a test program; how many checks it passed, all of them."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    assert compiler, "building the package took a C++ compiler, so there should be one"
     program = folder / "test"
     common = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", f"-I{CSRC}"]
-    subprocess.run([compiler, *common, *flags, str(HERE / source), "-o", str(program)], check=True)
+    subprocess.run([compiler(), *common, *flags, str(HERE / source), "-o", str(program)], check=True)
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
     passed = re.search(r"(\d+) passed, 0 failed", ran.stdout)
@@ -48,3 +54,13 @@ def test_vector_types(isa: str, tmp_path: Path) -> None:
 
 def test_pace(tmp_path: Path) -> None:
     assert passes("pace_test.cpp", [], tmp_path) >= 15
+
+
+@pytest.mark.parametrize("source", sorted(KERNELS.glob("*.cpp")), ids=lambda path: path.stem)
+def test_the_kernel_benchmark_compiles(source: Path) -> None:
+    defines = [
+        "-DFASTREG_ISA_NAMESPACE=scalar", '-DFASTREG_VEC_HEADER="cpu/vec_scalar.h"', "-DFASTREG_EACH_ISA=X(scalar)",
+        '-DFASTREG_VERSION="0"',
+    ]  # fmt: skip
+    flags = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
+    subprocess.run([compiler(), *flags, *defines, str(source)], check=True)
