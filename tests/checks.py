@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,3 +135,10 @@ def edge_values(dtype: Any) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         values = np.array([*positive, *(-np.array(positive)), np.nan], dtype)
     return values
+
+
+def cxx_compiler() -> str:
+    """The C++ compiler for test programs."""
+    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    assert found, "building the package took a C++ compiler, so there should be one"
+    return found

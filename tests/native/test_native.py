@@ -7,14 +7,13 @@ It must not know operations: those are tested through the installed package.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from checks import cxx_compiler
 from fastreg import _core
 
 HERE = Path(__file__).parent
@@ -28,17 +27,11 @@ FLAGS = {
 }
 
 
-def compiler() -> str:
-    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    assert found, "building the package took a C++ compiler, so there should be one"
-    return found
-
-
 def passes(source: str, flags: list[str], folder: Path) -> int:
     """Compiles and runs a test program; how many checks it passed, all of them."""
     program = folder / "test"
     common = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", f"-I{CSRC}"]
-    subprocess.run([compiler(), *common, *flags, str(HERE / source), "-o", str(program)], check=True)
+    subprocess.run([cxx_compiler(), *common, *flags, str(HERE / source), "-o", str(program)], check=True)
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
     passed = re.search(r"(\d+) passed, 0 failed", ran.stdout)
@@ -63,4 +56,4 @@ def test_the_kernel_benchmark_compiles(source: Path) -> None:
         '-DFASTREG_VERSION="0"',
     ]  # fmt: skip
     flags = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
-    subprocess.run([compiler(), *flags, *defines, str(source)], check=True)
+    subprocess.run([cxx_compiler(), *flags, *defines, str(source)], check=True)
