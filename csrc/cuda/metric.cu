@@ -34,7 +34,12 @@ __device__ __forceinline__ void add_units(int64_t B, int64_t unit, double* total
 }
 // Whether the block makes one sum together, because there is one unit and it is long.
 __host__ __device__ __forceinline__ bool is_one_long_unit(int64_t B, int64_t unit) {
-    return B <= unit && B > kStagedTerms / 4;
+    return B <= unit && B > kManyTerms;
+}
+// Its sum.
+template <class F>
+__device__ __forceinline__ double sum_together(int64_t B, F term) {
+    return block_lane_sum<32 * kWarps, 4096>(B, term);
 }
 unsigned threads_for_units(int64_t B, int64_t unit) {
     if (is_one_long_unit(B, unit)) return 32 * kWarps;
@@ -49,12 +54,12 @@ __device__ __forceinline__ double weight_of(const T* weight, int64_t r) {
 
 // The last kernel of a recorded step, which it ends by moving the clock.
 template <class T>
-__global__ void __launch_bounds__(32 * kWarps) totals_kernel(BatchTotals<T> a, DeviceClock* clock) {
+__global__ void __launch_bounds__(32 * kWarps, 1) totals_kernel(BatchTotals<T> a, DeviceClock* clock) {
     const double activity = a.activity ? *a.activity : 0.0;
     bool finite = true;  // what this warp saw
     const bool one_long = is_one_long_unit(a.B, a.unit);
     const double together =
-        one_long ? block_lane_sum(a.B, [&](int64_t i) { return double(a.per_row[i]) * weight_of(a.weight, i); }) : 0.0;
+        one_long ? sum_together(a.B, [&](int64_t i) { return double(a.per_row[i]) * weight_of(a.weight, i); }) : 0.0;
     add_units<3>(a.B, a.unit, a.totals, [&](int64_t begin, int64_t rows, double (&own)[3]) {
         const T *per_row = a.per_row + begin, *weight = a.weight ? a.weight + begin : nullptr;
         const double n = double(rows);
@@ -93,8 +98,15 @@ template <class T, class V>
 __global__ void __launch_bounds__(32 * kWarps)
     mean_metric(const V* values, const T* weights, int64_t B, int64_t unit, double* totals) {
     if (is_one_long_unit(B, unit)) {
-        const double value = block_lane_sum(B, [&](int64_t i) { return weight_of(weights, i) * double(values[i]); });
-        const double weight = block_lane_sum(B, [&](int64_t i) { return weight_of(weights, i); });
+        double value = 0.0, weight = double(B);
+#pragma unroll 1
+        for (int k = 0; k < (weights ? 2 : 1); ++k) {
+            const double sum = sum_together(B, [&](int64_t i) {
+                const double w = weight_of(weights, i);
+                return k ? w : w * double(values[i]);
+            });
+            (k ? weight : value) = sum;
+        }
         if (threadIdx.x != 0) return;
         totals[0] += value;
         totals[1] += weight;

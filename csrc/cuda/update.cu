@@ -107,19 +107,15 @@ __global__ void __launch_bounds__(kBlock)
     });
 }
 
-// out[s] = the LaneSum of segment s's chunk values, by a warp each.
+// out[s] = the LaneSum of segment s's chunk values: of segments with few by a warp each, of the others by a block each.
 template <class T>
-__device__ __forceinline__ void sum_segments(const Segments<T>& segments, const double* values, double* out) {
-    const auto is_long = [&](int s) { return segments.begin[s + 1] - segments.begin[s] > kStagedTerms / 4; };
-    for (int s = 0; s < segments.n; ++s) {  // by the whole block
-        if (!is_long(s)) continue;
-        const int first = segments.begin[s];
-        const double sum =
-            block_lane_sum(segments.begin[s + 1] - first, [&](int64_t i) { return __ldcg(values + first + i); });
-        if (threadIdx.x == 0) out[s] = sum;
-    }
+__host__ __device__ __forceinline__ bool is_long(const Segments<T>& segments, int s) {
+    return segments.begin[s + 1] - segments.begin[s] > kManyTerms;
+}
+template <class T>
+__device__ __forceinline__ void sum_short_segments(const Segments<T>& segments, const double* values, double* out) {
     for (int s = threadIdx.x / 32; s < segments.n; s += blockDim.x / 32) {
-        if (is_long(s)) continue;
+        if (is_long(segments, s)) continue;
         const int first = segments.begin[s];
         // Written by other blocks of perhaps this launch: read past the first cache.
         const double sum =
@@ -127,11 +123,27 @@ __device__ __forceinline__ void sum_segments(const Segments<T>& segments, const 
         if (threadIdx.x % 32 == 0) out[s] = sum;
     }
 }
+constexpr int kLongThreads = 512;
+template <class T>
+__global__ void __launch_bounds__(kLongThreads)
+    sum_long_segments(const __grid_constant__ Segments<T> segments, const double* values, double* out) {
+    const int s = int(blockIdx.x);
+    if (!is_long(segments, s)) return;
+    const int first = segments.begin[s];
+    const double sum =
+        block_lane_sum<kLongThreads, 4096>(segments.begin[s + 1] - first, [&](int64_t i) { return values[first + i]; });
+    if (threadIdx.x == 0) out[s] = sum;
+}
+template <class T>
+void sum_long(const Segments<T>& segments, const double* values, double* out) {
+    if (segments.begin[segments.n] > kManyTerms)
+        launch(sum_long_segments<T>, unsigned(segments.n), kLongThreads, 0, segments, values, out);
+}
 
 template <class T>
 __global__ void __launch_bounds__(kBlock)
     segment_norms(const __grid_constant__ Segments<T> segments, const double* values, double* norm2) {
-    sum_segments(segments, values, norm2);
+    sum_short_segments(segments, values, norm2);
 }
 
 // ---- the step ------------------------------------------------------------------------------------------------------
@@ -184,19 +196,25 @@ constexpr int kUpdateThreads = kBlock + 32;
 template <class T>
 constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 2;  // of a multiprocessor at least; Turing's have 1024 threads
 
+// Of a launch's blocks that are done, and of its chunks that were asked for; each ends at 0 again, for the next launch.
+struct Counters {
+    unsigned done, taken;
+};
+
 // What a block keeps of a chunk, two deep.
 template <class T>
 struct ChunkShared {
     T before[kChunk];  // the weights before the step, for their penalty; 0 behind the end
+    int next;          // the block's next chunk
     StepState<T> state;
 };
 
-// Blocks walk the chunks of a launch with a stride. With a bound on blocks ptxas need not guess how many registers are
-// too many, and spills none.
+// A block that is done with a chunk takes the next that none has: some multiprocessors are further from memory than
+// others. With a bound on blocks ptxas need not guess how many registers are too many, and spills none.
 template <class T, class O>
 __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
     update_kernel(const __grid_constant__ Segments<T> segments, const __grid_constant__ StepOf step,
-                  const StepState<T>* prepared, const double* scales, unsigned* done, double* values,
+                  const StepState<T>* prepared, const double* scales, Counters* counters, double* values,
                   double* penalties) {
     __shared__ ChunkShared<T> shared[2];
     __shared__ bool last;
@@ -209,9 +227,11 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
             step.work_out(&shared[threadIdx.x].state);
     }
     __syncthreads();
-    int turn = 0;
-    for (int chunk = int(blockIdx.x); chunk < chunks; chunk += int(gridDim.x), turn ^= 1) {
+    int chunk = int(blockIdx.x);
+    for (int turn = 0; chunk < chunks; turn ^= 1) {
         ChunkShared<T>& mine = shared[turn];
+        unsigned taken = 0;
+        if (threadIdx.x == 0) taken = atomicInc(&counters->taken, unsigned(chunks) - 1);
         const int s = segments.of_chunk(chunk);
         const Segment<T>& segment = segments.at[s];
         const bool penalised = segment.penalty.l1 > 0 || segment.penalty.l2 > 0;
@@ -224,16 +244,21 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
 #pragma unroll
             for (int k = 0; k < O::kSlots; ++k) load_group(segment.slot[k] + at, 0, n, segment.wide, slots[k]);
             if (penalised) store_group(mine.before + kPerThread * threadIdx.x, 0, kPerThread, true, w);
-            if (threadIdx.x == 0) rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &mine.state.scalars);
+            if (threadIdx.x == 0) {
+                rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &mine.state.scalars);
+                mine.next = int(gridDim.x + taken);
+            }
         }
         __syncthreads();  // who is here has done with the chunk before, and with the arrays of the one before that
+        const int this_chunk = chunk;
+        chunk = mine.next;
         if (!steps) {
             if (!segments.penalised) continue;
             double value = 0.0;
             if (penalised)
                 value = chunk_penalty<T>(int(kChunk), segment.penalty.l1, segment.penalty.l2,
                                          [&](int i) { return mine.before[i]; });
-            if (threadIdx.x == kBlock) values[chunk] = value;
+            if (threadIdx.x == kBlock) values[this_chunk] = value;
             continue;
         }
         step_weights<T, O>(segment.penalty, mine.state.scalars, w, g, slots);
@@ -250,19 +275,19 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
         store_group(segment.w + at, 0, n, segment.wide, w);
     }
 
-    // Penalties: the last block of the launch adds those of the chunks.
+    // Penalties: the last block of the launch adds those of the chunks, where they are few.
     if (!segments.penalised) {
         if (blockIdx.x == 0 && threadIdx.x < unsigned(segments.n)) penalties[threadIdx.x] = 0.0;
         return;
     }
     if (threadIdx.x == kBlock) {  // which wrote this block's
         __threadfence();
-        last = atomicInc(done, gridDim.x - 1) == gridDim.x - 1;  // and 0 again for the next launch
+        last = atomicInc(&counters->done, gridDim.x - 1) == gridDim.x - 1;
     }
     __syncthreads();
     if (!last) return;
     __threadfence();
-    sum_segments(segments, values, penalties);
+    sum_short_segments(segments, values, penalties);
 }
 
 // Blocks that a multiprocessor runs at a time: as many as fit, so that loads of some are under way while others
@@ -304,11 +329,11 @@ void update(const UpdateBatch<T>& u) {
         for (int64_t s = first; s < first + kSegments && s < u.n_segments; ++s) chunks += chunks_of(u.segments[s].n);
         most = chunks > most ? chunks : most;
     }
-    // The counter of finished blocks, 0 from the start; the state of the step; then numbers.
+    // The counters, 0 from the start; the state of the step; then numbers.
     const int64_t counter = 2, head = counter + int64_t(sizeof(StepState<T>) / sizeof(double));
     double* memory = scratch<double>(Scratch::update, head + 2 * u.n_segments + most);
     if (!memory || u.n_segments == 0) return;
-    unsigned* done = reinterpret_cast<unsigned*>(memory);
+    Counters* counters = reinterpret_cast<Counters*>(memory);
     StepState<T>* state = reinterpret_cast<StepState<T>*>(memory + counter);
     double *norm2 = memory + head, *scales = norm2 + u.n_segments, *values = scales + u.n_segments;
     const bool by_norm = u.spec.clipnorm > 0 || u.spec.global_clipnorm > 0;
@@ -316,6 +341,7 @@ void update(const UpdateBatch<T>& u) {
         const Segments<T> segments = segments_from(u, first);
         launch(gradient_squares<T>, grid_for_rows(segments.begin[segments.n]), kBlock, 0, segments, values);
         launch(segment_norms<T>, 1, kBlock, 0, segments, values, norm2 + first);
+        sum_long(segments, values, norm2 + first);
     }
     // A few blocks work the step out themselves, sooner than another launch could; many would do so at some cost.
     const StepOf step{u.spec, u.step, CudaQueue::current().clock()};
@@ -329,9 +355,10 @@ void update(const UpdateBatch<T>& u) {
             using O = decltype(optimizer);
             const int64_t resident = resident_blocks<T, O>() * multiprocessors;
             launch(update_kernel<T, O>, unsigned(chunks < resident ? chunks : resident), kUpdateThreads, 0, segments,
-                   step, prepares ? state : nullptr, by_norm ? scales + first : nullptr, done, values,
+                   step, prepares ? state : nullptr, by_norm ? scales + first : nullptr, counters, values,
                    u.penalties + first);
         });
+        if (segments.penalised) sum_long(segments, values, u.penalties + first);
     }
     for (int64_t s = 0; s < u.n_segments; ++s) constrain(u.segments[s]);
 }

@@ -189,20 +189,32 @@ __device__ __forceinline__ double lane_sum(int64_t n, F term) {
     return total32(sum);
 }
 
-// The same by a whole block, for many terms: all threads make them, one warp adds them. Right in thread 0.
-constexpr int kStagedTerms = 2048;
-template <class F>
+// The same by a block of kThreads, for many terms: all threads make them, kStaged at a time, and while the next are on
+// their way one warp adds them. Right in thread 0.
+constexpr int64_t kManyTerms = 512;
+template <int kThreads, int kStaged, class F>
 __device__ __forceinline__ double block_lane_sum(int64_t n, F term) {
-    __shared__ double terms[kStagedTerms];
-    double sum = 0.0;
-    for (int64_t first = 0; first < n; first += kStagedTerms) {
-        const int count = n - first < kStagedTerms ? int(n - first) : kStagedTerms;
-#pragma unroll 4
-        for (int i = threadIdx.x; i < count; i += blockDim.x) terms[i] = term(first + i);
+    constexpr int kEach = kStaged / kThreads + (kStaged % kThreads != 0);
+    __shared__ double staged[kStaged];
+    double next[kEach], sum = 0.0;
+    const auto make = [&](int64_t first) {
+#pragma unroll
+        for (int k = 0; k < kEach; ++k) {
+            const int i = int(threadIdx.x) + k * kThreads;
+            next[k] = i < kStaged && first + i < n ? term(first + i) : 0.0;
+        }
+    };
+    make(0);
+    for (int64_t first = 0; first < n; first += kStaged) {
+#pragma unroll
+        for (int k = 0; k < kEach; ++k)
+            if (const int i = int(threadIdx.x) + k * kThreads; i < kStaged) staged[i] = next[k];
         __syncthreads();
+        make(first + kStaged);
         if (threadIdx.x < 32) {
+            const int count = n - first < kStaged ? int(n - first) : kStaged;
 #pragma unroll 8
-            for (int i = threadIdx.x; i < count; i += 32) sum += terms[i];
+            for (int i = threadIdx.x; i < count; i += 32) sum += staged[i];
         }
         __syncthreads();
     }

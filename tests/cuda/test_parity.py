@@ -1,7 +1,8 @@
 """Exact precision: a training on the GPU has the weights, history and predictions of the CPU, bit for bit, whatever is
 trained. test_parity_runs.py has the courses of a training: callbacks, resuming, changes on the way.
 
-It must not know expected values: the CPU has its own tests.
+It must not know expected values: the CPU has its own tests. It is over 250 lines because each kind of training has its
+table or its test here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from cases import OPTIMIZERS
+from cases import OPTIMIZERS, start
+from checks import running, sha256
 from device_cases import (
     BINARY,
     CLASSES,
@@ -32,7 +34,7 @@ from device_cases import (
     needs_gpu,
     outcome,
 )
-from fastreg import Adam, MaxNorm, NonNeg, UnitNorm, losses, metrics, optimizers
+from fastreg import Adam, MaxNorm, NonNeg, UnitNorm, _core, losses, metrics, optimizers
 from fastreg.layers import ELU, Activation, Dense, Dropout, LeakyReLU
 from fastreg.regularizers import L1, L1L2, L2
 
@@ -209,6 +211,40 @@ def test_more_rows_than_are_computed_at_once() -> None:
     x = np.random.default_rng(1).normal(size=(40_000, 23)).astype(np.float32)
     y = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)
     assert_same_on_both(lambda device: fitted(classifier(device), y, x, batch_size=4096, epochs=2))
+
+
+def test_losses_and_metrics_of_thousands_of_rows() -> None:
+    """More than are added up at a time, and as many again in part."""
+    x = np.random.default_rng(1).normal(size=(18_100, 5)).astype(np.float32)
+    y, weight = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5), np.linspace(0, 2, len(x))
+
+    def train(device: str) -> Outcome:
+        layers, words = (
+            [Dense(3, activation="softmax")],
+            {"metrics": ["accuracy"], "weighted_metrics": ["accuracy"]},
+        )
+        model = compiled(device, layers, "adam", "sparse_categorical_crossentropy", **words)
+        return fitted(model, y, x, batch_size=9001, epochs=2, sample_weight=weight)
+
+    assert_same_on_both(train)
+
+
+@pytest.mark.parametrize("name", ["adam", "clipnorm"])
+def test_an_update_of_many_chunks(name: str, dtype: str) -> None:
+    """More chunks than blocks, whose norms and penalties are more than a warp adds up."""
+    spec, n = OPTIMIZERS[name], 1024 * 4200 + 5
+
+    def updated() -> tuple[list[float], list[np.ndarray]]:
+        w, slots = start(spec, n, dtype)
+        g = np.random.default_rng(0).normal(size=n).astype(dtype)
+        penalties = [_core.update(spec, w, g, slots, t, 1e-3, 1e-3, True) for t in (1, 2)]
+        return penalties, [w, *slots]
+
+    expected, arrays = updated()
+    with running(isa="cuda"):
+        got, others = updated()
+    assert got == expected
+    assert sha256(others) == sha256(arrays)
 
 
 ON_DEVICE = """
