@@ -1,5 +1,6 @@
 // Dense layers over the products of a mode. A mode says which products it makes itself:
 //   static bool take(M, N, K, A, B, bias, C, c_rs, epilogue);  // enqueued, or false
+//   static bool take_weight_gradient(M, N, K, Xt, dZ, dW, dw_rs, db);  // the same, of both gradients
 //   static bool take_bf16(operation);  // that of an operation with arrays of bfloat16; false where there is none
 // the others are made exactly. It must not know how products are made.
 #pragma once
@@ -14,6 +15,10 @@ namespace fastreg::cuda {
 struct ExactMode {
     template <class... Arguments>
     static bool take(const Arguments&...) {
+        return false;
+    }
+    template <class... Arguments>
+    static bool take_weight_gradient(const Arguments&...) {
         return false;
     }
     template <class Operation>
@@ -41,14 +46,15 @@ void dense_backward_x_by(const DenseBackwardX<T>& a) {
         gemm<T>(a.B, a.I, a.O, a.dZ, Wt, no_bias, a.dX, a.dx_rs, epilogue);
 }
 
-// dW of rows [i0, i1) of a layer, by the mode, or added to what is made exactly.
+// dW of rows [i0, i1) of a layer, and db or null, by the mode: true; or dW added to what is made exactly.
 template <class Mode, class T>
-void weight_gradient(const DenseBackwardW<T>& a, Strided<const T> X, int64_t i0, int64_t i1,
+bool weight_gradient(const DenseBackwardW<T>& a, Strided<const T> X, int64_t i0, int64_t i1, T* db,
                      std::vector<Product<T>>* exact) {
     const Strided<const T> Xt{X.p, X.cs, X.rs};
     T* const dW = a.dW + i0 * a.dw_rs;
-    if (!Mode::take(i1 - i0, a.O, a.B, Xt, a.dZ, static_cast<const T*>(nullptr), dW, a.dw_rs, Epilogue<T>()))
-        exact->push_back({i1 - i0, a.O, a.B, Xt, a.dZ, dW, a.dw_rs});
+    if (Mode::take_weight_gradient(i1 - i0, a.O, a.B, Xt, a.dZ, dW, a.dw_rs, db)) return true;
+    exact->push_back({i1 - i0, a.O, a.B, Xt, a.dZ, dW, a.dw_rs});
+    return false;
 }
 
 // A sparse batch is made dense, as many columns at a time as fit in kDenseBytes.
@@ -62,7 +68,7 @@ void sparse_weight_gradient(const DenseBackwardW<T>& a, std::vector<Product<T>>*
         const int64_t i1 = i0 + most < a.I ? i0 + most : a.I;
         const Strided<const T> X = densify(*a.sparse_X, a.B, i0, i1);
         if (!X.p) return;
-        weight_gradient<Mode>(a, X, i0, i1, exact);
+        weight_gradient<Mode>(a, X, i0, i1, static_cast<T*>(nullptr), exact);
         if (i1 == a.I) break;                                              // with the other layers
         gemm_group<T>(exact->data(), int64_t(exact->size()), nullptr, 0);  // before the scratch is written again
         exact->clear();
@@ -75,11 +81,12 @@ void dense_backward_w_by(const DenseBackwardW<T>* layers, int64_t n_layers) {
     std::vector<ColumnSum<T>> sums;
     for (int64_t l = 0; l < n_layers; ++l) {
         const DenseBackwardW<T>& a = layers[l];
+        bool has_db = false;
         if (a.sparse_X && a.B > 0)
             sparse_weight_gradient<Mode>(a, &exact);
-        else if (!Mode::take_bf16(a))
-            weight_gradient<Mode>(a, a.X, 0, a.I, &exact);
-        if (a.db) sums.push_back({a.dZ.p, a.dZ.rs, a.B, a.O, a.db});
+        else
+            has_db = Mode::take_bf16(a) || weight_gradient<Mode>(a, a.X, 0, a.I, a.db, &exact);
+        if (a.db && !has_db) sums.push_back({a.dZ.p, a.dZ.rs, a.B, a.O, a.db});
     }
     gemm_group<T>(exact.data(), int64_t(exact.size()), sums.data(), int64_t(sums.size()));
 }

@@ -16,6 +16,17 @@ struct TensorCores {
         return true;
     }
 
+    // dW, of a layer or of some rows of it, and db, or null.
+    static bool take_weight_gradient(int64_t M, int64_t N, int64_t K, Strided<const float> Xt, Strided<const float> dZ,
+                                     float* dW, int64_t dw_rs, float* db) {
+        if (!fast_pays(mode, CudaQueue::current().capability(), M, N, K)) return false;
+        FastProduct product{M, N, K, Xt, dZ, nullptr, dW, dw_rs, Epilogue<float>()};
+        product.column_sums = db;
+        product.over_samples = true;
+        fast_gemm(mode, product);
+        return true;
+    }
+
     static bool take_bf16(const DenseForward<float>& a) {
         if (!a.X16 && !a.Y16) return false;
         fast_gemm(mode, {a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, Epilogue<float>::of(a), a.X16, a.Y16});
@@ -30,7 +41,7 @@ struct TensorCores {
     static bool take_bf16(const DenseBackwardW<float>& a) {
         if (!a.X16) return false;
         const Strided<const float> Xt{nullptr, a.X.cs, a.X.rs};
-        fast_gemm(mode, {a.I, a.O, a.B, Xt, a.dZ, nullptr, a.dW, a.dw_rs, Epilogue<float>(), a.X16});
+        fast_gemm(mode, {a.I, a.O, a.B, Xt, a.dZ, nullptr, a.dW, a.dw_rs, Epilogue<float>(), a.X16, nullptr, a.db});
         return true;
     }
 };

@@ -40,7 +40,7 @@ Source source(const float* p, const Bfloat* p16, int64_t row_stride, int64_t k_s
 
 // Room for planes and scales: fp16x3's planes are not needed any more when those of bf16x6 are made.
 int64_t image_bytes(const Source& s, bool bf16) { return s.padded_rows * s.segments * kSegment * 2 * (bf16 ? 1 : 3); }
-int64_t scale_bytes(const Source& s, bool bf16) { return bf16 ? 0 : s.padded_rows * s.segments * 4; }
+int64_t scale_bytes(const Source& s) { return s.padded_rows * s.segments * 4; }
 
 // launch() for a kernel that calls wait_for_previous(): it may start while the one before it, of the same product,
 // ends. All kernels of a product but the first, so that a product as a whole comes after what was there before.
@@ -120,22 +120,37 @@ void fast_gemm(FastMode mode, const FastProduct& p, int halves, int splits) {
 
     Source a = source(p.A.p, p.A16, p.A.rs, p.A.cs, M, K, plan.halves * kHalfTileM, unit);
     Source b = source(p.B.p, nullptr, p.B.cs, p.B.rs, N, K, kTileN, unit);
-    const int64_t blocks = a.blocks() + b.blocks(), flags = 256;
-    const int64_t a_scales = flags + round_up(blocks, 256), b_scales = a_scales + scale_bytes(a, bf16);
-    const int64_t a_image = b_scales + scale_bytes(b, bf16), b_image = a_image + image_bytes(a, bf16);
-    auto* const memory = scratch<unsigned char>(Scratch::fast, b_image + image_bytes(b, bf16));
+    const int64_t blocks = a.blocks() + b.blocks();
+    const bool notes = p.over_samples && !bf16;
+    int64_t bytes = 0;
+    const auto piece = [&](int64_t n) {
+        bytes += round_up(n, 256);
+        return bytes - round_up(n, 256);
+    };
+    const int64_t wide_at = piece(sizeof(int)), out_of_range_at = piece(blocks);
+    const int64_t a_scales = piece(bf16 ? 0 : scale_bytes(a)), b_scales = piece(bf16 ? 0 : scale_bytes(b));
+    const int64_t b_sums = piece(p.column_sums ? scale_bytes(b) : 0), b_notes = piece(notes ? 8 * b.padded_rows : 0);
+    const int64_t a_image = piece(image_bytes(a, bf16)), b_image = piece(image_bytes(b, bf16));
+    auto* const memory = scratch<unsigned char>(Scratch::fast, bytes);
     if (!memory) return;
-    int* const wide = reinterpret_cast<int*>(memory);
+    int* const wide = reinterpret_cast<int*>(memory + wide_at);
+    unsigned char* const out_of_range = memory + out_of_range_at;
     a.image = memory + a_image;
     b.image = memory + b_image;
+    if (p.column_sums) b.sums = reinterpret_cast<float*>(memory + b_sums);
+    if (notes) {
+        b.largest = reinterpret_cast<uint32_t*>(memory + b_notes);
+        b.coarsest = b.largest + b.padded_rows;
+        queue.note(cudaMemsetAsync(b.largest, 0, size_t(8 * b.padded_rows), queue.stream()), "clearing memory");
+    }
     if (bf16) {
-        launch(split_kernel<Format::bf16>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, memory + flags);
+        launch(split_kernel<Format::bf16>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, out_of_range);
     } else {
         a.scales = reinterpret_cast<float*>(memory + a_scales);
         b.scales = reinterpret_cast<float*>(memory + b_scales);
-        launch(split_kernel<Format::fp16x3>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, memory + flags);
+        launch(split_kernel<Format::fp16x3>, dim3(unsigned(blocks)), dim3(kSplitThreads), 0, a, b, out_of_range);
         const int64_t widening = blocks < 2 * queue.multiprocessors() ? blocks : 2 * queue.multiprocessors();
-        launch_after(widen_kernel, dim3(unsigned(widening)), dim3(kSplitThreads), 0, a, b, memory + flags,
+        launch_after(widen_kernel, dim3(unsigned(widening)), dim3(kSplitThreads), 0, a, b, out_of_range,
                      uint32_t(blocks), wide);
     }
 
@@ -151,6 +166,8 @@ void fast_gemm(FastMode mode, const FastProduct& p, int halves, int splits) {
     out.epilogue = p.epilogue;
     multiply_planes({{a.image, a.scales, a.padded_rows}, {b.image, b.scales, b.padded_rows}, plan, format, wide}, out,
                     wgmma);
+    if (b.sums)
+        launch_after(row_totals, dim3(blocks_for(N, kTotalRows)), dim3(kTotalRows * kTotalChains), 0, b, p.column_sums);
 }
 
 }  // namespace fastreg::cuda

@@ -6,7 +6,8 @@
 namespace fastreg::cuda {
 
 // split: float32 operands as sums of 16-bit numbers, errors relative to sum |a| |b| no larger than those of a float32
-// product. bf16: operands rounded to bfloat16. Sums in float32 both.
+// product (over_samples: relative to sum |a| times the largest |b| of the column). bf16: operands rounded to bfloat16.
+// Sums in float32 both.
 enum class FastMode { split, bf16 };
 
 // Whether the device has tensor cores that serve (8.0 and later).
@@ -22,8 +23,10 @@ struct FastProduct {
     float* C;
     int64_t c_rs;
     Epilogue<float> epilogue;
-    const Bfloat* A16 = nullptr;  // instead of A, as it is strided; FastMode::bf16 only
-    Bfloat* C16 = nullptr;        // instead of C
+    const Bfloat* A16 = nullptr;   // instead of A, as it is strided; FastMode::bf16 only
+    Bfloat* C16 = nullptr;         // instead of C
+    float* column_sums = nullptr;  // N numbers, or null: the sums of B's columns are made too
+    bool over_samples = false;     // k are samples, whose shares of B may be known less well: see too_coarse()
 };
 
 // Whether a product is better made here than exactly, on a device of that capability: not small ones; in split mode,

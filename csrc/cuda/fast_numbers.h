@@ -91,6 +91,12 @@ FR_RULE bool lost(float x, float scaled, const HalfSplit& s) {
     return (scaled == 0 && x != 0) || !(std::fabs(s.error) <= std::fabs(scaled * 0.0625f));
 }
 
+// Where k are the samples of a batch, as in the gradient of weights, all numbers of those that a network has learned by
+// heart may lie that far below the others', so that this happens all the time. What is lost there, at most 2^-25 scales
+// of a segment, matters only if B's whole column is so small. largest, scale: bits of the largest number of a column,
+// and of the largest scale of segments in which any of its numbers was inexact.
+FR_RULE bool too_coarse(uint32_t largest, uint32_t scale) { return from_bits(scale) > 0.03125f * from_bits(largest); }
+
 // --- bf16: to nearest, ties to even; finite numbers stay finite.
 FR_RULE uint16_t to_bfloat(float x) {
     const uint32_t u = bits_of(x), rounded = u + 0x7FFFu + (u >> 16 & 1);

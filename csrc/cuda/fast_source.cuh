@@ -20,6 +20,10 @@ struct Source {
     Reading reading;  // reading_of()
     unsigned char* image;
     float* scales;  // null for Format::bf16
+    // What the split pass finds out about each row, or null: its sum over the k of each segment, as scales lie; and
+    // what too_coarse() takes, 0 at first.
+    float* sums;
+    uint32_t *largest, *coarsest;
 
     __host__ __device__ int64_t blocks() const { return padded_rows / 64 * segments; }
 };

@@ -32,6 +32,21 @@ __device__ __forceinline__ void store_chunks(const Source& s, int64_t segment, i
     }
 }
 
+// The sum of a row over a segment, of which four threads have 16 numbers each; right in the first.
+__device__ __forceinline__ float segment_sum(const float (&x)[16]) {
+    float sum[4] = {};
+#pragma unroll
+    for (int i = 0; i < 16; ++i) sum[i % 4] += x[i];
+    float all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    all += __shfl_xor_sync(0xFFFFFFFFu, all, 1);
+    return all + __shfl_xor_sync(0xFFFFFFFFu, all, 2);
+}
+
+// By one thread of a row.
+__device__ __forceinline__ void raise(uint32_t* to, uint32_t x) {
+    if (x > __ldcg(to)) atomicMax(to, x);
+}
+
 struct SplitShared {
     float4 staged[64 * 64 / 4];
     uint32_t largest[kSplitThreads / 32];
@@ -59,6 +74,10 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
         read_along_k<f>(s, row, segment * kSegment + chunk * 8, x);
     else
         read_across<f>(s, row0, segment * kSegment, reinterpret_cast<float*>(shared.staged), x);
+    if (f != Format::bf16x6 && s.sums) {
+        const float sum = segment_sum(x);
+        if (chunk == 0) s.sums[scale_index(segment, row, s.padded_rows)] = sum;
+    }
     if constexpr (f == Format::bf16) {
         store_chunks<f>(s, segment, row, chunk, [&](int i, uint16_t (&parts)[1]) { parts[0] = to_bfloat(x[i]); });
         return false;
@@ -67,10 +86,10 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
         uint32_t largest = 0;
 #pragma unroll
         for (int i = 0; i < 16; ++i) largest = max(largest, magnitude_bits(x[i]));
-        if (of_a) {
-            largest = max(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, 1));
-            largest = max(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, 2));
-        } else {
+        largest = max(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, 1));
+        largest = max(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, 2));
+        const uint32_t largest_of_row = largest;
+        if (!of_a) {
             largest = __reduce_max_sync(0xFFFFFFFFu, largest);
             if (threadIdx.x % 32 == 0) shared.largest[threadIdx.x / 32] = largest;
             __syncthreads();
@@ -98,6 +117,16 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
                 parts[0] = h.hi;
                 parts[1] = h.lo;
             });
+            if (s.largest) {
+                few |= int(gone);
+                few |= __shfl_xor_sync(0xFFFFFFFFu, few, 1);
+                few |= __shfl_xor_sync(0xFFFFFFFFu, few, 2);
+                if (chunk == 0) {
+                    raise(s.largest + row, largest_of_row);
+                    if (few) raise(s.coarsest + row, bits_of(scale.scale));
+                }
+                return !half_range(largest);
+            }
             if (!__syncthreads_or(few | int(gone))) return false;  // nearly always
             if (few) atomicAdd(&shared.inexact_ones, few);         // integers: any order gives the same
             return __syncthreads_or(gone) || shared.inexact_ones > kFewInexact;
@@ -105,9 +134,18 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
     }
 }
 
+// Blocks that a multiprocessor has room for at least. Turing, whose kernels are empty, has 1024 threads.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <Format f>
+constexpr int kSplitBlocks = 3;
+#else
+template <Format f>
+constexpr int kSplitBlocks = f == Format::bf16 ? 5 : 3;
+#endif
+
 // One block of the split pass each. out_of_range: one byte a block; null for Format::bf16.
 template <Format f>
-__global__ void __launch_bounds__(kSplitThreads, 3)
+__global__ void __launch_bounds__(kSplitThreads, kSplitBlocks<f>)
     split_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, unsigned char* out_of_range) {
 #if __CUDA_ARCH__ >= 800
     let_next_start();
@@ -117,7 +155,32 @@ __global__ void __launch_bounds__(kSplitThreads, 3)
 #endif
 }
 
-// *wide = whether any block is out of range; then all blocks are split again, for Format::bf16x6. n: of blocks.
+// out[row] = the sum of s.sums over all segments, in an order of its own.
+constexpr int kTotalRows = 8, kTotalChains = 32;
+__global__ void __launch_bounds__(kTotalRows* kTotalChains) row_totals(const __grid_constant__ Source s, float* out) {
+#if __CUDA_ARCH__ >= 800
+    let_next_start();
+    wait_for_previous();
+    __shared__ float sums[kTotalChains][kTotalRows];
+    const int lane = int(threadIdx.x) % kTotalRows, chain = int(threadIdx.x) / kTotalRows;
+    const int64_t row = int64_t(blockIdx.x) * kTotalRows + lane;
+    float sum = 0.0f;
+    if (row < s.rows) {
+#pragma unroll 8
+        for (int64_t segment = chain; segment < s.segments; segment += kTotalChains)
+            sum += s.sums[scale_index(segment, row, s.padded_rows)];
+    }
+    sums[chain][lane] = sum;
+    __syncthreads();
+    if (chain != 0 || row >= s.rows) return;
+#pragma unroll
+    for (int c = 1; c < kTotalChains; ++c) sum += sums[c][lane];
+    out[row] = sum;
+#endif
+}
+
+// *wide = whether any block is out of range, or any row of B too coarse; then all blocks are split again, for
+// Format::bf16x6. n: of blocks.
 __global__ void __launch_bounds__(kSplitThreads, 2)
     widen_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, const unsigned char* out_of_range,
                  uint32_t n, int* wide) {
@@ -132,6 +195,8 @@ __global__ void __launch_bounds__(kSplitThreads, 2)
         any |= v.x | v.y | v.z | v.w;
     }
     for (uint32_t i = n / 16 * 16 + threadIdx.x; i < n; i += kSplitThreads) any |= out_of_range[i];
+    for (int64_t row = threadIdx.x; B.largest && row < B.rows; row += kSplitThreads)
+        any |= too_coarse(B.largest[row], B.coarsest[row]);
     const bool all = __syncthreads_or(any != 0);
     if (blockIdx.x == 0 && threadIdx.x == 0) *wide = all;
     if (!all) return;

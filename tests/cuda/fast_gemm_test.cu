@@ -34,9 +34,9 @@ void must(cudaError_t error, const char* what) {
     std::exit(1);
 }
 
-enum Numbers { normal, positive, flat, wide, wide_signed, tiny, huge, mixed_scales, special, lone_small };
-const char* const kNames[] = {"normal", "positive", "flat",      "wide",    "wide+-",
-                              "tiny",   "huge",     "rows*10^k", "Inf,NaN", "lone"};
+enum Numbers { normal, positive, flat, wide, wide_signed, tiny, huge, mixed_scales, special, lone_small, learned };
+const char* const kNames[] = {"normal", "positive",  "flat",    "wide", "wide+-", "tiny",
+                              "huge",   "rows*10^k", "Inf,NaN", "lone", "learned"};
 
 __device__ uint32_t mix(uint64_t x) {
     x ^= x >> 33;
@@ -68,6 +68,7 @@ __global__ void fill(float* p, int64_t n, Numbers kind, uint64_t seed, bool seco
             x = which == 0 ? INFINITY : which == 1 ? -INFINITY : which == 2 ? NAN : 3.4028235e38f;
         }
         const bool lone = i % line % 64 == 5;
+        if (kind == learned && second && mix(i / line) % 10 != 0) x = z * 1e-13f;  // nine of ten samples
         if (kind == lone_small) x = second ? (lone ? z : 0.0f) : (lone ? z * 1e-25f : z);
         p[i] = x;
     }
@@ -429,12 +430,16 @@ void test_all_products() {
 
 void measure(const char* what, FastMode mode, int64_t M, int64_t N, int64_t K, const char* layouts, Numbers kind,
              int halves, const Epilogue<float>& epilogue = Epilogue<float>()) {
-    fill_operands(M * K, N * K, kind, K);
+    fill_operands(M * K, N * K, kind, kind == learned ? N : K);
     const Strided<const float> a = strided(A, M, K, layouts[0]), b = strided(B, K, N, layouts[1]);
     cudaEvent_t begin, end;
     cudaEventCreate(&begin);
     cudaEventCreate(&end);
-    const auto run = [&] { fast_gemm(mode, {M, N, K, a, b, bias, C, N, epilogue}, halves); };
+    const bool gradient = layouts[0] == 'T';  // of weights, with those of biases
+    const bool no_bias = gradient || epilogue.kind == Epilogue<float>::backward;
+    FastProduct product{M, N, K, a, b, no_bias ? nullptr : bias, C, N, epilogue};
+    if (gradient) product.column_sums = Z2, product.over_samples = true;
+    const auto run = [&] { fast_gemm(mode, product, halves); };
     for (int i = 0; i < 4; ++i) run();
     // Small products: several between two events.
     const int repeats = double(M) * double(N) * double(K) < 1e10 ? 10 : 1;
@@ -482,6 +487,7 @@ void measure_training() {
             measure(bf16 ? "bf16 through" : "split through", mode, batch, 512, 512, "NT", normal, 0, back);
             measure(bf16 ? "bf16" : "split", mode, 784, 512, batch, "TN", normal, 0);
             measure(bf16 ? "bf16" : "split", mode, 512, 512, batch, "TN", normal, 0);
+            if (!bf16) measure("split learned", mode, 512, 512, batch, "TN", learned, 0);
         }
         measure(bf16 ? "bf16" : "split", mode, 1024, 512, 784, "NN", normal, 0);
         measure(bf16 ? "bf16" : "split", mode, 4096, 512, 784, "NN", normal, 0);

@@ -144,6 +144,16 @@ void test_half() {
     check(to_half(-0.0f) == 0x8000, "to_half(-0)");
 }
 
+void test_too_coarse() {
+    check(!too_coarse(0, 0) && !too_coarse(bits_of(1.0f), 0), "what has nothing inexact is known well enough");
+    const uint32_t scale = bits_of(half_scale(bits_of(1.0f)).scale);  // of a segment whose largest number is 1
+    for (float largest : {1.0f, 0.1f, 0x1p-9f}) {
+        check(!too_coarse(bits_of(largest), scale), "what is lost is at most 2^-30 of the column's largest");
+        check(0x1p-25f * from_bits(scale) <= 0x1p-30f * largest, "so it is");
+    }
+    check(too_coarse(bits_of(0x1p-10f), scale) && too_coarse(0, scale), "smaller columns are not known well enough");
+}
+
 void test_split_half() {
     std::mt19937 random(3);
     for (int i = 0; i < 400000; ++i) {
@@ -406,6 +416,7 @@ int main() {
     test_tile_as_wgmma_reads_it();
     test_plans();
     test_half();
+    test_too_coarse();
     test_split_half();
     test_split_bfloat();
     test_range();

@@ -113,6 +113,41 @@ def test_fast_is_as_accurate_as_float32(name: str, data: str, shape: tuple[int, 
     assert got <= bound, f"fast: {got:.2e}; sequential float32 sums: {bound:.2e}"
 
 
+@pytest.mark.parametrize("far", ["samples", "units"])
+def test_fast_gradients_of_weights_that_are_far_below_others(far: str) -> None:
+    """Samples that are learned by heart, among others; and units of small gradients: of each unit the error is no more
+    than that of float32 sums."""
+    rng, (features, rows, units) = np.random.default_rng(6), (520, 1000, 512)
+    x, dy = rng.normal(size=(rows, features)), rng.normal(size=(rows, units))
+    if far == "samples":
+        dy *= np.where(rng.random((rows, 1)) < 0.9, 1e-13, 1)
+        dy *= rng.random(dy.shape) < 0.5  # as ReLU does: some columns have small numbers alone
+    else:
+        dy[:, ::7] *= 1e-13
+    x, dy = x.astype(np.float32), dy.astype(np.float32)
+    x *= 2.0**30  # so that no gradient is small for an optimizer
+    got, exact = weight_gradient(x, dy, "fast"), x.T.astype(np.float64) @ dy.astype(np.float64)
+    plain = sequential(np.ascontiguousarray(x.T), dy)
+    for unit in range(units):
+        bound = max(error(plain[:, unit], exact[:, unit]), 2.0**-22)
+        assert error(got[:, unit], exact[:, unit]) <= bound, f"unit {unit}"
+
+
+@pytest.mark.parametrize("precision", ["fast", "bf16"])
+def test_gradients_of_biases(precision: str) -> None:
+    """The sums over a batch, which the products' split pass makes: float32 sums in every precision."""
+    rng, (features, rows, units) = np.random.default_rng(7), (512, 1030, 514)
+    x, dy = (rng.normal(size=shape).astype(np.float32) for shape in ((rows, features), (rows, units)))
+    dy += 1
+    model = Sequential([Dense(units)], seed=0, device="cuda", precision=precision)
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 1.0
+    model.build((None, features))
+    model.set_weights([np.zeros((features, units)), np.zeros(units)])
+    model.fit(x, -dy * (rows * units / 2), batch_size=rows, verbose=0, shuffle=False)
+    assert error(-model.get_weights()[1], dy.sum(axis=0, dtype=np.float64)) < 2.0**-22
+
+
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_bf16_is_near(name: str) -> None:
     """Operands with 8 bits: about 2 ** -9 each, and float32 sums."""

@@ -127,6 +127,12 @@ inline unsigned atomicInc(unsigned* p, unsigned last) {
     }
     return old;
 }
+inline unsigned atomicMax(unsigned* p, unsigned x) {
+    unsigned old = __atomic_load_n(p, __ATOMIC_SEQ_CST);
+    while (old < x && !__atomic_compare_exchange_n(p, &old, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+    return old;
+}
 template <class T>
 T __ldg(const T* p) {
     return *p;
