@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kBlock) row_metrics(MetricBatch<T> a, double* 
 
 // V: double, or T for losses
 template <class T, class V>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, 1)
     mean_metric(const V* values, const T* weights, int64_t B, int64_t unit, double* totals) {
     if (is_one_long_unit(B, unit)) {
         double value = 0.0, weight = double(B);
@@ -211,7 +211,7 @@ void threshold_metric(const MetricBatch<T>& a) {
 
 // A thread per output and sum, row after row.
 template <class T>
-__global__ void __launch_bounds__(128) r2_kernel(MetricBatch<T> a) {
+__global__ void __launch_bounds__(128, 1) r2_kernel(MetricBatch<T> a) {
     const int64_t at = global_thread(), j = at / 4;
     const int which = int(at % 4);
     if (j >= a.O) return;

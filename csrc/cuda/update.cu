@@ -194,7 +194,7 @@ __device__ __forceinline__ void step_weights(const PenaltySpec& p, const rules::
 // as the others need for the next chunk's arrays to come.
 constexpr int kUpdateThreads = kBlock + 32;
 template <class T>
-constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 2;  // of a multiprocessor at least; Turing's have 1024 threads
+constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 1;  // of a multiprocessor at least; Turing's have 1024 threads
 
 // Of a launch's blocks that are done, and of its chunks that were asked for; each ends at 0 again, for the next launch.
 struct Counters {
