@@ -40,7 +40,8 @@ endif()
 if(build_cuda)
   set(kernels
     csrc/cuda/caller_arrays.cu
-    csrc/cuda/constrain.cu csrc/cuda/dense.cu csrc/cuda/dense_fast.cu csrc/cuda/draws.cu csrc/cuda/elementwise.cu
+    csrc/cuda/constrain.cu csrc/cuda/dense.cu csrc/cuda/dense_fast.cu csrc/cuda/draws.cu csrc/cuda/dropout_bf16.cu
+    csrc/cuda/elementwise.cu
     csrc/cuda/fast_gemm.cu csrc/cuda/gemm.cu csrc/cuda/init.cu csrc/cuda/metric.cu csrc/cuda/permutation.cu
     csrc/cuda/queue.cu csrc/cuda/reduce.cu csrc/cuda/softmax_loss.cu csrc/cuda/sparse.cu csrc/cuda/train_steps.cu
     csrc/cuda/update.cu)

@@ -201,14 +201,15 @@ def proximal(n: int) -> Duel:
     return Duel(f"proximal L1 step in place, {n / 1e6:.0f}M", ours, {"torch foreach": theirs}, 8 * n, note)
 
 
-def drops(n: int) -> Duel:
-    x = torch.randn(n, device="cuda")
+def drops(n: int, dtype: torch.dtype) -> Duel:
+    x = torch.randn(n, device="cuda", dtype=dtype)
     kept = (dropout(x, 0.5, seed=1, step=0) != 0).float().mean().item()
     out = torch.empty_like(x)
     theirs: Task = lambda: torch.nn.functional.dropout(x, 0.5)  # noqa: E731
     peers = {"torch": theirs, "fastreg.torch.dropout": lambda: dropout(x, 0.5, seed=1, step=0)}
     ours: Task = lambda: ops.dropout(x, 0.5, 1, out=out)  # noqa: E731
-    return Duel(f"dropout forward, {n / 2**20:.0f} Mi float32", ours, peers, 8 * n, f"kept {kept:.4f}")
+    title = f"dropout forward, {n / 2**20:.0f} Mi {str(dtype).removeprefix('torch.')}"
+    return Duel(title, ours, peers, 2 * x.element_size() * n, f"kept {kept:.4f}")
 
 
 def copy_bandwidth(rounds: int, n_bytes: int) -> float:
@@ -251,7 +252,8 @@ def main() -> int:
             SMALL, "AdamW + elastic net + its value, 784-512-512-10 (0.7M), as a CUDA graph", True, 0.0
         ),
         lambda: proximal(100_000_000 // few),
-        lambda: drops(2**26 // few),
+        lambda: drops(2**26 // few, torch.float32),
+        lambda: drops(2**26 // few, torch.bfloat16),
         # the last: a compilation that takes too long goes on beside what follows
         lambda: adamw(large, "AdamW + elastic net + its value, 105M", False, seconds),
     ]

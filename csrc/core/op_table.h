@@ -259,6 +259,9 @@ struct Backend {
     int64_t (*row_parts)(int64_t rows, int64_t weights);
     void (*run_parts)(int64_t n, void (*task)(void* context, int64_t i), void* context);
 
+    // Dropout of numbers in bfloat16, as if they were float32 and rounded at the end. Null on the CPU.
+    void (*dropout_bf16)(const Rows<Bfloat>&, const DropoutSpec&) = nullptr;
+
     // A queue of its own, to be deleted by the caller; null on the CPU, whose operations run at once, in host memory.
     Queue* (*new_queue)() = nullptr;
 

@@ -55,7 +55,7 @@ Status expect_contiguous(const Matrix& m) {
 const char* place(const Matrix& m) { return m.on_gpu ? "on CUDA:0" : "in the memory of the CPU"; }
 
 Status wrong_kind(const Matrix& m, const Matrix& first) {
-    const char* names[] = {"float32", "float64"};
+    const char* names[] = {"float32", "float64", "bfloat16"};
     if (m.dtype == first.dtype)
         return invalid(std::string(m.name) + " is " + place(m) + ", but " + first.name + " is " + place(first) +
                        "; all arrays of a call must be in one place");
@@ -78,7 +78,7 @@ struct Extent {
 };
 inline Extent extent(const Matrix& m) {
     if (!m || m.rows * m.cols == 0) return {};
-    const intptr_t size = m.dtype == Dtype::f32 ? 4 : 8;
+    const intptr_t size = size_of(m.dtype);
     const intptr_t r = intptr_t(m.rows - 1) * intptr_t(m.row_stride) * size,
                    c = intptr_t(m.cols - 1) * intptr_t(m.col_stride) * size;
     const intptr_t at = reinterpret_cast<intptr_t>(m.data);
@@ -455,8 +455,14 @@ Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, 
 Status dropout(const Matrix& x_in, const DropoutSpec& dropout, const Matrix& out_in) {
     const Matrix x = like(x_in, out_in), out = like(out_in, x);
     FR_RETURN_IF_ERROR(expect_map(x, out));
-    return with_table(
-        x, [&](const auto& ops, auto t, CallMemory&) { ops.dropout(rows_of<decltype(t)>(x, out), dropout); });
+    if (x.dtype != Dtype::bf16)
+        return with_table(
+            x, [&](const auto& ops, auto t, CallMemory&) { ops.dropout(rows_of<decltype(t)>(x, out), dropout); });
+    if (!x.on_gpu) return {Code::type_mismatch, std::string(x.name) + " is bfloat16, which a GPU takes"};
+    CudaCall gpu;
+    FR_RETURN_IF_ERROR(gpu.begin(x.stream, nullptr));
+    gpu.exact().dropout_bf16(rows_of<Bfloat>(x, out), dropout);
+    return gpu.end();
 }
 
 Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask) {

@@ -48,7 +48,8 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
                     const Matrix& per_row, const Matrix& gradient, double* mean) FR_PRIVATE(loss_forward);
 Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, DropoutSpec* out)
     FR_PRIVATE(make_dropout);
-Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out) FR_PRIVATE(dropout);  // in place ok
+// In place ok. On a GPU bfloat16 too.
+Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out) FR_PRIVATE(dropout);
 // mask: n bytes, or (n + 7) / 8 when packed.
 Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask) FR_PRIVATE(dropout_mask);
 Status elastic_net(const Matrix& w, double l1, double l2, double* value) FR_PRIVATE(elastic_net);

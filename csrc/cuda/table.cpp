@@ -62,8 +62,8 @@ void run_in_order(int64_t n, void (*task)(void* context, int64_t i), void* conte
 }
 
 constexpr Backend backend_of(const char* name, OpTable<float> f32) {
-    return {name,        f32,      exact_table<double>(), dropout_mask,  philox,
-            permutation, one_part, run_in_order,          new_cuda_queue};
+    return {name,        f32,      exact_table<double>(), dropout_mask, philox,
+            permutation, one_part, run_in_order,          dropout_bf16, new_cuda_queue};
 }
 
 const Backend kExact = backend_of("cuda", float_table());

@@ -38,9 +38,10 @@ void require_ndim(const AnyArray& array, const Name& name, py::ssize_t ndim) {
                                 ", got shape " + to_text(shape_of(array)));
 }
 
-// Elements have 4 or 8 bytes (see check): constants, since a division by a variable takes as long as all else here.
+// Elements have 8, 4 or 2 bytes (see check): constants, since a division by a variable takes as long as all else here.
 int64_t stride_of(const AnyArray& array, py::ssize_t axis) {
-    return array.itemsize() == 8 ? array.strides(axis) / 8 : array.strides(axis) / 4;
+    const py::ssize_t bytes = array.strides(axis);
+    return array.itemsize() == 8 ? bytes / 8 : array.itemsize() == 4 ? bytes / 4 : bytes / 2;
 }
 
 // Whether a number of bytes is one of whole elements.
@@ -178,7 +179,7 @@ struct DlVersioned {
     DlTensor tensor;
 };
 constexpr int32_t kDlCuda = 2, kDlCudaManaged = 13;
-constexpr uint8_t kDlFloat = 2;
+constexpr uint8_t kDlFloat = 2, kDlBfloat = 4;
 constexpr uint64_t kDlReadOnly = 1;
 
 Shape contiguous_strides(const Shape& shape, py::ssize_t itemsize) {
@@ -186,6 +187,13 @@ Shape contiguous_strides(const Shape& shape, py::ssize_t itemsize) {
     py::ssize_t bytes = itemsize;
     for (size_t i = shape.size(); i-- > 0; bytes *= shape[i]) strides[i] = bytes;
     return strides;
+}
+
+Dtype dtype_of(const DlTensor& tensor) {
+    const int code = tensor.type_lanes == 1 ? tensor.type_code : 0, bits = tensor.type_bits;
+    if (code == kDlBfloat && bits == 16) return Dtype::bf16;
+    if (code != kDlFloat || (bits != 32 && bits != 64)) raise(PyExc_TypeError, "the dtype must be float32 or float64");
+    return bits == 32 ? Dtype::f32 : Dtype::f64;
 }
 
 // The capsule keeps its name, and so its memory's life: `owner` holds it.
@@ -207,12 +215,9 @@ GpuArray from_dlpack(py::object capsule, uintptr_t stream) {
     if ((tensor->device_type != kDlCuda && tensor->device_type != kDlCudaManaged) || tensor->device_id != 0)
         raise(PyExc_TypeError, "the DLPack capsule is not of CUDA:0, but of device type " +
                                    std::to_string(tensor->device_type) + ":" + std::to_string(tensor->device_id));
-    const bool is_float = tensor->type_code == kDlFloat && tensor->type_lanes == 1;
-    if (!is_float || (tensor->type_bits != 32 && tensor->type_bits != 64))
-        raise(PyExc_TypeError, "the dtype must be float32 or float64");
     GpuArray array;
+    array.dtype = dtype_of(*tensor);
     array.address = reinterpret_cast<uintptr_t>(tensor->data) + tensor->byte_offset;
-    array.dtype = tensor->type_bits == 32 ? Dtype::f32 : Dtype::f64;
     array.shape.assign(tensor->shape, tensor->shape + tensor->ndim);
     array.strides = contiguous_strides(array.shape, tensor->type_bits / 8);
     for (int32_t i = 0; tensor->strides && i < tensor->ndim; ++i)
@@ -227,11 +232,10 @@ GpuArray new_gpu_array(uintptr_t address, Shape shape, const py::object& strides
                        bool writeable, uintptr_t stream) {
     GpuArray array;
     array.address = address;
-    array.dtype = dtype == "float64" ? Dtype::f64 : Dtype::f32;
-    if (dtype != "float64" && dtype != "float32")
-        raise(PyExc_TypeError, "the dtype must be float32 or float64, got " + dtype);
-    array.strides =
-        strides.is_none() ? contiguous_strides(shape, array.dtype == Dtype::f32 ? 4 : 8) : strides.cast<Shape>();
+    array.dtype = dtype == "float64" ? Dtype::f64 : dtype == "bfloat16" ? Dtype::bf16 : Dtype::f32;
+    if (array.dtype == Dtype::f32 && dtype != "float32")
+        raise(PyExc_TypeError, "the dtype must be float32, float64 or bfloat16, got " + dtype);
+    array.strides = strides.is_none() ? contiguous_strides(shape, size_of(array.dtype)) : strides.cast<Shape>();
     if (array.strides.size() != shape.size()) raise(PyExc_ValueError, "shape and strides must be of one length");
     array.shape = std::move(shape);
     array.writeable = writeable;
@@ -241,7 +245,9 @@ GpuArray new_gpu_array(uintptr_t address, Shape shape, const py::object& strides
 
 }  // namespace
 
-const char* dtype_name(Dtype dtype) { return dtype == Dtype::f32 ? "float32" : "float64"; }
+const char* dtype_name(Dtype dtype) {
+    return dtype == Dtype::f32 ? "float32" : dtype == Dtype::f64 ? "float64" : "bfloat16";
+}
 
 py::array new_array(Dtype dtype, const Shape& shape) { return py::array(py::dtype(dtype_name(dtype)), shape); }
 
@@ -259,7 +265,11 @@ AnyArray ArrayGate::check(py::handle value, const Name& name) {
     if (!py::isinstance<py::array>(value)) {
         if (!is_gpu_array(value)) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
         const AnyArray array = passed(value);
-        check_dtype(value.cast<const GpuArray&>().dtype, name);
+        const Dtype dtype = value.cast<const GpuArray&>().dtype;
+        if (dtype == Dtype::bf16 && !takes_bfloat16_)
+            raise(PyExc_TypeError, name + " must have dtype float32 or float64, got bfloat16; convert it first: " +
+                                       name + ".float() of a tensor");
+        check_dtype(dtype, name);
         return array;
     }
     const auto array = py::reinterpret_borrow<py::array>(value);

@@ -53,7 +53,7 @@ public:
         : shape_(array.shape.data()),
           strides_(array.strides.data()),
           ndim_(py::ssize_t(array.shape.size())),
-          itemsize_(array.dtype == Dtype::f32 ? 4 : 8),
+          itemsize_(size_of(array.dtype)),
           data_(reinterpret_cast<void*>(array.address)),
           writeable_(array.writeable),
           on_gpu_(true),
@@ -94,6 +94,11 @@ class ArrayGate {
 public:
     ArrayGate() = default;                                                       // the first array sets the dtype
     ArrayGate(Dtype dtype, const char* owner) : dtype_(dtype), first_(owner) {}  // or its owner does
+    static ArrayGate that_takes_bfloat16() {                                     // float32 and float64 pass anyway
+        ArrayGate gate;
+        gate.takes_bfloat16_ = true;
+        return gate;
+    }
 
     Dtype dtype() const { return dtype_; }
 
@@ -131,6 +136,7 @@ private:
 
     Dtype dtype_ = Dtype::f32;
     std::string first_;  // what set dtype_; empty: nothing yet
+    bool takes_bfloat16_ = false;
 };
 
 }  // namespace fastreg::python

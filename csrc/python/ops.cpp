@@ -85,7 +85,7 @@ double py_loss_forward(py::handle y_true, py::handle y_pred, py::handle sample_w
 }
 
 void py_dropout(py::handle x, py::handle rate, py::handle seed, py::handle step, py::handle stream, py::handle out) {
-    ArrayGate gate;
+    ArrayGate gate = ArrayGate::that_takes_bfloat16();
     const auto views = gate.elementwise({{x, "x"}, {out, "out", kWrite}});
     const DropoutSpec spec = to_dropout(rate, seed, step, stream);
     run([&] { return dropout(views[0], spec, views[1]); });

@@ -61,7 +61,7 @@ class GpuArray:
     ) -> None: ...
     @staticmethod
     def from_dlpack(capsule: Any, stream: int) -> GpuArray:
-        """TypeError for what is not float32 or float64 on CUDA:0."""
+        """TypeError for what is not float32, float64 or bfloat16 (which `dropout` takes) on CUDA:0."""
 
     @property
     def writeable(self) -> bool: ...

@@ -194,6 +194,7 @@ def dropout(
     Parameters
     ----------
     x : array
+        On a GPU also of bfloat16, which is multiplied as float32 and rounded to nearest.
     rate : float in [0, 1]
     seed : int in [0, 2**64)
     step, stream : int in [0, 2**32)

@@ -376,9 +376,13 @@ size_t g_bytes = 0;
 }  // namespace
 
 namespace emulator {
+// CUDA's own streams, which have small numbers, record nothing here.
+static CUgraph_st* recording_of(cudaStream_t stream) {
+    return reinterpret_cast<uintptr_t>(stream) <= 2 ? nullptr : stream->recording;
+}
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> what) {
-    if (stream && stream->recording)
-        stream->recording->work.push_back(std::move(what));
+    if (CUgraph_st* graph = recording_of(stream))
+        graph->work.push_back(std::move(what));
     else
         what();
     return cudaSuccess;
@@ -463,7 +467,7 @@ cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t strea
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = new CUstream_st, cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    return stream && stream->recording ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+    return recording_of(stream) ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = new CUevent_st, cudaSuccess; }
@@ -484,7 +488,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long* id,
                                      cudaGraph_t* graph) {
-    const bool records = stream && stream->recording;
+    const bool records = recording_of(stream) != nullptr;
     *status = records ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     if (records) *id = stream->id, *graph = stream->recording;
     return cudaSuccess;

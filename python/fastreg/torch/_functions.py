@@ -14,16 +14,21 @@ from fastreg.torch import _operators  # noqa: F401
 _DTYPES = (torch.float32, torch.float64)
 
 
-def check_tensor(tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "cuda", "meta")) -> None:
+def check_tensor(
+    tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "cuda", "meta"), bfloat16: bool = False
+) -> None:
     """Raise unless `tensor` is what the kernels take: dense float32 or float64 on the CPU or CUDA:0 (or meta: shapes
-    only)."""
+    only); `bfloat16`: that too, but on the CPU."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
     if tensor.layout is not torch.strided:
         raise TypeError(f"{name} is sparse ({tensor.layout}); use {name}.to_dense()")
-    if tensor.dtype not in _DTYPES:
+    if tensor.dtype not in _DTYPES and not (
+        bfloat16 and tensor.dtype == torch.bfloat16 and not tensor.is_cpu
+    ):
         hint = "torch.view_as_real" if tensor.dtype.is_complex else ".float()"
-        raise TypeError(f"{name} is {tensor.dtype}; fastreg takes float32 and float64: use {hint}")
+        more = ", on cuda:0 bfloat16" if bfloat16 else ""
+        raise TypeError(f"{name} is {tensor.dtype}; fastreg takes float32 and float64{more}: use {hint}")
     if tensor.device.type not in devices or (tensor.is_cuda and tensor.device.index not in (0, None)):
         raise ValueError(
             f"{name} is on {tensor.device}; fastreg computes on the CPU and on cuda:0: use {name}.cpu()"
@@ -61,7 +66,7 @@ def dropout(
 
     Parameters
     ----------
-    x : tensor of float32 or float64, on the CPU or cuda:0
+    x : tensor of float32 or float64, on the CPU or cuda:0, or of bfloat16 on cuda:0
     p : float in [0, 1]
         Probability of 0; what is kept is scaled so that the expectation is x.
     seed, step, stream : int
@@ -78,7 +83,7 @@ def dropout(
     [0.0, 2.0]
     """
     _check_rate(p)
-    check_tensor(x, "x")
+    check_tensor(x, "x", bfloat16=True)
     if not training or p == 0:
         return x
     result: Tensor = torch.ops.fastreg.dropout(x, float(p), address(seed, step), stream)

@@ -13,7 +13,7 @@ from torch import Tensor
 from fastreg import _core
 
 _DEFAULT_STREAM = 1  # CUDA's legacy default stream, as DLPack numbers it
-_NAMES = {torch.float32: "float32", torch.float64: "float64"}
+_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 
 
 def current_stream() -> int:
