@@ -1,5 +1,6 @@
 """The benchmark's own parts: statistics with known answers, checks that catch wrong work, reports and charts of made-up
-results. It must not time anything, nor need a peer's package."""
+results. It must not time anything, nor need a peer's package. It is over 250 lines because each part has its test here.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +19,9 @@ from fastreg import _core
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
+sys.path.append(str(BENCHMARKS / "gpu"))
+
+import timeline  # noqa: E402
 
 import charts  # noqa: E402
 import ratios  # noqa: E402
@@ -243,3 +247,30 @@ def test_a_missing_package_and_an_unplayed_workload_are_answers_not_crashes() ->
     peer = protocol.Peer("title", (), lambda: 1, {})
     with pytest.raises(protocol.Unfit, match="not offered"):
         protocol.make(peer, "train-seed")
+
+
+def test_a_timeline_adds_up_what_ran_and_what_did_not() -> None:
+    split = (
+        "void fastreg::cuda::fast::split_kernel<(fastreg::cuda::fast::Format)2>(fast::Source, unsigned char*)"
+    )
+    events = [
+        {"cat": "kernel", "name": "wgmma_kernel(fast::Work)", "ts": 14.0, "dur": 6.0, "args": {"grid": [132, 1, 1]}},
+        {"cat": "kernel", "name": split, "ts": 10.0, "dur": 5.0, "args": {"grid": [64, 1, 1]}},
+        {"cat": "cuda_runtime", "name": "cudaGraphLaunch", "ts": 0.0, "dur": 100.0},
+        {"cat": "gpu_memset", "name": "Memset (Device)", "ts": 23.0, "dur": 1.0},
+        {"cat": "kernel", "name": split, "ts": 24.0, "dur": 7.0, "args": {"grid": [64, 1, 1]}},
+    ]  # fmt: skip
+    kernels, span, idle = timeline.kernels_of(events)
+    named = [(k.name, k.grid, k.launches, k.microseconds) for k in kernels]
+    assert named == [
+        ("split_kernel<2>", "64x1x1", 2, 12.0), ("wgmma_kernel", "132x1x1", 1, 6.0), ("Memset", "", 1, 1.0)
+    ]  # fmt: skip
+    assert (span, idle) == (21.0, 3.0)
+    assert timeline.table("a step", 2, events)[4] == "| split_kernel<2> | 64x1x1 | 1 | 6.0 | 57.1% |"
+
+
+def test_a_kernels_short_name() -> None:
+    assert timeline.short("fastreg::cuda::fast::wgmma_kernel(fastreg::cuda::fast::Work)") == "wgmma_kernel"
+    update = "void fastreg::cuda::(anonymous namespace)::update_kernel<float, rules::Adam<false> >(Segments<float>)"
+    assert timeline.short(update) == "update_kernel"
+    assert timeline.short("sm80_xmma_gemm_f32_tn") == "sm80_xmma_gemm_f32_tn"

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("libfastreg.so", "libfastreg_cuda.so")
+LIBRARIES = ("libfastreg.so", "libfastreg_cuda.so")  # the first perhaps by its soname too
 
 
 def ask_gpu(fields: str) -> list[str]:
@@ -78,7 +78,11 @@ def assemble(site: Path, prebuilt: Path) -> None:
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(ROOT / "python" / "fastreg", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in LIBRARIES:
-        shutil.copy(prebuilt / name, package / name)
+        libraries = list(prebuilt.glob(f"{name}*"))
+        if not libraries:
+            raise RuntimeError(f"there is no {name} in {prebuilt}")
+        for library in libraries:
+            shutil.copy(library, package / library.name)
     try:
         import pybind11
     except ImportError:

@@ -1,6 +1,7 @@
 """One command on a machine with a GPU: build, test, sanitize, measure, and write what came of it to benchmarks/results.
 
-    python tools/gpu_check.py [--parts build,tests,parity,native,sanitize,bench] [--budget SECONDS] [--prebuilt FOLDER]
+    python tools/gpu_check.py [--parts build,tests,parity,native,sanitize,bench,timeline] [--budget SECONDS]
+        [--prebuilt FOLDER]
 
 Works offline; needs nvcc (unless --prebuilt), a C++ compiler, and the packages that fastreg builds, runs and is tested
 with; PyTorch for the benchmark, compute-sanitizer for the sanitizer. It must not know how the package is built
@@ -158,7 +159,7 @@ class Check:
         self.tables = text[text.find("| ") :].splitlines() if status == 0 and "| " in text else []
         kernels_status, kernels = self.run("kernels", sys.executable, "benchmarks/gpu/kernels.py")
         if kernels_status == 0:
-            self.tables += ["", *kernels[kernels.find("copy (") :].splitlines()]
+            self.tables += ["", *kernels[kernels.find("copy (") :].splitlines(), ""]
         else:
             status, text = kernels_status, kernels
         if output.exists():
@@ -166,6 +167,13 @@ class Check:
         return status == 0, ["the table is below"] if status == 0 else text.splitlines()[-15:] or [
             "no output; was the budget used up?"
         ]
+
+    def timeline(self) -> tuple[bool, list[str]]:
+        command = [sys.executable, "benchmarks/gpu/timeline.py", *shlex.split(self.arguments.timeline_args)]
+        status, text = self.run("timeline", *command)
+        lines = text.splitlines()
+        self.tables += [line for line in lines if line.startswith(("|", "**")) or not line]
+        return status == 0, ["the kernels of a step are below"] if status == 0 else lines[-15:]
 
 
 def commit() -> str:
@@ -195,7 +203,7 @@ def report(check: Check, parts: list[Part], started: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build, test, sanitize and measure on a GPU.")
-    parser.add_argument("--parts", default="build,tests,parity,native,sanitize,bench")
+    parser.add_argument("--parts", default="build,tests,parity,native,sanitize,bench,timeline")
     parser.add_argument("--budget", type=float, default=1800.0, help="seconds for all parts together")
     prebuilt = os.environ.get("FASTREG_PREBUILT")
     parser.add_argument("--prebuilt", type=Path, default=Path(prebuilt) if prebuilt else None,
@@ -206,6 +214,7 @@ def main() -> int:
     )
     parser.add_argument("--pytest-args", default="", help="one string, as in a shell")
     parser.add_argument("--bench-args", default="", help="one string, as in a shell")
+    parser.add_argument("--timeline-args", default="", help="one string, as in a shell")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     now = datetime.datetime.now(datetime.timezone.utc)
     parser.add_argument("--name", default=f"{now:%Y%m%dT%H%M%SZ}", help="of the report, gpu-NAME.md")
