@@ -1,6 +1,7 @@
 // Launches of exact products: which kernels, how many CTAs, what goes through the workspace. It must not know layers.
 #include "cuda/gemm_few.cuh"
 #include "cuda/gemm_large.cuh"
+#include "cuda/gemm_narrow.cuh"
 #include "cuda/gemm_small.cuh"
 
 namespace fastreg::cuda {
@@ -73,6 +74,9 @@ int64_t small_tile_count(const GemmArgs<T>& g) {
 template <class T>
 void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue) {
     if constexpr (sizeof(T) == 4) {
+        if (plan.narrow)
+            return launch(g.N > 4 ? narrow_block<kNarrowCols> : narrow_block<4>,
+                          dim3(unsigned(tiles_along(g.M, kNarrowThreads)), unsigned(wave)), dim3(kNarrowThreads), 0, g);
         if (plan.large) {
             const int64_t tiles = tiles_along(g.M, kLargeTile) * tiles_along(g.N, kLargeTile);
             return launch(large_tiles, dim3(unsigned(tiles), unsigned(wave)), dim3(LargeShape::kThreads), 0, g,
@@ -112,6 +116,8 @@ void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epi
 
 template <class T>
 GemmPlan plan_for(const Product<T>& p) {
+    if (sizeof(T) == 4 && has_narrow_blocks(p.M, p.N, p.K) && p.A.rs == 1)
+        return {false, 1, wave_of(KBlocks(p.K).count, p.M * padded4(p.N) * int64_t(sizeof(T))), true};
     return plan_gemm(p.M, p.N, p.K, sizeof(T), sizeof(T) == 4, device());
 }
 
@@ -145,10 +151,14 @@ void gemm(int64_t M, int64_t N, int64_t K, Strided<const T> A, Strided<const T> 
     if (M == 0 || N == 0) return;
     const Product<T> p{M, N, K, A, B, C, c_rs};
     if constexpr (sizeof(T) == 4) {
+        const GemmArgs<T> g = arguments(p, bias);
         if (has_few_steps(M, N, K)) {
             const int64_t tiles = tiles_along(M, kFewRows) * tiles_along(N, kFewCols);
-            return launch(few_steps, dim3(unsigned(tiles)), dim3(kFewThreads), 0, arguments(p, bias), epilogue);
+            return launch(few_steps, dim3(unsigned(tiles)), dim3(kFewThreads), 0, g, epilogue);
         }
+        if (has_narrow_rows(M, N, K) && g.A.along_k && g.A.whole)
+            return launch(N > 4 ? narrow_rows<kNarrowCols> : narrow_rows<4>,
+                          dim3(unsigned(tiles_along(M, kNarrowRows))), dim3(kNarrowRows), 0, g, epilogue);
     }
     gemm_by(plan_for(p), p, bias, epilogue);
 }

@@ -35,6 +35,11 @@ __global__ void __launch_bounds__(kFewThreads, 4)
     alignas(16) float bv[kFewSteps][4];
 #pragma unroll
     for (int k = 0; k < kFewSteps; ++k) *reinterpret_cast<float4*>(bv[k]) = b[k][lane];
+#if __CUDA_ARCH__ >= 900
+    if (epilogue.kind == Epilogue<float>::backward && epilogue.y)  // else each row would wait for its own
+        for (int r = thread / 32; r < kFewRows && row0 + r < g.M; r += kFewThreads / 32)
+            ptx::prefetch(epilogue.y + (row0 + r) * epilogue.y_rs + col);
+#endif
     float from[4];
 #pragma unroll
     for (int e = 0; e < 4; ++e) from[e] = g.bias && e < n ? g.bias[col + e] : 0.0f;

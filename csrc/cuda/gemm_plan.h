@@ -79,9 +79,10 @@ FR_RULE int range_of(int index, const int* first, int n) {
 
 // How one product is made.
 struct GemmPlan {
-    bool large;  // tiles of 128 x 128, else of 32 x 32
-    int ranks;   // CTAs of a cluster, that make blocks of k side by side; 1: no cluster
-    int wave;    // blocks of k that go to the workspace at a time, side by side; 0: none do
+    bool large;           // tiles of 128 x 128, else of 32 x 32
+    int ranks;            // CTAs of a cluster, that make blocks of k side by side; 1: no cluster
+    int wave;             // blocks of k that go to the workspace at a time, side by side; 0: none do
+    bool narrow = false;  // with a workspace, by gemm_narrow.cuh
 };
 
 constexpr int64_t kWorkspaceBytes = 64 << 20;
@@ -100,6 +101,19 @@ struct Device {
 
 // Whether C is so large, and k so short, that its time is that of writing C.
 constexpr bool has_few_steps(int64_t M, int64_t N, int64_t K) { return K <= 16 && N > 64 && M * N >= 1 << 18; }
+
+// Whether C has so few columns that its time is that of reading A, and there is enough to read: row by row, or by
+// blocks of k into a workspace, of which there must be enough for all multiprocessors.
+constexpr int kNarrowCols = 16;
+constexpr bool has_narrow_rows(int64_t M, int64_t N, int64_t K) { return N <= kNarrowCols && M >= 16384 && K >= 64; }
+constexpr bool has_narrow_blocks(int64_t M, int64_t N, int64_t K) { return N <= kNarrowCols && M >= 32 && K >= 16384; }
+
+// How many blocks of k fit a workspace, at least one.
+inline int wave_of(int blocks, int64_t partial_bytes) {
+    const int64_t most = partial_bytes ? kWorkspaceBytes / partial_bytes : blocks;
+    const int64_t wave = most < blocks ? most : blocks;
+    return int(wave < 1 ? 1 : wave < 65535 ? wave : 65535);  // grid.y
+}
 
 // The plan that should be done first, in cycles of an H100: what a step of k costs one CTA alone (latency) and what it
 // costs a multiprocessor with many (throughput), and a second launch and its traffic where there is a workspace.
@@ -130,12 +144,9 @@ inline GemmPlan plan_gemm(int64_t M, int64_t N, int64_t K, int64_t element_bytes
             consider({false, ranks, 0}, rounds * (steps(tiles * ranks, step) + kExchange));
         }
         if (partial_bytes > kWorkspaceBytes / 2) continue;
-        int64_t wave = partial_bytes ? kWorkspaceBytes / partial_bytes : blocks.count;
-        if (wave > blocks.count) wave = blocks.count;
-        if (wave > 65535) wave = 65535;  // grid.y
-        const int waves = rounds_of(blocks.count, int(wave));
+        const int wave = wave_of(blocks.count, partial_bytes), waves = rounds_of(blocks.count, wave);
         const double traffic = 2.0 * double(partial_bytes) * blocks.count / (kBytesPerCycle * device.multiprocessors);
-        consider({large == 1, 1, int(wave)}, waves * (steps(tiles * wave, step) + kReduceLaunch) + traffic);
+        consider({large == 1, 1, wave}, waves * (steps(tiles * wave, step) + kReduceLaunch) + traffic);
     }
     return best;
 }

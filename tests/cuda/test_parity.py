@@ -229,6 +229,19 @@ def test_losses_and_metrics_of_thousands_of_rows() -> None:
     assert_same_on_both(train)
 
 
+@pytest.mark.parametrize(("hidden_units", "outputs"), [(400, 10), (68, 1), (100, 16)])
+def test_few_outputs_of_many_rows(hidden_units: int, outputs: int) -> None:
+    """The products of a last layer, which have kernels of their own where a batch has more than 16384 rows."""
+    rng, rows = np.random.default_rng(2), 16_441
+    x, y = (rng.normal(size=(rows, cols)).astype(np.float32) for cols in (4, outputs))
+
+    def train(device: str) -> Outcome:
+        layers = [Dense(hidden_units, activation="relu"), Dropout(0.3), Dense(outputs, activation="tanh")]
+        return fitted(compiled(device, layers, "sgd", "mse"), y, x, batch_size=rows, epochs=2)
+
+    assert_same_on_both(train)
+
+
 @pytest.mark.parametrize("name", ["adam", "clipnorm"])
 def test_an_update_of_many_chunks(name: str, dtype: str) -> None:
     """More chunks than blocks, whose norms and penalties are more than a warp adds up."""

@@ -14,6 +14,7 @@ T* dynamic_shared() {
 inline uint32_t shared_address(const void* p) {
     return uint32_t(static_cast<const unsigned char*>(p) - emulator::dynamic_shared());
 }
+inline void prefetch(const void*) {}
 inline void store4(float* to, const float (&v)[4]) { std::memcpy(to, v, sizeof v); }
 inline float load_if(bool there, const float* from, float otherwise) { return there ? *from : otherwise; }
 inline float4 load_if(bool there, const float4* from, float otherwise) {
