@@ -118,12 +118,12 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
                 parts[1] = h.lo;
             });
             if (s.largest) {
-                few |= int(gone);
-                few |= __shfl_xor_sync(0xFFFFFFFFu, few, 1);
-                few |= __shfl_xor_sync(0xFFFFFFFFu, few, 2);
+                int any = few | int(gone);  // of the row's numbers
+                any |= __shfl_xor_sync(0xFFFFFFFFu, any, 1);
+                any |= __shfl_xor_sync(0xFFFFFFFFu, any, 2);
                 if (chunk == 0) {
                     raise(s.largest + row, largest_of_row);
-                    if (few) raise(s.coarsest + row, bits_of(scale.scale));
+                    if (any) raise(s.coarsest + row, bits_of(scale.scale));
                 }
                 return !half_range(largest);
             }

@@ -136,8 +136,9 @@ __global__ void __launch_bounds__(kLongThreads)
 }
 template <class T>
 void sum_long(const Segments<T>& segments, const double* values, double* out) {
-    if (segments.begin[segments.n] > kManyTerms)
-        launch(sum_long_segments<T>, unsigned(segments.n), kLongThreads, 0, segments, values, out);
+    bool any = false;
+    for (int s = 0; s < segments.n; ++s) any |= is_long(segments, s);
+    if (any) launch(sum_long_segments<T>, unsigned(segments.n), kLongThreads, 0, segments, values, out);
 }
 
 template <class T>
