@@ -1,4 +1,6 @@
 // Launches of exact products: which kernels, how many CTAs, what goes through the workspace. It must not know layers.
+#include <vector>
+
 #include "cuda/gemm_few.cuh"
 #include "cuda/gemm_large.cuh"
 #include "cuda/gemm_narrow.cuh"
@@ -76,7 +78,8 @@ void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Ep
     if constexpr (sizeof(T) == 4) {
         if (plan.narrow)
             return launch(g.N > 4 ? narrow_block<kNarrowCols> : narrow_block<4>,
-                          dim3(unsigned(tiles_along(g.M, kNarrowThreads)), unsigned(wave)), dim3(kNarrowThreads), 0, g);
+                          dim3(unsigned(tiles_along(g.M + g.ones, kNarrowThreads)), unsigned(wave)),
+                          dim3(kNarrowThreads), 0, g);
         if (plan.large) {
             const int64_t tiles = tiles_along(g.M, kLargeTile) * tiles_along(g.N, kLargeTile);
             return launch(large_tiles, dim3(unsigned(tiles), unsigned(wave)), dim3(LargeShape::kThreads), 0, g,
@@ -90,11 +93,13 @@ void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Ep
         launch_clusters(small_tiles<T>, small_tile_count(g), plan.ranks, threads, g, epilogue);
 }
 
-// Wave after wave of blocks of k into the workspace, and from there onto C.
+// Wave after wave of blocks of k into the workspace, and from there onto C. column_sums: null, or with a narrow plan N
+// numbers, which become the sums of B's columns.
 template <class T>
-void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue) {
+void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue, T* column_sums) {
     const int blocks = KBlocks(whole.K).count;
-    const int64_t partial_rs = padded4(whole.N), partial = whole.M * partial_rs;
+    const bool ones = column_sums != nullptr;
+    const int64_t partial_rs = padded4(whole.N), partial = (whole.M + ones) * partial_rs;
     T* workspace = scratch<T>(Scratch::gemm, partial * plan.wave);
     if (!workspace) return;
     for (int first = 0; first < blocks; first += plan.wave) {
@@ -105,12 +110,19 @@ void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epi
         g.partial = partial;
         g.first_block = first;
         g.c_wide = true;
+        g.ones = ones;
         launch_tiles(plan, g, wave, Epilogue<T>());
         const bool last = first + wave == blocks;
         const WorkspaceSum<T> sum{whole.M,   whole.N, workspace,    partial, partial_rs, wave,
                                   first > 0, last,    whole.c_wide, whole.C, whole.c_rs};
         launch(sum_workspace<T>, dim3(blocks_for(whole.M * partial_rs / 4, kSumThreads)), dim3(kSumThreads), 0, sum,
                epilogue);
+        if (!ones) continue;
+        const T* const last_row = workspace + whole.M * partial_rs;
+        const WorkspaceSum<T> sums{1,         whole.N, last_row, partial,     partial_rs, wave,
+                                   first > 0, false,   false,    column_sums, whole.N};
+        launch(sum_workspace<T>, dim3(blocks_for(partial_rs / 4, kSumThreads)), dim3(kSumThreads), 0, sums,
+               Epilogue<T>());
     }
 }
 
@@ -122,10 +134,11 @@ GemmPlan plan_for(const Product<T>& p) {
 }
 
 template <class T>
-void gemm_by(const GemmPlan& plan, const Product<T>& p, const T* bias, const Epilogue<T>& epilogue) {
+void gemm_by(const GemmPlan& plan, const Product<T>& p, const T* bias, const Epilogue<T>& epilogue,
+             T* column_sums = nullptr) {
     const GemmArgs<T> g = arguments(p, bias);
     if (plan.wave)
-        gemm_by_workspace(plan, g, epilogue);
+        gemm_by_workspace(plan, g, epilogue, column_sums);
     else
         launch_tiles(plan, g, 1, epilogue);
 }
@@ -173,8 +186,26 @@ void column_sums(const ColumnSum<T>* sums, int64_t n) {
 }
 
 template <class T>
-void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<T>* sums, int64_t n_sums) {
+void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<T>* all_sums, int64_t n_all_sums) {
     constexpr int64_t kFewRows = 2 * rules::kKC;  // that one thread a column sums while others make tiles
+    // Sums of what a narrow product takes are made with it.
+    const auto is_of = [](const ColumnSum<T>& s, const Product<T>& p) {
+        return s.x == p.B.p && s.row_stride == p.B.rs && p.B.cs == 1 && s.rows == p.K && s.cols == p.N;
+    };
+    const auto sum_of = [&](const Product<T>& p) -> T* {
+        for (int64_t i = 0; i < n_all_sums; ++i)
+            if (is_of(all_sums[i], p)) return all_sums[i].out;
+        return nullptr;
+    };
+    std::vector<ColumnSum<T>> others;
+    for (int64_t i = 0; i < n_all_sums; ++i) {
+        bool taken = false;
+        for (int64_t j = 0; j < n_products; ++j)
+            taken |= plan_for(products[j]).narrow && is_of(all_sums[i], products[j]);
+        if (!taken) others.push_back(all_sums[i]);
+    }
+    const ColumnSum<T>* const sums = others.data();
+    const int64_t n_sums = int64_t(others.size());
     int64_t next_sum = 0, next = 0;
     if (n_sums > 0 && sums->rows > kFewRows) {
         column_sums(sums, n_sums);
@@ -191,7 +222,7 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
             if (p.M == 0 || p.N == 0) continue;
             const GemmPlan plan = plan_for(p);
             if (plan.large || plan.wave) {
-                gemm_by(plan, p, static_cast<const T*>(nullptr), Epilogue<T>());
+                gemm_by(plan, p, static_cast<const T*>(nullptr), Epilogue<T>(), plan.narrow ? sum_of(p) : nullptr);
                 continue;
             }
             group.products[group.n] = arguments(p, static_cast<const T*>(nullptr));

@@ -76,6 +76,7 @@ struct GemmArgs {
     int64_t partial;  // 0: no workspace
     int first_block;
     bool c_wide;  // whether groups of four columns of C can be stored at once
+    bool ones;    // narrow_block(): a row of ones follows those of A, so that B's columns are summed
 };
 
 // The blocks of k that a CTA makes: [first, first + count).
