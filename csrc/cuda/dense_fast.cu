@@ -29,18 +29,25 @@ struct TensorCores {
 
     static bool take_bf16(const DenseForward<float>& a) {
         if (!a.X16 && !a.Y16) return false;
-        fast_gemm(mode, {a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, Epilogue<float>::of(a), a.X16, a.Y16});
+        const Epilogue<float> epilogue = Epilogue<float>::of(a);
+        if (a.X16 && !a.Y16 && gemm_of_bf16({a.B, a.O, a.I, a.X, a.W, a.Y, a.y_rs}, a.X16, a.b, epilogue, nullptr))
+            return true;
+        fast_gemm(mode, {a.B, a.O, a.I, a.X, a.W, a.b, a.Y, a.y_rs, epilogue, a.X16, a.Y16});
         return true;
     }
     static bool take_bf16(const DenseBackwardX<float>& a) {
         if (!a.producer || !a.producer->Y16) return false;
         const Strided<const float> Wt{a.W.p, a.W.cs, a.W.rs};
-        fast_gemm(mode, {a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs, Epilogue<float>::of(a.producer, a.I)});
+        const Epilogue<float> epilogue = Epilogue<float>::of(a.producer, a.I);
+        if (gemm_of_bf16({a.B, a.I, a.O, a.dZ, Wt, a.dX, a.dx_rs}, nullptr, nullptr, epilogue, nullptr)) return true;
+        fast_gemm(mode, {a.B, a.I, a.O, a.dZ, Wt, nullptr, a.dX, a.dx_rs, epilogue});
         return true;
     }
     static bool take_bf16(const DenseBackwardW<float>& a) {
         if (!a.X16) return false;
         const Strided<const float> Xt{nullptr, a.X.cs, a.X.rs};
+        if (gemm_of_bf16({a.I, a.O, a.B, Xt, a.dZ, a.dW, a.dw_rs}, a.X16, nullptr, Epilogue<float>(), a.db))
+            return true;
         fast_gemm(mode, {a.I, a.O, a.B, Xt, a.dZ, nullptr, a.dW, a.dw_rs, Epilogue<float>(), a.X16, nullptr, a.db});
         return true;
     }

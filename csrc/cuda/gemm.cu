@@ -1,4 +1,5 @@
 // Launches of exact products: which kernels, how many CTAs, what goes through the workspace. It must not know layers.
+// Over 250 lines, so that all shapes find their kernel in one file.
 #include <vector>
 
 #include "cuda/gemm_few.cuh"
@@ -74,12 +75,17 @@ int64_t small_tile_count(const GemmArgs<T>& g) {
 
 // The tiles of a product, for `wave` blocks of k, or all of them.
 template <class T>
-void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue) {
+void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue,
+                  [[maybe_unused]] const Bfloat* a16 = nullptr) {
     if constexpr (sizeof(T) == 4) {
-        if (plan.narrow)
-            return launch(g.N > 4 ? narrow_block<kNarrowCols> : narrow_block<4>,
-                          dim3(unsigned(tiles_along(g.M + g.ones, kNarrowThreads)), unsigned(wave)),
-                          dim3(kNarrowThreads), 0, g);
+        if (plan.narrow) {
+            const dim3 ctas(unsigned(tiles_along(g.M + g.ones, kNarrowThreads)), unsigned(wave));
+            const bool few = g.N <= 4;
+            return launch(a16   ? few ? narrow_block<4, true> : narrow_block<kNarrowCols, true>
+                          : few ? narrow_block<4, false>
+                                : narrow_block<kNarrowCols, false>,
+                          ctas, dim3(kNarrowThreads), 0, g, a16);
+        }
         if (plan.large) {
             const int64_t tiles = tiles_along(g.M, kLargeTile) * tiles_along(g.N, kLargeTile);
             return launch(large_tiles, dim3(unsigned(tiles), unsigned(wave)), dim3(LargeShape::kThreads), 0, g,
@@ -96,7 +102,8 @@ void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Ep
 // Wave after wave of blocks of k into the workspace, and from there onto C. column_sums: null, or with a narrow plan N
 // numbers, which become the sums of B's columns.
 template <class T>
-void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue, T* column_sums) {
+void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue, T* column_sums,
+                       const Bfloat* a16 = nullptr) {
     const int blocks = KBlocks(whole.K).count;
     const bool ones = column_sums != nullptr;
     const int64_t partial_rs = padded4(whole.N), partial = (whole.M + ones) * partial_rs;
@@ -111,7 +118,7 @@ void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epi
         g.first_block = first;
         g.c_wide = true;
         g.ones = ones;
-        launch_tiles(plan, g, wave, Epilogue<T>());
+        launch_tiles(plan, g, wave, Epilogue<T>(), a16);
         const bool last = first + wave == blocks;
         const WorkspaceSum<T> sum{whole.M,   whole.N, workspace,    partial, partial_rs, wave,
                                   first > 0, last,    whole.c_wide, whole.C, whole.c_rs};
@@ -143,6 +150,17 @@ void gemm_by(const GemmPlan& plan, const Product<T>& p, const T* bias, const Epi
         launch_tiles(plan, g, 1, epilogue);
 }
 
+template <bool kBf16>
+void launch_few_steps(const GemmArgs<float>& g, const Epilogue<float>& epilogue) {
+    const int64_t tiles = tiles_along(g.M, kFewRows) * tiles_along(g.N, kFewCols);
+    launch(few_steps<kBf16>, dim3(unsigned(tiles)), dim3(kFewThreads), 0, g, epilogue);
+}
+template <bool kBf16>
+void launch_narrow_rows(const GemmArgs<float>& g, const Bfloat* a16, const Epilogue<float>& epilogue) {
+    launch(g.N > 4 ? narrow_rows<kNarrowCols, kBf16> : narrow_rows<4, kBf16>,
+           dim3(unsigned(tiles_along(g.M, kNarrowRows))), dim3(kNarrowRows), 0, g, a16, epilogue);
+}
+
 // Fills in the sums from `next` on, as many as fit in a launch of CTAs of so many columns; the number of CTAs.
 template <class T>
 int take_sums(ColumnSums<T>& to, const ColumnSum<T>* sums, int64_t n, int64_t* next, int columns) {
@@ -165,15 +183,27 @@ void gemm(int64_t M, int64_t N, int64_t K, Strided<const T> A, Strided<const T> 
     const Product<T> p{M, N, K, A, B, C, c_rs};
     if constexpr (sizeof(T) == 4) {
         const GemmArgs<T> g = arguments(p, bias);
-        if (has_few_steps(M, N, K)) {
-            const int64_t tiles = tiles_along(M, kFewRows) * tiles_along(N, kFewCols);
-            return launch(few_steps, dim3(unsigned(tiles)), dim3(kFewThreads), 0, g, epilogue);
-        }
+        if (has_few_steps(M, N, K)) return launch_few_steps<false>(g, epilogue);
         if (has_narrow_rows(M, N, K) && g.A.along_k && g.A.whole)
-            return launch(N > 4 ? narrow_rows<kNarrowCols> : narrow_rows<4>,
-                          dim3(unsigned(tiles_along(M, kNarrowRows))), dim3(kNarrowRows), 0, g, epilogue);
+            return launch_narrow_rows<false>(g, nullptr, epilogue);
     }
     gemm_by(plan_for(p), p, bias, epilogue);
+}
+
+bool gemm_of_bf16(const Product<float>& p, const Bfloat* A16, const float* bias, const Epilogue<float>& epilogue,
+                  float* sums) {
+    const GemmArgs<float> g = arguments(p, bias);
+    if (!A16 && has_few_steps(p.M, p.N, p.K)) {
+        launch_few_steps<true>(g, epilogue);
+    } else if (A16 && has_narrow_rows(p.M, p.N, p.K) && p.A.cs == 1 && p.A.rs % 8 == 0 && p.K % 8 == 0 &&
+               reinterpret_cast<uintptr_t>(A16) % 16 == 0) {
+        launch_narrow_rows<true>(g, A16, epilogue);
+    } else if (A16 && plan_for(p).narrow) {
+        gemm_by_workspace(plan_for(p), g, epilogue, sums, A16);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 template <class T>

@@ -31,6 +31,12 @@ struct ColumnSum {
 template <class T>
 void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<T>* sums, int64_t n_sums);
 
+// The same where a layer passes on bfloat16: A16 instead of A, as it is strided, or what the epilogue reads. For the
+// few shapes that have kernels of their own; false: nothing was done. sums: null, or with A16 and without a bias and an
+// epilogue N numbers, which become the sums of B's columns.
+bool gemm_of_bf16(const Product<float>& product, const Bfloat* A16, const float* bias, const Epilogue<float>& epilogue,
+                  float* sums);
+
 template <class T>
 void column_sums(const ColumnSum<T>* sums, int64_t n);
 

@@ -6,7 +6,9 @@ namespace fastreg::cuda {
 
 constexpr int kFewSteps = 16, kFewThreads = 128, kFewRows = 64, kFewCols = 128;
 
-// A CTA has kFewRows x kFewCols outputs; a thread has four columns, whose B is in registers, and every fourth row.
+// kBf16: what the epilogue reads may be bfloat16. A CTA has kFewRows x kFewCols outputs; a thread has four columns,
+// whose B is in registers, and every fourth row.
+template <bool kBf16>
 __global__ void __launch_bounds__(kFewThreads, 4)
     few_steps(const __grid_constant__ GemmArgs<float> g, const __grid_constant__ Epilogue<float> epilogue) {
     __shared__ float4 a[kFewRows][kFewSteps / 4];
@@ -36,9 +38,12 @@ __global__ void __launch_bounds__(kFewThreads, 4)
 #pragma unroll
     for (int k = 0; k < kFewSteps; ++k) *reinterpret_cast<float4*>(bv[k]) = b[k][lane];
 #if __CUDA_ARCH__ >= 900
-    if (epilogue.kind == Epilogue<float>::backward && epilogue.y)  // else each row would wait for its own
-        for (int r = thread / 32; r < kFewRows && row0 + r < g.M; r += kFewThreads / 32)
-            ptx::prefetch(epilogue.y + (row0 + r) * epilogue.y_rs + col);
+    if (epilogue.kind == Epilogue<float>::backward)  // else each row would wait for its own
+        for (int r = thread / 32; r < kFewRows && row0 + r < g.M; r += kFewThreads / 32) {
+            const int64_t at = (row0 + r) * epilogue.y_rs + col;
+            if (epilogue.y) ptx::prefetch(epilogue.y + at);
+            if (kBf16 && epilogue.y16) ptx::prefetch(epilogue.y16 + at);
+        }
 #endif
     float from[4];
 #pragma unroll
@@ -57,7 +62,7 @@ __global__ void __launch_bounds__(kFewThreads, 4)
                 for (int e = 0; e < 4; ++e) v[e] = fused(av[k], bv[4 * k4 + k][e], v[e]);
         }
         const int64_t row = row0 + r;
-        epilogue.template apply<4>(row, col, n, v);
+        epilogue.template apply<4, kBf16>(row, col, n, v);
         store_columns(g.C + row * g.c_rs + col, n, g.c_wide, v);
     }
 }

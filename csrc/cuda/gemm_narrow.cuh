@@ -1,5 +1,6 @@
 // The kernels of long products with few columns, as a network's last layer has them, whose time is that of reading A:
-// rows of A against all of B, or blocks of k of a transposed A. They must not know what they are for.
+// rows of A against all of B, or blocks of k of a transposed A. A is of float32, or of bfloat16 (a16, strided as g.A).
+// They must not know what they are for.
 #pragma once
 #include "cuda/gemm.cuh"
 
@@ -27,10 +28,12 @@ __device__ __forceinline__ void start_narrow(const GemmArgs<float>& g, int block
 // Each thread makes the kN outputs of a row; a CTA brings its rows of A, kNarrowSteps steps at a time, through shared
 // memory, and the next while it computes. A's neighbours are steps of k, in whole groups of four.
 constexpr int kNarrowRows = 64, kNarrowSteps = 32;
-template <int kN>
+template <int kN, bool kBf16>
 __global__ void __launch_bounds__(kNarrowRows, 6)
-    narrow_rows(const __grid_constant__ GemmArgs<float> g, const __grid_constant__ Epilogue<float> epilogue) {
-    constexpr int kGroups = kNarrowSteps / 4;  // of a row; and loads of a thread, neighbours of which make a row
+    narrow_rows(const __grid_constant__ GemmArgs<float> g, const Bfloat* a16,
+                const __grid_constant__ Epilogue<float> epilogue) {
+    constexpr int kGroup = kBf16 ? 8 : 4;           // numbers of 16 bytes
+    constexpr int kGroups = kNarrowSteps / kGroup;  // of a row; and loads of a thread, neighbours of which make a row
     constexpr int kOfB = kNarrowSteps * kN / kNarrowRows;
     __shared__ float a[kNarrowRows][kNarrowSteps + 1];
     __shared__ float4 b[kNarrowSteps][kN / 4];
@@ -45,9 +48,10 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
             const int64_t row = row0 + thread / kGroups + i * (kNarrowRows / kGroups);
-            const int k = thread % kGroups * 4;
-            next_a[i] = ptx::load_if(row < g.M && k < steps,
-                                     reinterpret_cast<const float4*>(g.A.p + row * g.A.row_stride + k0 + k), -0.0f);
+            const int k = thread % kGroups * kGroup;
+            const int64_t at = row * g.A.row_stride + k0 + k;
+            const void* const from = kBf16 ? static_cast<const void*>(a16 + at) : g.A.p + at;
+            next_a[i] = ptx::load_if(row < g.M && k < steps, static_cast<const float4*>(from), kBf16 ? 0.0f : -0.0f);
         }
 #pragma unroll
         for (int i = 0; i < kOfB; ++i) {
@@ -58,8 +62,17 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
     const auto store = [&] {
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
-            float* const to = a[thread / kGroups + i * (kNarrowRows / kGroups)] + thread % kGroups * 4;
-            to[0] = next_a[i].x, to[1] = next_a[i].y, to[2] = next_a[i].z, to[3] = next_a[i].w;
+            float* const to = a[thread / kGroups + i * (kNarrowRows / kGroups)] + thread % kGroups * kGroup;
+            const float words[4] = {next_a[i].x, next_a[i].y, next_a[i].z, next_a[i].w};
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                if constexpr (kBf16) {  // two in a word, the first in the low half
+                    to[2 * e] = fast::from_bits(fast::bits_of(words[e]) << 16);
+                    to[2 * e + 1] = fast::from_bits(fast::bits_of(words[e]) & 0xFFFF0000u);
+                } else {
+                    to[e] = words[e];
+                }
+            }
         }
 #pragma unroll
         for (int i = 0; i < kOfB; ++i) (&b[0][0].x)[thread + i * kNarrowRows] = next_b[i];
@@ -103,8 +116,9 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
 // Each thread makes the kN outputs of a row for one block of k, into the workspace. A's neighbours are rows. With a row
 // of ones fma() adds as + does.
 constexpr int kNarrowThreads = 128;
-template <int kN>
-__global__ void __launch_bounds__(kNarrowThreads) narrow_block(const __grid_constant__ GemmArgs<float> g) {
+template <int kN, bool kBf16>
+__global__ void __launch_bounds__(kNarrowThreads)
+    narrow_block(const __grid_constant__ GemmArgs<float> g, const Bfloat* a16) {
     constexpr int kAtOnce = 16;
     __shared__ float4 b[rules::kKC][kN / 4];
     const KBlocks blocks(g.K);
@@ -119,20 +133,25 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_block(const __grid_cons
     const int64_t row = int64_t(blockIdx.x) * kNarrowThreads + threadIdx.x;
     const bool ones = g.ones && row == g.M;
     if (row >= g.M && !ones) return;
-    const float* p = g.A.p + row * g.A.row_stride + begin * g.A.k_stride;
+    const int64_t first = row * g.A.row_stride + begin * g.A.k_stride;
+    const auto number = [&](int k) {
+        const int64_t at = first + k * g.A.k_stride;
+        if (ones) return 1.0f;
+        return kBf16 ? fast::from_bfloat(__ldg(a16 + at)) : __ldg(g.A.p + at);
+    };
     float acc[kN];
     start_narrow(g, block, acc);
     int k = 0;
 #pragma unroll 1
-    for (; k + kAtOnce <= steps; k += kAtOnce, p += kAtOnce * g.A.k_stride) {
+    for (; k + kAtOnce <= steps; k += kAtOnce) {
         float a[kAtOnce];
 #pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) a[i] = ones ? 1.0f : __ldg(p + i * g.A.k_stride);
+        for (int i = 0; i < kAtOnce; ++i) a[i] = number(k + i);
 #pragma unroll
         for (int i = 0; i < kAtOnce; ++i) narrow_step(a[i], &b[k + i][0].x, acc);
     }
 #pragma unroll 1
-    for (; k < steps; ++k, p += g.A.k_stride) narrow_step(ones ? 1.0f : __ldg(p), &b[k][0].x, acc);
+    for (; k < steps; ++k) narrow_step(number(k), &b[k][0].x, acc);
     float* const to = g.C + int64_t(blockIdx.y) * g.partial + row * g.c_rs;
 #pragma unroll
     for (int c = 0; c < kN; c += 4)

@@ -311,3 +311,29 @@ def test_a_step_through_relu_and_dropout(precision: str, tolerance: float, width
     for name, got, wanted in zip(("W1", "b1", "W2", "b2"), steps, exact_steps, strict=True):
         assert np.abs(wanted).max() > 1e-2, f"{name} hardly moved"
         assert error(got, wanted) < tolerance, f"{name}: {error(got, wanted):.1e}"
+
+
+@pytest.mark.parametrize("outputs", [10, 1])
+def test_a_last_layer_of_few_outputs_takes_bfloat16(outputs: int) -> None:
+    """One step with a batch for which such products have kernels of their own, against float64 with the roundings of
+    what the layer before passes on: weights and gradients of the last layer are not rounded."""
+    rng, (rows, features, width) = np.random.default_rng(8), (16_500, 64, 264)
+    x, target = rng.normal(size=(rows, features)), rng.normal(size=(rows, outputs))
+    w, last = rng.normal(size=(features, width)) / 8, rng.normal(size=(width, outputs)) / 16
+    x, target, w, last = (a.astype(np.float32) for a in (x, target, w, last))
+    layers = [Dense(width, activation="relu", use_bias=False), Dense(outputs)]
+    model = Sequential(layers, seed=0, device="cuda", precision="bf16")
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = rate = 64.0
+    model.build((None, features))
+    model.set_weights([w, last, np.zeros(outputs)])
+    y = bfloat(np.maximum(bfloat(x) @ bfloat(w), 0)).astype(float)  # nearly: those sums are float32
+    out = y @ last
+    assert error(model.predict(x[:16384]), out[:16384]) < 4e-4
+    model.fit(x, target, batch_size=rows, epochs=1, verbose=0, shuffle=False)
+    dz = 2 / target.size * (out - target)
+    dw = x.T.astype(float) @ (dz @ last.T.astype(float) * (y > 0))
+    steps = [before - after for before, after in zip((w, last, 0), model.get_weights(), strict=True)]
+    assert error(steps[1], rate * y.T @ dz) < 4e-4
+    assert error(steps[2], rate * dz.sum(axis=0)) < 4e-4
+    assert error(steps[0], rate * dw) < 2.0**-7  # its own product rounds what it takes
