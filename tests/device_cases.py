@@ -36,6 +36,18 @@ BINARY = (SCORES[:, 0] > 0).astype(float)
 Outcome = dict[str, Any]
 
 
+def bfloat_bits(x: np.ndarray) -> np.ndarray:
+    """The bits of bfloat16 nearest to float32 numbers, ties to even; finite ones stay finite."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    near = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    bits16 = np.where(np.isfinite(x) & (near & 0x7F80 == 0x7F80), bits >> 16, near)
+    return np.where(np.isnan(x), bits >> 16 | 0x40, bits16).astype(np.uint16)
+
+
+def from_bfloat_bits(bits: np.ndarray) -> np.ndarray:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
 def hidden(last: Dense, width: int = 33) -> list[Any]:
     """The layers of the network that most tests train: L1 and L2, dropout, two activations."""
     return [

@@ -12,6 +12,13 @@
 
 namespace fastreg::cuda {
 
+// Threads that a multiprocessor has room for at least. Turing has 1024.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kResidentThreads = 1024;
+#else
+constexpr int kResidentThreads = 1536;
+#endif
+
 // The 16-bit draws of block `block` (8 elements), as cpu/draws.inl has them: half i % 8 of element i, low half first.
 struct DrawBlock {
     uint32_t words[4];
@@ -21,6 +28,12 @@ struct DrawBlock {
         return (i & 4 ? high : low) >> (16 * (i & 1)) & 0xFFFFu;
     }
 };
+
+// rules::drop() by a draw in a register.
+template <class T>
+__device__ __forceinline__ T drop_by(uint32_t draw, uint32_t keep, T x, T scale) {
+    return draw < keep ? x * scale : T(0);
+}
 
 // Dropout as a kernel sees it. `clock`, where there is one, tells the step.
 struct Dropper {

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kBlock) dropout_bf16_kernel(Rows<Bfloat> a, Dr
         const DrawBlock draws = d.draw(uint64_t(group), step);
 #pragma unroll
         for (int e = 0; e < kGroup; ++e)
-            v[e] = draws.at(e) < d.keep ? fast::to_bfloat(fast::from_bfloat(v[e]) * scale) : Bfloat(0);
+            v[e] = fast::to_bfloat(drop_by(draws.at(e), d.keep, fast::from_bfloat(v[e]), scale));
         store_group(a.y + r * a.y_rs + c, lo, hi, groups.wide, v);
     });
 }

@@ -97,9 +97,9 @@ struct Math {
 
 // v as draws first, first + 1, ... of a block decide.
 template <class T>
-__device__ __forceinline__ void drop_by(const Dropper& d, const DrawBlock& draws, int first, T (&v)[kWidth<T>]) {
+__device__ __forceinline__ void drop_all(const Dropper& d, const DrawBlock& draws, int first, T (&v)[kWidth<T>]) {
 #pragma unroll
-    for (int e = 0; e < kWidth<T>; ++e) v[e] = draws.at(first + e) < d.keep ? v[e] * T(d.scale) : T(0);
+    for (int e = 0; e < kWidth<T>; ++e) v[e] = drop_by(draws.at(first + e), d.keep, v[e], T(d.scale));
 }
 
 // A group's draws are half a block's for float, a quarter for double: its numbers are 16 bytes, so that the threads of
@@ -107,7 +107,7 @@ __device__ __forceinline__ void drop_by(const Dropper& d, const DrawBlock& draws
 template <class T>
 __device__ __forceinline__ void drop_group(const Dropper& d, int64_t group, T (&v)[kWidth<T>]) {
     constexpr int kGroups = rules::kDrawsPerBlock / kWidth<T>;
-    drop_by(d, d.draw(uint64_t(group / kGroups)), int(group % kGroups) * kWidth<T>, v);
+    drop_all(d, d.draw(uint64_t(group / kGroups)), int(group % kGroups) * kWidth<T>, v);
 }
 
 template <class T>
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(kBlock) dropout_flat(const float* x, float* y,
     const bool odd = threadIdx.x & 1;
     const uint32_t step = d.now();
     const auto drop = [&](int64_t g, Group v, uint32_t low, uint32_t high) {
-        drop_by(d, DrawBlock{{low, high}}, 0, v.v);
+        drop_all(d, DrawBlock{{low, high}}, 0, v.v);
         if (g < n) reinterpret_cast<Group*>(y)[g] = v;
     };
     for (int64_t g = global_thread(); g - threadIdx.x % 32 < n; g += 2 * apart) {  // a warp together

@@ -97,7 +97,7 @@ private:
         for (int e = 0; e < N; ++e) {
             const uint64_t flat = uint64_t(dropper.first + i * width + j + e);
             if (flat / 8 != block) draws = dropper.draw(block = flat / 8);
-            v[e] = draws.at(int(flat % 8)) < dropper.keep ? v[e] * T(dropper.scale) : T(0);
+            v[e] = drop_by(draws.at(int(flat % 8)), dropper.keep, v[e], T(dropper.scale));
         }
     }
 

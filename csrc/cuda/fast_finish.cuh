@@ -109,8 +109,8 @@ __device__ __forceinline__ void finish_strip(const float (&sum)[kCount], int64_t
                 if constexpr (way == Way::relu || kDraws)
                     v[c] = rules::Relu::forward(Lane<float>{v[c]}, Lane<float>{0.0f}).v;
                 if constexpr (kDraws) {
-                    const uint32_t pair = draws[j % 2 * 2 + r], draw = c ? pair >> 16 : pair & 0xFFFFu;
-                    v[c] = draw < keep ? v[c] * scale : 0.0f;
+                    const uint32_t pair = draws[j % 2 * 2 + r];
+                    v[c] = drop_by(c ? pair >> 16 : pair & 0xFFFFu, keep, v[c], scale);
                 }
                 if constexpr (kBack) v[c] = is_zero(y[j / kAhead % 2][j % kAhead][r], c) ? 0.0f : v[c] * scale;
             }

@@ -1,6 +1,7 @@
 // Fast products: the split pass, which turns operands (fast_source.cuh) into planes (fast_layout.h) by the rules of
 // fast_numbers.h. It must not know how planes are multiplied.
 #pragma once
+#include "cuda/device.cuh"
 #include "cuda/fast_source.cuh"
 #include "cuda/ptx.cuh"
 
@@ -134,14 +135,9 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
     }
 }
 
-// Blocks that a multiprocessor has room for at least. Turing, whose kernels are empty, has 1024 threads.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+// Blocks of a multiprocessor at least. Turing's kernels are empty.
 template <Format f>
-constexpr int kSplitBlocks = 3;
-#else
-template <Format f>
-constexpr int kSplitBlocks = f == Format::bf16 ? 5 : 3;
-#endif
+constexpr int kSplitBlocks = f == Format::bf16 && 5 * kSplitThreads <= kResidentThreads ? 5 : 3;
 
 // One block of the split pass each. out_of_range: one byte a block; null for Format::bf16.
 template <Format f>

@@ -75,16 +75,15 @@ int64_t small_tile_count(const GemmArgs<T>& g) {
 
 // The tiles of a product, for `wave` blocks of k, or all of them.
 template <class T>
-void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue,
-                  [[maybe_unused]] const Bfloat* a16 = nullptr) {
+void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue) {
     if constexpr (sizeof(T) == 4) {
         if (plan.narrow) {
             const dim3 ctas(unsigned(tiles_along(g.M + g.ones, kNarrowThreads)), unsigned(wave));
             const bool few = g.N <= 4;
-            return launch(a16   ? few ? narrow_block<4, true> : narrow_block<kNarrowCols, true>
-                          : few ? narrow_block<4, false>
-                                : narrow_block<kNarrowCols, false>,
-                          ctas, dim3(kNarrowThreads), 0, g, a16);
+            const auto kernel = g.A16 ? few ? narrow_block<4, true> : narrow_block<kNarrowCols, true>
+                                : few ? narrow_block<4, false>
+                                      : narrow_block<kNarrowCols, false>;
+            return launch(kernel, ctas, dim3(kNarrowThreads), 0, g);
         }
         if (plan.large) {
             const int64_t tiles = tiles_along(g.M, kLargeTile) * tiles_along(g.N, kLargeTile);
@@ -102,8 +101,7 @@ void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Ep
 // Wave after wave of blocks of k into the workspace, and from there onto C. column_sums: null, or with a narrow plan N
 // numbers, which become the sums of B's columns.
 template <class T>
-void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue, T* column_sums,
-                       const Bfloat* a16 = nullptr) {
+void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue, T* column_sums) {
     const int blocks = KBlocks(whole.K).count;
     const bool ones = column_sums != nullptr;
     const int64_t partial_rs = padded4(whole.N), partial = (whole.M + ones) * partial_rs;
@@ -118,7 +116,7 @@ void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epi
         g.first_block = first;
         g.c_wide = true;
         g.ones = ones;
-        launch_tiles(plan, g, wave, Epilogue<T>(), a16);
+        launch_tiles(plan, g, wave, Epilogue<T>());
         const bool last = first + wave == blocks;
         const WorkspaceSum<T> sum{whole.M,   whole.N, workspace,    partial, partial_rs, wave,
                                   first > 0, last,    whole.c_wide, whole.C, whole.c_rs};
@@ -155,10 +153,12 @@ void launch_few_steps(const GemmArgs<float>& g, const Epilogue<float>& epilogue)
     const int64_t tiles = tiles_along(g.M, kFewRows) * tiles_along(g.N, kFewCols);
     launch(few_steps<kBf16>, dim3(unsigned(tiles)), dim3(kFewThreads), 0, g, epilogue);
 }
-template <bool kBf16>
-void launch_narrow_rows(const GemmArgs<float>& g, const Bfloat* a16, const Epilogue<float>& epilogue) {
-    launch(g.N > 4 ? narrow_rows<kNarrowCols, kBf16> : narrow_rows<4, kBf16>,
-           dim3(unsigned(tiles_along(g.M, kNarrowRows))), dim3(kNarrowRows), 0, g, a16, epilogue);
+void launch_narrow_rows(const GemmArgs<float>& g, const Epilogue<float>& epilogue) {
+    const bool few = g.N <= 4;
+    launch(g.A16 ? few ? narrow_rows<4, true> : narrow_rows<kNarrowCols, true>
+           : few ? narrow_rows<4, false>
+                 : narrow_rows<kNarrowCols, false>,
+           dim3(unsigned(tiles_along(g.M, kNarrowRows))), dim3(kNarrowRows), 0, g, epilogue);
 }
 
 // Fills in the sums from `next` on, as many as fit in a launch of CTAs of so many columns; the number of CTAs.
@@ -184,22 +184,22 @@ void gemm(int64_t M, int64_t N, int64_t K, Strided<const T> A, Strided<const T> 
     if constexpr (sizeof(T) == 4) {
         const GemmArgs<T> g = arguments(p, bias);
         if (has_few_steps(M, N, K)) return launch_few_steps<false>(g, epilogue);
-        if (has_narrow_rows(M, N, K) && g.A.along_k && g.A.whole)
-            return launch_narrow_rows<false>(g, nullptr, epilogue);
+        if (has_narrow_rows(M, N, K) && g.A.along_k && g.A.whole) return launch_narrow_rows(g, epilogue);
     }
     gemm_by(plan_for(p), p, bias, epilogue);
 }
 
 bool gemm_of_bf16(const Product<float>& p, const Bfloat* A16, const float* bias, const Epilogue<float>& epilogue,
                   float* sums) {
-    const GemmArgs<float> g = arguments(p, bias);
+    GemmArgs<float> g = arguments(p, bias);
+    g.A16 = A16;
     if (!A16 && has_few_steps(p.M, p.N, p.K)) {
         launch_few_steps<true>(g, epilogue);
     } else if (A16 && has_narrow_rows(p.M, p.N, p.K) && p.A.cs == 1 && p.A.rs % 8 == 0 && p.K % 8 == 0 &&
                reinterpret_cast<uintptr_t>(A16) % 16 == 0) {
-        launch_narrow_rows<true>(g, A16, epilogue);
+        launch_narrow_rows(g, epilogue);
     } else if (A16 && plan_for(p).narrow) {
-        gemm_by_workspace(plan_for(p), g, epilogue, sums, A16);
+        gemm_by_workspace(plan_for(p), g, epilogue, sums);
     } else {
         return false;
     }
@@ -219,20 +219,17 @@ template <class T>
 void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<T>* all_sums, int64_t n_all_sums) {
     constexpr int64_t kFewRows = 2 * rules::kKC;  // that one thread a column sums while others make tiles
     // Sums of what a narrow product takes are made with it.
-    const auto is_of = [](const ColumnSum<T>& s, const Product<T>& p) {
-        return s.x == p.B.p && s.row_stride == p.B.rs && p.B.cs == 1 && s.rows == p.K && s.cols == p.N;
-    };
-    const auto sum_of = [&](const Product<T>& p) -> T* {
-        for (int64_t i = 0; i < n_all_sums; ++i)
-            if (is_of(all_sums[i], p)) return all_sums[i].out;
-        return nullptr;
-    };
+    std::vector<T*> sums_of(size_t(n_products), nullptr);
     std::vector<ColumnSum<T>> others;
     for (int64_t i = 0; i < n_all_sums; ++i) {
-        bool taken = false;
-        for (int64_t j = 0; j < n_products; ++j)
-            taken |= plan_for(products[j]).narrow && is_of(all_sums[i], products[j]);
-        if (!taken) others.push_back(all_sums[i]);
+        const ColumnSum<T>& s = all_sums[i];
+        int64_t j = 0;
+        while (j < n_products && !(products[j].B.p == s.x && products[j].N == s.cols && plan_for(products[j]).narrow))
+            ++j;
+        if (j < n_products)
+            sums_of[size_t(j)] = s.out;
+        else
+            others.push_back(s);
     }
     const ColumnSum<T>* const sums = others.data();
     const int64_t n_sums = int64_t(others.size());
@@ -252,7 +249,7 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
             if (p.M == 0 || p.N == 0) continue;
             const GemmPlan plan = plan_for(p);
             if (plan.large || plan.wave) {
-                gemm_by(plan, p, static_cast<const T*>(nullptr), Epilogue<T>(), plan.narrow ? sum_of(p) : nullptr);
+                gemm_by(plan, p, static_cast<const T*>(nullptr), Epilogue<T>(), sums_of[size_t(next)]);
                 continue;
             }
             group.products[group.n] = arguments(p, static_cast<const T*>(nullptr));

@@ -70,6 +70,7 @@ template <class T>
 struct GemmArgs {
     int64_t M, N, K;
     Operand<T> A, B;
+    const Bfloat* A16;  // instead of A, as it is strided, or null; gemm_narrow.cuh alone takes it
     const T* bias;
     T* C;
     int64_t c_rs;

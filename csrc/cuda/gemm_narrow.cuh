@@ -1,6 +1,6 @@
 // The kernels of long products with few columns, as a network's last layer has them, whose time is that of reading A:
-// rows of A against all of B, or blocks of k of a transposed A. A is of float32, or of bfloat16 (a16, strided as g.A).
-// They must not know what they are for.
+// rows of A against all of B, or blocks of k of a transposed A. A is of float32, or
+// with kBf16 of bfloat16. They must not know what they are for.
 #pragma once
 #include "cuda/gemm.cuh"
 
@@ -30,8 +30,7 @@ __device__ __forceinline__ void start_narrow(const GemmArgs<float>& g, int block
 constexpr int kNarrowRows = 64, kNarrowSteps = 32;
 template <int kN, bool kBf16>
 __global__ void __launch_bounds__(kNarrowRows, 6)
-    narrow_rows(const __grid_constant__ GemmArgs<float> g, const Bfloat* a16,
-                const __grid_constant__ Epilogue<float> epilogue) {
+    narrow_rows(const __grid_constant__ GemmArgs<float> g, const __grid_constant__ Epilogue<float> epilogue) {
     constexpr int kGroup = kBf16 ? 8 : 4;           // numbers of 16 bytes
     constexpr int kGroups = kNarrowSteps / kGroup;  // of a row; and loads of a thread, neighbours of which make a row
     constexpr int kOfB = kNarrowSteps * kN / kNarrowRows;
@@ -50,7 +49,7 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
             const int64_t row = row0 + thread / kGroups + i * (kNarrowRows / kGroups);
             const int k = thread % kGroups * kGroup;
             const int64_t at = row * g.A.row_stride + k0 + k;
-            const void* const from = kBf16 ? static_cast<const void*>(a16 + at) : g.A.p + at;
+            const void* const from = kBf16 ? static_cast<const void*>(g.A16 + at) : g.A.p + at;
             next_a[i] = ptx::load_if(row < g.M && k < steps, static_cast<const float4*>(from), kBf16 ? 0.0f : -0.0f);
         }
 #pragma unroll
@@ -117,8 +116,7 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
 // of ones fma() adds as + does.
 constexpr int kNarrowThreads = 128;
 template <int kN, bool kBf16>
-__global__ void __launch_bounds__(kNarrowThreads)
-    narrow_block(const __grid_constant__ GemmArgs<float> g, const Bfloat* a16) {
+__global__ void __launch_bounds__(kNarrowThreads) narrow_block(const __grid_constant__ GemmArgs<float> g) {
     constexpr int kAtOnce = 16;
     __shared__ float4 b[rules::kKC][kN / 4];
     const KBlocks blocks(g.K);
@@ -137,7 +135,7 @@ __global__ void __launch_bounds__(kNarrowThreads)
     const auto number = [&](int k) {
         const int64_t at = first + k * g.A.k_stride;
         if (ones) return 1.0f;
-        return kBf16 ? fast::from_bfloat(__ldg(a16 + at)) : __ldg(g.A.p + at);
+        return kBf16 ? fast::from_bfloat(__ldg(g.A16 + at)) : __ldg(g.A.p + at);
     };
     float acc[kN];
     start_narrow(g, block, acc);

@@ -57,17 +57,9 @@ __device__ __forceinline__ void gather_rows(const U* x, int64_t units, const uin
     }
 }
 
-// Blocks that a multiprocessor is to have room for: left to itself, ptxas wants eight on Blackwell, and spills. Turing
-// has 1024 threads.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-constexpr int kGatherBlocks = 4;
-#else
-constexpr int kGatherBlocks = 6;
-#endif
-
-// Array blockIdx.y.
+// Array blockIdx.y. Left to itself, ptxas wants eight blocks on Blackwell, and spills.
 template <class T>
-__global__ void __launch_bounds__(kBlock, kGatherBlocks)
+__global__ void __launch_bounds__(kBlock, kResidentThreads / kBlock)
     gather_kernel(const __grid_constant__ Arrays<T> arrays, const DeviceClock* clock) {
     const Gather<T>& a = arrays.at[blockIdx.y];
     const int64_t first = clock ? clock->row : 0;

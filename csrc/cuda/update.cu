@@ -107,11 +107,11 @@ __global__ void __launch_bounds__(kBlock)
     });
 }
 
-// out[s] = the LaneSum of segment s's chunk values: of segments with few by a warp each, of the others by a block each.
 template <class T>
 __host__ __device__ __forceinline__ bool is_long(const Segments<T>& segments, int s) {
     return segments.begin[s + 1] - segments.begin[s] > kManyTerms;
 }
+// out[s] = the LaneSum of segment s's chunk values: of segments with few by a warp each, of the others by a block each.
 template <class T>
 __device__ __forceinline__ void sum_short_segments(const Segments<T>& segments, const double* values, double* out) {
     for (int s = threadIdx.x / 32; s < segments.n; s += blockDim.x / 32) {

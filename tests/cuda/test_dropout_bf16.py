@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from checks import EMULATED
-from device_cases import needs_gpu
+from device_cases import bfloat_bits, from_bfloat_bits, needs_gpu
 from fastreg import _core, ops
 
 needs_gpu()
@@ -45,18 +45,10 @@ class Memory:
         return self.host if self.tensor is None else self.tensor.cpu().numpy().view(np.uint16)
 
 
-def rounded(x: np.ndarray) -> np.ndarray:
-    """The bits of bfloat16 nearest to float32 numbers, ties to even; finite ones stay finite."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    near = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-    bits16 = np.where(np.isfinite(x) & (near & 0x7F80 == 0x7F80), bits >> 16, near)
-    return np.where(np.isnan(x), bits >> 16 | 0x40, bits16).astype(np.uint16)
-
-
 def numbers(n: int) -> np.ndarray:
     x = np.random.default_rng(0).normal(size=n).astype(np.float32)
     x[:6] = [np.nan, np.inf, -np.inf, -0.0, 3.3e38, 1e-40]
-    return rounded(x)
+    return bfloat_bits(x)
 
 
 def expected(bits: np.ndarray) -> np.ndarray:
@@ -64,8 +56,8 @@ def expected(bits: np.ndarray) -> np.ndarray:
     mask = ops.dropout_mask(bits.size, **AT)
     k = np.round((1 - AT["rate"]) * 65536)
     with np.errstate(over="ignore"):
-        kept = (bits.ravel().astype(np.uint32) << 16).view(np.float32) * np.float32(65536 / k)
-    return np.where(mask == 1, rounded(kept), 0).astype(np.uint16).reshape(bits.shape)
+        kept = from_bfloat_bits(bits.ravel()) * np.float32(65536 / k)
+    return np.where(mask == 1, bfloat_bits(kept), 0).astype(np.uint16).reshape(bits.shape)
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 1000, 300_001])

@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from checks import EMULATED, sha256
-from device_cases import CLASSES, ROWS, X, hidden, needs_gpu, too_much_to_emulate
+from device_cases import (
+    CLASSES,
+    ROWS,
+    X,
+    bfloat_bits,
+    from_bfloat_bits,
+    hidden,
+    needs_gpu,
+    too_much_to_emulate,
+)
 from fastreg.layers import Dense, Dropout
 from fastreg.models import Sequential
 
@@ -160,8 +169,7 @@ def test_bf16_is_near(name: str) -> None:
 
 def bfloat(x: np.ndarray) -> np.ndarray:
     """Rounded to bfloat16, to nearest, ties to even."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    return from_bfloat_bits(bfloat_bits(np.asarray(x, np.float32)))
 
 
 def phi(z: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def check_tensor(
     tensor: Tensor, name: str, devices: tuple[str, ...] = ("cpu", "cuda", "meta"), bfloat16: bool = False
 ) -> None:
     """Raise unless `tensor` is what the kernels take: dense float32 or float64 on the CPU or CUDA:0 (or meta: shapes
-    only); `bfloat16`: that too, but on the CPU."""
+    only); `bfloat16`: that too, elsewhere than on the CPU."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
     if tensor.layout is not torch.strided:
