@@ -50,12 +50,15 @@ void layer_backward(const Rows<typename V::T>& a, const LayerGradient<typename V
     });
 }
 
-// y = dropout(x) over the elements of a walk. Stream: past the caches.
+// y = dropout(x) over the elements of a walk. Stream: past the caches, in which x does not lie either: it is fetched some
+// lines ahead, since the CPU's own fetching ends at each page.
 template <class V, bool Stream, class Walk>
 FR_LOOP void drop_run(Walk walk, const typename V::T* x, typename V::T* y, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
     const uint32_t keep = d.keep;
+    constexpr int64_t kAhead = 1024 / int64_t(sizeof *x);
     walk([&](int64_t i, auto at, const uint16_t* draws) FR_LAMBDA {
+        if constexpr (Stream) __builtin_prefetch(x + i + kAhead);
         const V v = rules::drop(at.template load<V>(x + i), scale, draws, keep);
         if constexpr (Stream && __is_same(decltype(at), Full))
             v.stream(y + i);
