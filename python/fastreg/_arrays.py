@@ -62,9 +62,11 @@ def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueErro
     )
 
 
-def matrix(value: ArrayLike, name: str, dtype: str) -> Array:
-    """`value` as (rows, features), both at least 1."""
+def matrix(value: ArrayLike, name: str, dtype: str, columns: int | None = None) -> Array:
+    """`value` as (rows, features), both at least 1; (rows,) where `columns`, the features expected, is 1."""
     array = numeric(value, name, dtype)
+    if array.ndim == 1 and columns == 1:
+        array = array.reshape(-1, 1)
     if array.ndim != 2:
         hint = "; reshape one feature to (n, 1), one sample to (1, n)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must have the shape (n, features), not {array.shape}{hint}")

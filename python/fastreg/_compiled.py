@@ -35,6 +35,11 @@ class Compiled:
         """The names of the metrics, as they are logged; known with the width of the output."""
         return list(self._metrics)
 
+    @property
+    def metrics(self) -> list[metrics.Metric]:
+        """The metrics, in the order of `names`."""
+        return list(self._metrics.values())
+
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile`, as JSON can hold them."""
         unweighted, weighted = ([describe(item) for item in group] for group in self._identifiers)
@@ -63,6 +68,7 @@ class Compiled:
             description["weighted"] = position >= len(self._identifiers[0])
         session.compile(self.loss.native(), self.optimizer.native(), described)
         self.optimizer.iterations = 0
+        self.optimizer._in_use = True
         for position, (name, _, index) in enumerate(session.parameter_info()):
             layer = layers[index]
             if name == "kernel" and isinstance(layer, Dense):
@@ -86,12 +92,16 @@ class Compiled:
     def _resolve(self, output_units: int) -> None:
         sparse = self.loss is not None and self.loss.kind == "sparse_categorical_crossentropy"
         found: dict[str, metrics.Metric] = {}
-        for identifier in (*self._identifiers[0], *self._identifiers[1]):
+        unweighted, weighted = self._identifiers
+        for position, identifier in enumerate((*unweighted, *weighted)):
             metric = metrics.resolve(identifier, output_units, sparse)
-            name, count = metric.name, 0
+            base, count = metric.name, 0
+            if position >= len(unweighted) and base in found:
+                base = f"weighted_{base}"
+            name = base
             while name in found or name in ("loss", "data_loss", "penalty", "sparsity"):
                 count += 1
-                name = f"{metric.name}_{count}"
+                name = f"{base}_{count}"
             found[name] = metric
         self._metrics = found
 

@@ -23,7 +23,7 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as values that JSON can hold."""
-        return {name: describe(getattr(self, name)) for name in _argument_names(type(self))}
+        return {name: describe(getattr(self, name)) for name in argument_names(type(self))}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
@@ -31,15 +31,35 @@ class Configurable:
         return cls(**config)
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name in _argument_names(type(self))}
+        values = {name: getattr(self, name) for name in argument_names(type(self))}
         shown = {
             name: describe(value) if inspect.isfunction(value) else value for name, value in values.items()
         }
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def _argument_names(cls: type) -> list[str]:
-    return list(inspect.signature(cls).parameters)
+def argument_names(cls: type) -> tuple[str, ...]:
+    """The names of the constructor's arguments."""
+    return _arguments_of(cls)
+
+
+@functools.cache
+def _arguments_of(cls: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(cls).parameters)
+
+
+def check_native(value: Configurable, what: str) -> None:
+    """Raise TypeError if `value` is of a class from elsewhere that brings a method: the native core would not run it.
+    A subclass that only sets arguments is one of fastreg's."""
+    for cls in type(value).__mro__:
+        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            return
+        for name, member in vars(cls).items():
+            if inspect.isfunction(member) and name not in ("__init__", "get_config", "__repr__"):
+                raise TypeError(
+                    f"{what} {cls.__name__} brings its own {name}(), which would not run: "
+                    f"fastreg computes natively, with its own classes"
+                )
 
 
 def describe(value: Any) -> Any:
@@ -71,9 +91,11 @@ def table_of(
 def find(identifier: Any, family: type[T], table: Mapping[str, Callable[..., T]], what: str) -> T:
     """The object that `identifier` means: an object of the family, its name, its class or its description.
 
-    Raises ValueError for a name that is not in `table`, TypeError for anything else.
+    Raises ValueError for a name that is not in `table`, TypeError for anything else, also for what `check_native` bars.
     """
     if isinstance(identifier, family):
+        if isinstance(identifier, Configurable):
+            check_native(identifier, what)
         return identifier
     if isinstance(identifier, str):
         return _named(identifier, table, what)()

@@ -94,7 +94,7 @@ def inputs(
     x: Any, input_units: int | None, dtype: str, name: str = "x", allow_nonfinite: bool = False
 ) -> Array | SparseRows:
     """`x` as (rows, features), of the width that layer 0 expects; sparse as it is."""
-    array = sparse_rows(x, name, dtype) if is_sparse(x) else matrix(x, name, dtype)
+    array = sparse_rows(x, name, dtype) if is_sparse(x) else matrix(x, name, dtype, input_units)
     if input_units is not None and array.shape[1] != input_units:
         raise ValueError(f"{name} has {array.shape[1]} columns; layer 0 expects {input_units}")
     if allow_nonfinite:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fastreg._arguments import integer
 from fastreg._arrays import Array, numeric
-from fastreg._configurable import Configurable
+from fastreg._configurable import Configurable, argument_names
 from fastreg._core import Session
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ def features(shape: Any, name: str) -> int:
     if not isinstance(shape, (tuple, list)) or len(shape) != 1:
         raise ValueError(f"{name} must be (features,), one axis without the batch, not {shape!r}")
     return integer(shape[0], name, low=1)
+
+
+def check_trainable(value: Any) -> None:
+    """Raise ValueError for what would freeze weights."""
+    if not value:
+        raise ValueError("trainable must be True: fastreg trains every weight of a model")
 
 
 class Layer(Configurable):
@@ -57,6 +63,35 @@ class Layer(Configurable):
         self._session: Session | None = None
         self._positions: list[int] = []  # of this layer's weights among the session's
         self._carried: list[Array] | None = None  # weights on the way from one session to the next
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A model takes the kernel's regularizer from its layers at every `compile`, all else when it makes weights."""
+        made = self.__dict__.get("_session") is not None
+        if made and name not in ("name", "kernel_regularizer") and name in argument_names(type(self)):
+            raise AttributeError(
+                f"{name} of layer {self.name!r} cannot change now that the model has weights; make another layer"
+            )
+        super().__setattr__(name, value)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        raise TypeError(
+            f"a layer of fastreg is not called: {type(self).__name__} belongs into a Sequential model; on arrays "
+            "there are fastreg.ops.dense_forward, activation and dropout"
+        )
+
+    @property
+    def trainable(self) -> bool:
+        """True: every weight is trained; setting it to False raises ValueError."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        check_trainable(value)
+
+    @property
+    def weights(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
 
     @property
     def input_units(self) -> int | None:

@@ -14,12 +14,18 @@ from fastreg import _core, _seeds, cuda, layers
 from fastreg._arguments import choice, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, numeric
-from fastreg._layer import Layer
+from fastreg._configurable import check_native
+from fastreg._layer import Layer, check_trainable
 from fastreg._summary import print_summary
 
 
 class Network:
     """The part of `models.Sequential` that has to do with layers and weights."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("seed", "device", "dtype", "precision") and self.__dict__.get("_session") is not None:
+            raise AttributeError(f"{name} of a model that has weights cannot change; make another model")
+        super().__setattr__(name, value)
 
     def __init__(self, name: str, seed: int | None, device: str, dtype: str, precision: str) -> None:
         checked = check_seed(seed)
@@ -45,6 +51,7 @@ class Network:
         """
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
+        check_native(layer, "layer")
         if layer._owner is not None:
             raise ValueError(
                 f"layer {layer.name!r} already belongs to a model; make another one for this place"
@@ -144,6 +151,20 @@ class Network:
         self._input_units = units
 
     # ---- weights -----------------------------------------------------------------------------------------------
+    @property
+    def weights(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
+
+    @property
+    def trainable(self) -> bool:
+        """True: every weight is trained; setting it to False raises ValueError."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        check_trainable(value)
+
     def get_weights(self) -> list[Array]:
         """Copies of all weights: [kernel, bias, kernel, bias, ...]. Raises ValueError before there are any."""
         return self._ready().get_weights()

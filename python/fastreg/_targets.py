@@ -80,29 +80,39 @@ def row_weights(weight: ArrayLike | None, rows: int, dtype: str, name: str) -> A
 def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) -> Array:
     """The weight of each row's class, (rows,); a class that `class_weight` lacks counts 1.
 
-    Classes are: the index in y; for one output 0 and 1; for one-hot rows the column of the largest value.
+    Classes are: the index in y; for one output the label, 0 and 1, or -1 and 1 where a hinge loss is given them; for
+    one-hot rows the column of the largest value.
     """
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict of class to weight, not {type(class_weight).__name__}")
     n_classes = 2 if output_units == 1 else output_units
+    signed = loss.kind == "hinge" and output_units == 1 and bool(np.any(y < 0))
+    named = (
+        {-1: 0, 1: 1} if signed else {label: label for label in range(n_classes)}
+    )  # label: place in the table
     table = np.ones(n_classes, dtype=y.dtype)
     for key, value in class_weight.items():
-        index = integer(key, "a key of class_weight")
-        if not 0 <= index < n_classes:
-            raise ValueError(
-                f"class_weight has the class {index}; the model has the classes 0 to {n_classes - 1}"
-            )
-        table[index] = number(value, f"class_weight[{index}]", low=0.0)
-    weights: Array = table[_classes(y, loss, n_classes)]
+        label = _label(key)
+        if label not in named:
+            classes = "-1 and 1" if signed else f"0 to {n_classes - 1}"
+            raise ValueError(f"class_weight has the class {label}; the classes are {classes}")
+        table[named[label]] = number(value, f"class_weight[{label}]", low=0.0)
+    weights: Array = table[_classes(y, n_classes, signed)]
     return weights
 
 
-def _classes(y: Array, loss: Loss, n_classes: int) -> Any:
+def _label(key: Any) -> int:
+    """A class, which may be a whole float or a bool, as the keys made from y are."""
+    whole = isinstance(key, (bool, np.bool_)) or (
+        isinstance(key, (float, np.floating)) and float(key).is_integer()
+    )
+    return int(key) if whole else integer(key, "a key of class_weight")
+
+
+def _classes(y: Array, n_classes: int, signed: bool) -> Any:
     if y.shape[1] > 1:
         return y.argmax(axis=1)
-    labels = y[:, 0]
-    if loss.kind == "hinge":
-        labels = np.maximum(labels, 0)
+    labels = np.maximum(y[:, 0], 0) if signed else y[:, 0]
     if np.any(labels != np.floor(labels)) or np.any(labels < 0) or np.any(labels >= n_classes):
         raise ValueError(f"class_weight needs y to hold classes 0 to {n_classes - 1}")
     return labels.astype(np.int64)

@@ -99,6 +99,7 @@ class Hooks:
         train = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
         self.train_batches = self._any_overrides(*train)
         self.test_batches = self._any_overrides("on_test_batch_begin", "on_test_batch_end")
+        self.predict_batches = self._any_overrides("on_predict_batch_begin", "on_predict_batch_end")
         self._terminators = [callback for callback in listed if isinstance(callback, TerminateOnNaN)]
         self.stop_on_nonfinite = bool(self._terminators)
 
@@ -190,7 +191,10 @@ def _train_epoch(
             hooks.call("on_train_batch_begin", batch, {})
         session.learning_rate = compiled.optimizer.learning_rate
         try:
-            totals = session.run_steps(1 if hooks.train_batches else -1, hooks.stop_on_nonfinite)
+            one = (
+                hooks.train_batches or model.stop_training
+            )  # set before the epoch: it ends after its first batch
+            totals = session.run_steps(1 if one else -1, hooks.stop_on_nonfinite)
         finally:  # Ctrl-C leaves the model at the end of a step
             compiled.optimizer.iterations = session.step
         batch = totals["steps"]
@@ -243,7 +247,13 @@ def predict(session: Session, x: Array | SparseRows, batch_size: int, hooks: Hoo
     """The outputs for `x`."""
     hooks.call("on_predict_begin", {})
     out = np.empty((len(x), session.output_units), dtype=x.dtype)
-    session.predict(native(x), out, batch_size)
+    if hooks.predict_batches:
+        for batch, rows in enumerate(_slices(len(x), batch_size)):
+            hooks.call("on_predict_batch_begin", batch, {})
+            session.predict(native(x[rows]), out[rows], batch_size)
+            hooks.call("on_predict_batch_end", batch, {"outputs": out[rows]})
+    else:
+        session.predict(native(x), out, batch_size)
     hooks.call("on_predict_end", {})
     return out
 

@@ -216,7 +216,18 @@ class LecunNormal(_NamedScaling):
 
 
 _SCALINGS = [VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal]
-_TABLE = table_of([Constant, Zeros, Ones, RandomUniform, RandomNormal, TruncatedNormal, *_SCALINGS], {})
+_TABLE = table_of(
+    [Constant, Zeros, Ones, RandomUniform, RandomNormal, TruncatedNormal, *_SCALINGS],
+    {"zero": Zeros, "one": Ones, "uniform": RandomUniform, "normal": RandomNormal},
+)
+
+# Keras's other names
+constant, zeros, ones = Constant, Zeros, Ones
+random_uniform, random_normal, truncated_normal = RandomUniform, RandomNormal, TruncatedNormal
+variance_scaling = VarianceScaling
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal = HeUniform, HeNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
 
 
 def get(identifier: Any) -> Initializer:

@@ -33,6 +33,7 @@ class Metric(Configurable):
     """
 
     sparse_targets = False  # whether y_true holds class indices
+    maximised = False  # whether larger is better
 
     def __init__(self, name: str | None = None) -> None:
         self.name = snake_case(type(self).__name__) if name is None else str(name)
@@ -103,6 +104,8 @@ def _weighted(values: NDArray[Any], weight: Array) -> Totals:
 class Accuracy(Metric):
     """Share of `y_true == y_pred`, exactly: for predicted classes. `compile` takes the string "accuracy" instead."""
 
+    maximised = True
+
     def native(self) -> dict[str, Any]:
         raise ValueError(
             "metrics.Accuracy counts y_true == y_pred exactly, which outputs such as probabilities never are; "
@@ -115,6 +118,8 @@ class Accuracy(Metric):
 
 class BinaryAccuracy(Metric):
     """Share of outputs on the right side of `threshold`: `y_true == (y_pred > threshold)`."""
+
+    maximised = True
 
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
@@ -130,6 +135,8 @@ class BinaryAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """Share of rows whose largest output is the class of the one-hot row of `y_true`."""
 
+    maximised = True
+
     def native(self) -> dict[str, Any]:
         return {"kind": "categorical_accuracy"}
 
@@ -139,6 +146,8 @@ class CategoricalAccuracy(Metric):
 
 class SparseCategoricalAccuracy(Metric):
     """Share of rows whose largest output is the class index in `y_true` (rows,) or (rows, 1)."""
+
+    maximised = True
 
     sparse_targets = True
 
@@ -240,6 +249,8 @@ class SparseCategoricalCrossentropy(_LossMetric):
 # ---- counts over thresholds ----------------------------------------------------------------------------------------
 class _ThresholdMetric(Metric):
     """Counts positives and negatives between ascending thresholds, over all outputs."""
+
+    maximised = True
 
     _edges: NDArray[np.float32]
 
@@ -369,6 +380,8 @@ class R2Score(Metric):
     class_aggregation : {"uniform_average", "variance_weighted_average"}
         How several outputs become one number. A constant output counts 0, as in Keras.
     """
+
+    maximised = True
 
     def __init__(self, class_aggregation: str = "uniform_average", name: str | None = None) -> None:
         super().__init__(name)

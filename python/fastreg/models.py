@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import os
 
     from fastreg.callbacks import History
+    from fastreg.metrics import Metric
     from fastreg.optimizers import Optimizer
 
 _PREDICT_BATCH_SIZE = 1024  # a row's result does not depend on the batch it is in
@@ -80,6 +81,11 @@ class Sequential(Network):
         dtype: str = "float32",
         precision: str = "exact",
     ) -> None:
+        for hook in ("call", "train_step", "test_step", "predict_step", "compute_loss"):
+            if hasattr(self, hook):
+                raise TypeError(
+                    f"{type(self).__name__} brings its own {hook}(), which would not run: steps are native"
+                )
         super().__init__(name, seed, device, dtype, precision)
         self.stop_training = False
         self.history: History | None = None
@@ -232,14 +238,16 @@ class Sequential(Network):
     ) -> Array:
         """The outputs (n, units) for `x` (n, features).
 
-        A row's result has the same bits whatever `batch_size` is. `verbose` is checked and has nothing to show:
-        it is one native call.
+        A row's result has the same bits whatever `batch_size` is. `verbose` is checked and has nothing to show: it is
+        one native call, unless a callback has `on_predict_batch_begin` or `on_predict_batch_end` (then batches have
+        32 rows by default).
         """
-        size = _PREDICT_BATCH_SIZE if batch_size is None else integer(batch_size, "batch_size", low=1)
+        hooks = _training.Hooks(callbacks)
+        default = _training.DEFAULT_BATCH_SIZE if hooks.predict_batches else _PREDICT_BATCH_SIZE
+        size = default if batch_size is None else integer(batch_size, "batch_size", low=1)
         check_verbose(verbose)
         array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
-        hooks = _training.Hooks(callbacks)
-        hooks.attach(self, {"verbose": 0, "steps": 1})
+        hooks.attach(self, {"verbose": 0, "steps": -(-len(array) // size)})
         return _training.predict(self._ready_for(array), array, size, hooks)
 
     def train_on_batch(
@@ -277,8 +285,12 @@ class Sequential(Network):
         """What `predict` returns."""
         return self.predict(x, verbose=0)
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """What `predict` returns: a forward pass without dropout."""
+    def __call__(self, x: ArrayLike, training: bool | None = None) -> Array:
+        """What `predict` returns: a forward pass without dropout. `training` must be None or False."""
+        if training:
+            raise ValueError(
+                "training must be False: a model drops units in fit alone; see fastreg.ops.dropout"
+            )
         return self.predict(x, verbose=0)
 
     @property
@@ -295,6 +307,11 @@ class Sequential(Network):
     def metrics_names(self) -> list[str]:
         """["loss", metrics...]: the names of what `evaluate` returns."""
         return ["loss", *self._require_compiled().names]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metric objects, in the order of `metrics_names`; known with the width of the output."""
+        return self._require_compiled().metrics
 
     # ---- saving ------------------------------------------------------------------------------------------------
     def get_config(self) -> dict[str, Any]:
@@ -370,11 +387,26 @@ class Sequential(Network):
             self._compiled.apply(session, self.layers)
 
 
-def load_model(filepath: str | bytes | os.PathLike[str]) -> Sequential:
+def load_model(
+    filepath: str | bytes | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Sequential:
     """The model that `Sequential.save` wrote: weights, optimizer state, step, epoch and seed.
 
     Training goes on from it in the same bits as if it had never been interrupted
     (`fit(..., initial_epoch=...)` continues the count of epochs).
+
+    Parameters
+    ----------
+    filepath : str or path
+    custom_objects
+        None or empty: there are none.
+    compile : bool, default True
+        False: the model is not compiled.
+    safe_mode
+        Taken so that Keras programs run, and without effect: no file is ever executed.
 
     Raises
     ------
@@ -385,4 +417,10 @@ def load_model(filepath: str | bytes | os.PathLike[str]) -> Sequential:
     """
     from fastreg import saving
 
-    return saving.load_model(filepath)
+    if custom_objects:
+        raise ValueError(f"custom_objects must be empty: fastreg has none, not {list(custom_objects)}")
+    compiled = flag(compile, "compile")
+    model = saving.load_model(filepath)
+    if not compiled:
+        model._compiled = None
+    return model

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastreg._arguments import flag, number, optional_number
-from fastreg._configurable import Configurable, find
+from fastreg._configurable import Configurable, argument_names, find
 
 
 class Optimizer(Configurable):
@@ -38,6 +38,7 @@ class Optimizer(Configurable):
     """
 
     kind = ""
+    _in_use = False  # whether a session has taken the settings
 
     def __init__(
         self,
@@ -61,6 +62,13 @@ class Optimizer(Configurable):
         self.name = type(self).__name__.lower() if name is None else name
         self.iterations = 0  # steps taken; kept by the model that the optimizer is compiled into
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_in_use") and name != "learning_rate" and name in argument_names(type(self)):
+            raise AttributeError(
+                f"{name} cannot change in training; compile the model with another {type(self).__name__}"
+            )
+        super().__setattr__(name, value)
+
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
@@ -68,6 +76,10 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
+        if callable(value):
+            raise TypeError(
+                "learning_rate must be a number, not a schedule; use callbacks.LearningRateScheduler"
+            )
         self._learning_rate = number(value, "learning_rate", low=0.0)
 
     def native(self) -> dict[str, Any]:

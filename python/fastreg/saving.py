@@ -144,6 +144,10 @@ def _packed(arrays: dict[str, Array], header: dict[str, Any]) -> bytes:
 
 
 def _unpacked(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    if data.startswith((b"PK", b"\x89HDF")):
+        raise ValueError(
+            f"{source} is a file of Keras; fastreg reads its own: make the model anew and set_weights"
+        )
     try:
         arrays = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")

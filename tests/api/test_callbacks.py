@@ -24,6 +24,7 @@ from fastreg.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from fastreg.metrics import AUC, MeanAbsoluteError, Recall
 from fastreg.models import load_model
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -89,7 +90,104 @@ def test_hooks_of_evaluate_and_predict() -> None:
     assert value == pytest.approx(model.evaluate(X, Y, batch_size=30, verbose=0), rel=1e-12)
     recorder.calls.clear()
     model.predict(X, callbacks=[recorder])
-    assert recorder.calls == ["predict_begin", "predict_end"]
+    assert recorder.calls == [
+        "predict_begin", "predict_batch_begin0", "predict_batch_end0", "predict_batch_begin1", "predict_batch_end1",
+        "predict_end",
+    ]  # fmt: skip
+
+
+def test_a_batch_of_a_prediction_tells_its_outputs() -> None:
+    model, seen = regressor(), []
+    outputs = model.predict(
+        X,
+        batch_size=7,
+        callbacks=[LambdaCallback(on_predict_batch_end=lambda batch, logs: seen.append(logs["outputs"]))],
+    )
+    assert [len(part) for part in seen] == [7] * (len(X) // 7) + [len(X) % 7]
+    np.testing.assert_array_equal(np.concatenate(seen), outputs)
+    np.testing.assert_array_equal(outputs, model.predict(X))
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin"])
+def test_stopping_before_an_epoch_leaves_its_first_batch(hook: str) -> None:
+    class Stop(Callback):
+        pass
+
+    def stop(self: Callback, *_: Any) -> None:
+        self.model.stop_training = True
+
+    setattr(Stop, hook, stop)
+    model = regressor()
+    history = model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[Stop()])
+    assert history.epoch == [0]
+    assert model.optimizer.iterations == 1
+
+
+# ---- mode="auto" ---------------------------------------------------------------------------------------------------
+def with_metric(metric: Any) -> Sequential:
+    model = Sequential([Dense(1, activation="sigmoid")], seed=0)
+    model.compile("sgd", "binary_crossentropy", metrics=[metric])
+    return model
+
+
+class Rising(Callback):
+    """Logs a rising value under a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs[self.name] = 0.5 + 0.1 * epoch
+
+
+MAXIMISED = [
+    ("AUC", "AUC"), ("Precision", "Precision"), ("BinaryAccuracy", "BinaryAccuracy"), ("R2Score", "R2Score"),
+    (AUC(name="roc"), "roc"), (Recall(name="found"), "found"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "name"), MAXIMISED)
+def test_auto_maximises_what_the_metric_maximises(metric: Any, name: str, tmp_path: Path) -> None:
+    labels = (X[:, 0] > 0).astype(float)
+    stopping, saving = (
+        EarlyStopping(f"val_{name}", patience=1),
+        ModelCheckpoint(tmp_path / "{epoch}", monitor=f"val_{name}", save_best_only=True),
+    )
+    reducing = ReduceLROnPlateau(f"val_{name}", patience=1)
+    model = with_metric(metric)
+    history = model.fit(
+        X, labels, epochs=4, verbose=0, validation_split=0.5,
+        callbacks=[Rising(f"val_{name}"), stopping, saving, reducing],
+    )  # fmt: skip
+    assert len(history.epoch) == 4
+    assert stopping.best == pytest.approx(0.8)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3", "4"]
+    assert model.optimizer.learning_rate == 0.01
+
+
+def test_auto_minimises_an_error_whatever_its_name_ends_in() -> None:
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse", metrics=[MeanAbsoluteError(name="my_acc")])
+    stopping = EarlyStopping("my_acc", patience=1)
+    assert len(model.fit(X, Y, epochs=4, verbose=0, callbacks=[Rising("my_acc"), stopping]).epoch) == 2
+
+
+def test_a_rate_at_its_floor_is_not_reduced_again(capsys: pytest.CaptureFixture[str]) -> None:
+    class Flat(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["flat"] = 1.0
+
+    model = regressor()
+    model.optimizer.learning_rate = 0.1
+    reducing = ReduceLROnPlateau("flat", factor=0.1, patience=1, min_lr=0.01, verbose=1)  # 0.1 * 0.1 > 0.01
+    model.fit(X, Y, epochs=6, verbose=0, callbacks=[Flat(), reducing])
+    assert capsys.readouterr().out.count("reducing learning rate") == 1
+
+
+def test_checkpoints_make_their_folders(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "{epoch:02d}" / "weights"
+    regressor().fit(X, Y, epochs=2, verbose=0, callbacks=[ModelCheckpoint(path, save_weights_only=True)])
+    assert sorted(p.parent.name for p in tmp_path.glob("runs/*/weights")) == ["01", "02"]
 
 
 def test_batch_hooks_do_not_change_the_bits() -> None:

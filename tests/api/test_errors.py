@@ -359,7 +359,7 @@ FIT: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"class_weight": {2: 1.0}},
         ValueError,
-        "class_weight has the class 2; the model has the classes 0 to 1",
+        "class_weight has the class 2; the classes are 0 to 1",
     ),
     ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\] must"),
     ({"class_weight": {"a": 1.0}}, TypeError, "a key of class_weight must be an integer"),

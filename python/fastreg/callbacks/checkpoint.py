@@ -12,8 +12,8 @@ from typing import Any
 
 from fastreg._arguments import flag, integer, optional_number
 from fastreg._progress import check_verbose
-from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.monitor import check_monitor, improves, monitored, resolve_mode
+from fastreg.callbacks.base import Callback, Logs, maximised_metrics
+from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode
 
 
 class ModelCheckpoint(Callback):
@@ -22,12 +22,13 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     filepath : str or path
-        May hold fields: `"{epoch:02d}-{val_loss:.2f}.safetensors"`; epochs count from 1 here, `{batch}` too.
+        May hold fields: `"{epoch:02d}-{val_loss:.2f}.safetensors"`; epochs count from 1 here, `{batch}` too. Folders
+        that do not exist are made.
     monitor : str, default "val_loss"
         A key of the logs; used with `save_best_only`.
     verbose : {0, 1, 2} or bool
     save_best_only : bool, default False
-        Save only when `monitor` is better than ever before.
+        Save only when `monitor` is better than ever before, or missing (with a warning).
     save_weights_only : bool, default False
     mode : {"auto", "min", "max"}
         As for `EarlyStopping`.
@@ -72,16 +73,22 @@ class ModelCheckpoint(Callback):
         self.verbose = check_verbose(verbose)
         self.save_best_only = flag(save_best_only, "save_best_only")
         self.save_weights_only = flag(save_weights_only, "save_weights_only")
-        self.mode = resolve_mode(mode, monitor)
+        self._mode = check_mode(mode)
+        self.mode = resolve_mode(self._mode, monitor)
         self._every = None if save_freq == "epoch" else integer(save_freq, "save_freq", low=1)
         self.save_freq = save_freq
         threshold = optional_number(initial_value_threshold, "initial_value_threshold")
-        worst = math.inf if self.mode == "min" else -math.inf
-        self.best = worst if threshold is None else threshold
+        self.best = _worst(self.mode) if threshold is None else threshold
         self._epoch = 0
         self._batches = 0
         if self._every is not None:  # only then does training return to Python after every batch
             self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        mode = resolve_mode(self._mode, self.monitor, maximised_metrics(self.model))
+        if self.best == _worst(self.mode):  # nothing was saved yet
+            self.best = _worst(mode)
+        self.mode = mode
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -99,9 +106,10 @@ class ModelCheckpoint(Callback):
     def _save(self, fields: Logs) -> None:
         if self.save_best_only:
             value = monitored(fields, self.monitor, "saving the best model")
-            if value is None or not improves(value, self.best, 0.0, self.mode):
-                return
-            self.best = value
+            if value is not None:
+                if not improves(value, self.best, 0.0, self.mode):
+                    return
+                self.best = value
         try:
             path = self.filepath.format(**fields)
         except KeyError as error:
@@ -111,10 +119,15 @@ class ModelCheckpoint(Callback):
             raise ValueError(f"filepath {self.filepath!r} cannot be filled in: {error}") from error
         if self.verbose:
             print(f"Epoch {fields['epoch']}: saving model to {path}")
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
+
+
+def _worst(mode: str) -> float:
+    return math.inf if mode == "min" else -math.inf
 
 
 def _template(filepath: str | bytes | os.PathLike[str]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastreg._arguments import flag, integer, number, optional_number
 from fastreg._progress import check_verbose
-from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.monitor import EarlyStoppingMonitor, check_monitor, monitored, resolve_mode
+from fastreg.callbacks.base import Callback, Logs, maximised_metrics
+from fastreg.callbacks.monitor import EarlyStoppingMonitor, check_mode, check_monitor, monitored, resolve_mode
 
 # Reasons that do not wait for other monitors.
 _AT_ONCE = ("nonfinite", "stopping_threshold", "divergence_threshold")
@@ -80,13 +80,14 @@ class EarlyStopping(Callback):
                 f"monitor must be a name of the logs or a list of different names, not {monitor!r}"
             )
         self.monitor = monitor
+        self._mode = check_mode(mode)
         self.verbose = check_verbose(verbose)
         self.restore_best_weights = flag(restore_best_weights, "restore_best_weights")
         self.monitors = {
             name: EarlyStoppingMonitor(
                 patience,
                 min_delta,
-                resolve_mode(mode, name),
+                resolve_mode(self._mode, name),
                 baseline,
                 start_from_epoch,
                 min_delta_mode=min_delta_mode,
@@ -154,10 +155,11 @@ class EarlyStopping(Callback):
         return self._first.wait
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        for monitor in self.monitors.values():
+        for name, monitor in self.monitors.items():
             if self._resumed:
                 monitor.resume()
             else:
+                monitor.mode = resolve_mode(self._mode, name, maximised_metrics(self.model))
                 monitor.reset()
         self._resumed = False
         self.stopped_epoch, self.stopped_reason = 0, None

@@ -15,7 +15,19 @@ from typing import Any
 from fastreg._arguments import choice, flag, integer, number, optional_number
 
 MODES = ("auto", "min", "max")
-_MAXIMISED = ("acc", "accuracy", "auc", "r2", "r2_score", "precision", "recall", "f1", "f1_score")
+_MAXIMISED = (
+    "acc",
+    "accuracy",
+    "auc",
+    "r2",
+    "r2_score",
+    "r2score",
+    "precision",
+    "recall",
+    "f1",
+    "f1_score",
+    "f1score",
+)
 _STATE = ("best", "best_epoch", "best_state", "wait", "epoch", "stopped_epoch", "stopped_reason")
 
 
@@ -26,15 +38,24 @@ def check_monitor(monitor: Any) -> str:
     return monitor
 
 
-def resolve_mode(mode: Any, monitor: str) -> str:
-    """The mode "min" or "max": for "auto" by what the name ends in; an unknown mode warns and counts as "auto"."""
-    if mode not in MODES:
-        warnings.warn(f'mode must be "auto", "min" or "max", not {mode!r}; using "auto"', stacklevel=3)
-        mode = "auto"
-    if mode == "auto":
-        name = re.sub(r"_\d+$", "", monitor)  # a second metric of one name is logged as auc_1
-        return "max" if name.endswith(_MAXIMISED) else "min"
-    return str(mode)
+def check_mode(mode: Any) -> str:
+    """ "auto", "min" or "max"; anything else warns and counts as "auto"."""
+    if mode in MODES:
+        return str(mode)
+    warnings.warn(f'mode must be "auto", "min" or "max", not {mode!r}; using "auto"', stacklevel=3)
+    return "auto"
+
+
+def resolve_mode(mode: str, monitor: str, maximised: Mapping[str, bool] | None = None) -> str:
+    """The mode "min" or "max". For "auto": that of the metric, where `maximised` tells which names are metrics and
+    whether larger is better; else by what the name ends in."""
+    if mode != "auto":
+        return mode
+    name = monitor.removeprefix("val_")
+    if maximised is not None and name in maximised:
+        return "max" if maximised[name] else "min"
+    name = re.sub(r"_\d+$", "", name)  # a second metric of one name is logged as auc_1
+    return "max" if name.lower().endswith(_MAXIMISED) else "min"
 
 
 def improves(value: float, reference: float, margin: float, mode: str) -> bool:

@@ -10,10 +10,12 @@ import inspect
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from fastreg._arguments import integer, number
 from fastreg._progress import check_verbose
-from fastreg.callbacks.base import Callback, Logs
-from fastreg.callbacks.monitor import check_monitor, improves, monitored, resolve_mode
+from fastreg.callbacks.base import Callback, Logs, maximised_metrics
+from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode
 
 
 class ReduceLROnPlateau(Callback):
@@ -60,7 +62,8 @@ class ReduceLROnPlateau(Callback):
         self.factor = number(factor, "factor", low=0.0, high=1.0, open_low=True, open_high=True)
         self.patience = integer(patience, "patience", low=0)
         self.verbose = check_verbose(verbose)
-        self.mode = resolve_mode(mode, monitor)
+        self._mode = check_mode(mode)
+        self.mode = resolve_mode(self._mode, monitor)
         self.min_delta = number(min_delta, "min_delta", low=0.0)
         self.cooldown = integer(cooldown, "cooldown", low=0)
         self.min_lr = number(min_lr, "min_lr", low=0.0)
@@ -72,6 +75,7 @@ class ReduceLROnPlateau(Callback):
         self.cooldown_counter = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.mode = resolve_mode(self._mode, self.monitor, maximised_metrics(self.model))
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -92,7 +96,7 @@ class ReduceLROnPlateau(Callback):
 
     def _reduce(self, epoch: int) -> None:
         rate = self.model.optimizer.learning_rate
-        if rate <= self.min_lr:
+        if np.float32(rate) <= np.float32(self.min_lr):  # 0.1 * 0.1 is no larger than 0.01
             return
         self.model.optimizer.learning_rate = max(rate * self.factor, self.min_lr)
         self.cooldown_counter, self.wait = self.cooldown, 0
