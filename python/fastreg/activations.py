@@ -14,6 +14,11 @@ from numpy.typing import ArrayLike
 from fastreg import _core
 from fastreg._arrays import Array, numeric
 
+__all__ = [
+    "elu", "gelu", "get", "leaky_relu", "linear", "relu", "selu", "sigmoid", "silu", "softmax", "softplus", "swish",
+    "tanh",
+]  # fmt: skip
+
 Activation = Callable[..., Array]
 
 

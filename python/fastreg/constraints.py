@@ -11,6 +11,8 @@ from typing import Any
 from fastreg._arguments import integer, number
 from fastreg._configurable import Configurable, find, table_of
 
+__all__ = ["Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get", "max_norm", "non_neg", "unit_norm"]
+
 
 class Constraint(Configurable):
     """Base of the constraints. Use `MaxNorm`, `NonNeg` or `UnitNorm`."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from fastreg import _core
 from fastreg._arguments import integer
 
+__all__ = ["device_count", "device_name", "is_available"]
+
 
 def is_available() -> bool:
     """Whether this build has the CUDA plugin and a GPU can be used.

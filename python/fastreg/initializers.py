@@ -16,6 +16,13 @@ from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array
 from fastreg._configurable import Configurable, find, table_of
 
+__all__ = [
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "LecunNormal",
+    "LecunUniform", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
+    "constant", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
+    "lecun_uniform", "ones", "random_normal", "random_uniform", "truncated_normal", "variance_scaling", "zeros",
+]  # fmt: skip
+
 # Standard deviation of a standard normal cut off at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
 

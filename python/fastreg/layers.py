@@ -16,6 +16,8 @@ from fastreg._arrays import Array
 from fastreg._configurable import find, snake_case
 from fastreg._layer import Layer, features
 
+__all__ = ["ELU", "Activation", "Dense", "Dropout", "Input", "InputLayer", "Layer", "LeakyReLU"]
+
 _BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
 
 

@@ -19,6 +19,13 @@ from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg.regularizers import METHODS
 
+__all__ = [
+    "BinaryCrossentropy", "CategoricalCrossentropy", "ElasticNet", "Hinge", "Huber", "Loss", "MeanAbsoluteError",
+    "MeanSquaredError", "Poisson", "SparseCategoricalCrossentropy", "binary_crossentropy",
+    "categorical_crossentropy", "get", "hinge", "huber", "mean_absolute_error", "mean_squared_error", "poisson",
+    "sparse_categorical_crossentropy",
+]  # fmt: skip
+
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
 
 

@@ -18,6 +18,14 @@ from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
 
+__all__ = [
+    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
+    "Hinge", "Huber", "MeanAbsoluteError", "MeanSquaredError", "Metric", "Poisson", "Precision", "R2Score",
+    "Recall", "RootMeanSquaredError", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy",
+    "binary_crossentropy", "categorical_crossentropy", "get", "hinge", "huber", "mean_absolute_error",
+    "mean_squared_error", "poisson", "sparse_categorical_crossentropy",
+]  # fmt: skip
+
 Totals = NDArray[np.float64]
 
 

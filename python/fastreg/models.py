@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fastreg.metrics import Metric
     from fastreg.optimizers import Optimizer
 
+__all__ = ["Sequential", "load_model"]
+
 _PREDICT_BATCH_SIZE = 1024  # a row's result does not depend on the batch it is in
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from fastreg._arguments import flag, number, optional_number
 from fastreg._configurable import Configurable, argument_names, find
 
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
+
 
 class Optimizer(Configurable):
     """Base of the optimizers. The arguments below are shared by all of them.

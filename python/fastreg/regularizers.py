@@ -14,6 +14,8 @@ from fastreg._arguments import choice, number
 from fastreg._arrays import numeric
 from fastreg._configurable import Configurable, find, table_of
 
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
+
 METHODS = ("proximal", "subgradient")
 
 

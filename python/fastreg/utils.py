@@ -14,6 +14,8 @@ from fastreg import _seeds
 from fastreg._arguments import integer
 from fastreg._arrays import Array, numeric
 
+__all__ = ["set_random_seed", "to_categorical"]
+
 
 def set_random_seed(seed: int) -> None:
     """Seed `random`, `numpy.random` and fastreg: models made from now on get the same seeds in the same order.

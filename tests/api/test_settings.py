@@ -245,3 +245,18 @@ def test_labels_of_minus_1_have_no_class_0() -> None:
     model.compile("sgd", "hinge")
     with pytest.raises(ValueError, match="class_weight has the class 0; the classes are -1 and 1"):
         model.fit(X, np.where(Y > 0, 1, -1), class_weight={0: 5.0, 1: 3.0})
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["activations", "constraints", "cuda", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers",
+     "regularizers", "utils"],
+)  # fmt: skip
+def test_a_star_import_brings_words_of_fastreg_alone(module: str) -> None:
+    names: dict[str, Any] = {}
+    exec(f"from fastreg.{module} import *", names)
+    del names["__builtins__"]
+    assert names
+    for name, value in names.items():
+        assert value.__module__.startswith("fastreg"), name
+        assert value.__doc__, name
