@@ -232,3 +232,12 @@ def test_bad_input(case: int) -> None:
     call, kind, words = BAD[case]
     with raises(kind, words):
         call()
+
+
+def test_weights_are_made_on_the_device_asked_for() -> None:
+    layer = Linear(3, 2, p=0.5, seed=1, device="meta")
+    assert [t.device.type for t in (layer.weight, layer.bias)] == ["meta"] * 2
+    assert [t.device.type for t in (layer.seed, layer.step)] == ["cpu"] * 2
+    filled = layer.to_empty(device="cpu")
+    filled.load_state_dict(Linear(3, 2, p=0.5, seed=1).state_dict())
+    assert filled(torch.zeros(4, 3)).shape == (4, 2)

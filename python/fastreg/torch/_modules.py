@@ -110,6 +110,8 @@ class Linear(_Counting, torch.nn.Linear):
         See `linear`.
     p, seed, stream
         Of the dropout after the activation; see `Dropout`.
+    device : torch.device or str, optional
+        Of the weights; by default torch's. The counters are on the CPU.
     dtype : torch.float32 or torch.float64, optional
         By default torch's.
 
@@ -135,12 +137,13 @@ class Linear(_Counting, torch.nn.Linear):
         *,
         alpha: float | None = None,
         stream: int = 0,
+        device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         slope = default_alpha(activation) if alpha is None else _arguments.number(alpha, "alpha")
         nothing, w = np.empty((0, 1)), np.empty((1, 1))  # the gate knows the activations
         _core.dense_forward(nothing, w, None, activation, slope, 0.0, 0, 0, 0, nothing.copy(), None)
-        super().__init__(in_features, out_features, bias, dtype=dtype)
+        super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.activation, self.alpha = activation, slope
         self.p = _arguments.number(p, "p", low=0.0, high=1.0)
         self.stream = _arguments.integer(stream, "stream", low=0, high=2**32 - 1)
