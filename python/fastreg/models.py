@@ -20,6 +20,7 @@ from fastreg._dataset import Expectation, inputs, native
 from fastreg._layer import Layer
 from fastreg._network import Network
 from fastreg._progress import check_verbose, line_of
+from fastreg._sampling import sample
 from fastreg._sparse import SparseRows
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Sequential(Network):
         self.stop_training = False
         self.history: History | None = None
         self._compiled: Compiled | None = None
+        self._passes = 0  # with dropout, outside of training
         if isinstance(layers, Layer):
             raise TypeError("layers must be a list of layers, not a single layer")
         for layer in layers or ():
@@ -288,12 +290,21 @@ class Sequential(Network):
         return self.predict(x, verbose=0)
 
     def __call__(self, x: ArrayLike, training: bool | None = None) -> Array:
-        """What `predict` returns: a forward pass without dropout. `training` must be None or False."""
-        if training:
-            raise ValueError(
-                "training must be False: a model drops units in fit alone; see fastreg.ops.dropout"
-            )
-        return self.predict(x, verbose=0)
+        """What `predict` returns: a forward pass without dropout.
+
+        With `training=True` a pass with dropout, whose masks differ from call to call and from those of `fit`: the
+        spread of many passes tells how sure the model is (Monte Carlo dropout; Gal and Ghahramani 2016). They are
+        functions of the model's seed and of how many such passes it made; they are made on the CPU.
+        """
+        if training is None or not flag(training, "training"):
+            return self.predict(x, verbose=0)
+        array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
+        if isinstance(array, SparseRows):
+            raise TypeError("x is sparse, which a pass with dropout does not take; pass x.toarray()")
+        self._ready_for(array)
+        step = 2**32 - 1 - self._passes % 2**31  # from the end on: training counts its steps from 0
+        self._passes += 1
+        return sample(self.layers, array, self.seed, step)
 
     @property
     def optimizer(self) -> Optimizer:
