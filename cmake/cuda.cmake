@@ -1,7 +1,7 @@
 # The CUDA plugin, libfastreg_cuda: the op table on NVIDIA GPUs. Included by CMakeLists.txt once the library is there.
 # FASTREG_CUDA: AUTO builds it where a CUDA compiler is found, ON fails without one, OFF never does. EMULATED builds the
-# same sources as C++ for the host (tests/emulator): for tests, not for use. The C interface does not reach GPUs, so
-# without Python the default is OFF.
+# same sources as C++ for the host (tests/emulator): for tests, not for use. A C library alone (no Python) is built
+# without it unless asked for.
 if(FASTREG_PYTHON)
   set(default AUTO)
 else()

@@ -1,5 +1,5 @@
-"""The techniques compared, and one training run of the same network under one of them.
-It must not print or plot."""
+"""The techniques compared, and one training run of the same network under one of them from one seed.
+It must not print, plot or compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastreg.layers import Dense, Dropout, Input
 from fastreg.losses import ElasticNet, SparseCategoricalCrossentropy
 from fastreg.regularizers import l1, l2
 
-SEED = 7
+SEEDS = range(10)  # each technique is trained from every one of them
 EPOCHS = 300
 BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
@@ -53,6 +53,7 @@ class Result:
     `kernel` is the first layer's, (64, units)."""
 
     technique: Technique
+    seed: int
     history: dict[str, list[float]]
     train_accuracy: float
     test_accuracy: float
@@ -61,7 +62,7 @@ class Result:
     features_used: int
     best_epoch: int | None  # counted from 1; None without early stopping
     final_val_loss: float  # of the weights the model ends with, penalties included, as EarlyStopping saw it
-    stopped: str
+    stopped_early: bool
     seconds: float
     kernel: NDArray[np.float32]
 
@@ -70,11 +71,11 @@ class Result:
         return len(self.history["loss"])
 
 
-def build(technique: Technique) -> fastreg.Sequential:
-    """64-128-64-10, the same initial weights for every technique, compiled."""
+def build(technique: Technique, seed: int) -> fastreg.Sequential:
+    """64-128-64-10, compiled; the seed decides the initial weights, the shuffles and the masks."""
     penalty = l1(technique.l1) if technique.l1 else l2(technique.l2) if technique.l2 else None
     loss = SparseCategoricalCrossentropy()
-    model = fastreg.Sequential([Input((64,))], name=f"{technique.name:14}", seed=SEED)
+    model = fastreg.Sequential([Input((64,))], seed=seed)
     for units in (128, 64):
         model.add(Dense(units, activation="relu", kernel_regularizer=penalty))
         if technique.dropout:
@@ -88,9 +89,9 @@ def build(technique: Technique) -> fastreg.Sequential:
     return model
 
 
-def train(technique: Technique, digits: Digits, epochs: int) -> Result:
+def train(technique: Technique, seed: int, digits: Digits, epochs: int) -> Result:
     """Fit on the training rows, watch the validation rows, measure on the test rows once at the end."""
-    model = build(technique)
+    model = build(technique, seed)
     callbacks: list[Callback] = []
     stopper = None
     if technique.patience is not None:
@@ -105,15 +106,15 @@ def train(technique: Technique, digits: Digits, epochs: int) -> Result:
         epochs=epochs,
         validation_data=(digits.x_val, digits.y_val),
         callbacks=callbacks,
-        verbose=1,
+        verbose=0,
     ).history
     seconds = time.perf_counter() - start
 
     kernels = model.get_weights()[::2]
     test = model.evaluate(digits.x_test, digits.y_test, verbose=0, return_dict=True)
-    patience_ran_out = stopper is not None and stopper.stopped_reason == "patience"
     return Result(
         technique=technique,
+        seed=seed,
         history=history,
         train_accuracy=model.evaluate(digits.x_train, digits.y_train, verbose=0)[1],
         test_accuracy=test["accuracy"],
@@ -122,9 +123,7 @@ def train(technique: Technique, digits: Digits, epochs: int) -> Result:
         features_used=int((kernels[0] != 0).any(axis=1).sum()),
         best_epoch=stopper.best_epoch + 1 if stopper else None,
         final_val_loss=model.evaluate(digits.x_val, digits.y_val, verbose=0)[0],
-        stopped=f"no better val_loss for {technique.patience} epochs"
-        if patience_ran_out
-        else "all epochs run",
+        stopped_early=stopper is not None and stopper.stopped_reason == "patience",
         seconds=seconds,
         kernel=kernels[0],
     )

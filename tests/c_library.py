@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-import fastreg
 from fastreg import config
 
-PACKAGE = Path(fastreg.__file__).parent
 HEADER = Path(config.get_include()) / "fastreg" / "fastreg.h"
 LIBRARY = Path(config.get_library_dir()) / "libfastreg.so"
 OK, INVALID_ARGUMENT, TYPE_MISMATCH, OUT_OF_MEMORY, RUNTIME, CANCELLED = range(6)

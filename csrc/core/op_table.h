@@ -1,9 +1,8 @@
 // THE SEAM: a struct of function pointers, one per operation. csrc/cpu fills one per instruction set, CUDA one more.
 // Arguments arrive checked, and every pointer in them is to the memory of the backend's queue. Nothing here knows
-// models, errors, Python, SIMD or CUDA. It is over 250 lines because what every operation takes stands here, in one
-// place.
+// errors, Python, SIMD or CUDA, nor models but for train_steps, which takes a whole small network. It is over 250 lines
+// because what every operation takes stands here, in one place.
 #pragma once
-#include <cstddef>
 #include <cstdint>
 
 #include "rules/spec.h"

@@ -4,7 +4,6 @@
 #include "core/session.h"
 
 #include <cmath>
-#include <new>
 
 #include "core/batches.h"
 #include "core/cuda.h"

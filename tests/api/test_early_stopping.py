@@ -66,7 +66,7 @@ def started(callback: EarlyStopping) -> Model:
     return model
 
 
-# ---- line 19: min_delta and strictness ----------------------------------------------------------------------------
+# ---- min_delta and strictness -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("min_delta", [0.1, -0.1])
 def test_min_delta_is_taken_as_its_size(min_delta: float) -> None:
     assert EarlyStopping(min_delta=min_delta).min_delta == 0.1
@@ -90,7 +90,7 @@ def test_improvement_is_strict(mode: str, values: list[float], best: float) -> N
     assert monitor.best_epoch == values.index(best)
 
 
-# ---- line 20: waiting ---------------------------------------------------------------------------------------------
+# ---- waiting ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("patience", "values", "stopped"),
     [
@@ -118,7 +118,7 @@ def test_wait_counts_epochs_without_improvement() -> None:
     assert (callback.wait, callback.best, callback.best_epoch) == (2, 0.5, 1)
 
 
-# ---- line 21: baseline --------------------------------------------------------------------------------------------
+# ---- baseline -----------------------------------------------------------------------------------------------------
 def test_a_baseline_that_is_never_beaten_stops_after_patience_epochs() -> None:
     callback = EarlyStopping(patience=3, baseline=0.1)
     train(callback, [1.0, 0.9, 0.8, 0.7, 0.6])
@@ -134,7 +134,7 @@ def test_a_beaten_baseline_starts_the_waiting_anew() -> None:
     assert callback.stopped_reason == "patience"
 
 
-# ---- line 22: weights ---------------------------------------------------------------------------------------------
+# ---- weights ------------------------------------------------------------------------------------------------------
 def test_best_weights_are_restored_when_stopped() -> None:
     callback = EarlyStopping(patience=2, restore_best_weights=True)
     assert train(callback, [1.0, 0.5, 0.6, 0.7]).epoch == 1
@@ -167,7 +167,7 @@ def test_weights_stay_when_not_asked_for() -> None:
     assert callback.best_weights is None
 
 
-# ---- line 23: start_from_epoch ------------------------------------------------------------------------------------
+# ---- start_from_epoch ---------------------------------------------------------------------------------------------
 def test_epochs_before_the_start_are_ignored() -> None:
     callback = EarlyStopping(patience=2, start_from_epoch=3, restore_best_weights=True)
     model = train(callback, [0.1, 0.2, 0.3, 1.0, 1.1, 1.2, 1.3])
@@ -180,7 +180,7 @@ def test_a_start_that_is_never_reached_restores_nothing() -> None:
     assert (model.epoch, callback.stopped_epoch, callback.best) == (2, 0, INF)
 
 
-# ---- line 24: names and modes -------------------------------------------------------------------------------------
+# ---- names and modes ----------------------------------------------------------------------------------------------
 def test_a_missing_monitor_warns_with_what_there_is_and_never_stops() -> None:
     callback = EarlyStopping(patience=0)
     with pytest.warns(UserWarning, match=r"'val_loss', which is missing; available: loss"):
@@ -217,14 +217,14 @@ def test_an_unknown_mode_warns_and_is_auto() -> None:
     assert callback.mode == "max"
 
 
-# ---- line 25: NaN -------------------------------------------------------------------------------------------------
+# ---- NaN ----------------------------------------------------------------------------------------------------------
 def test_nan_is_never_the_best() -> None:
     callback = EarlyStopping(patience=3, restore_best_weights=True)
     model = train(callback, [NAN, 2.0, NAN, 1.0, NAN, NAN, NAN, 0.1])
     assert (callback.best, callback.best_epoch, callback.stopped_epoch, model.epoch) == (1.0, 3, 6, 3)
 
 
-# ---- line 26: every fit starts anew -------------------------------------------------------------------------------
+# ---- every fit starts anew ----------------------------------------------------------------------------------------
 def test_state_is_reset_at_the_start_of_every_fit() -> None:
     callback = EarlyStopping(patience=1, restore_best_weights=True)
     train(callback, [0.1, 0.2])

@@ -29,12 +29,12 @@ def data() -> tuple[Any, Any]:
 
 
 def penalties(w: list[Any]) -> float:
-    """Line 1: l1 * sum|w| + l2 * sum(w^2), no half, no mean."""
+    """l1 * sum|w| + l2 * sum(w^2), no half, no mean."""
     return float(L1_KERNEL * np.abs(w[0]).sum() + L2_BIAS * (w[1] ** 2).sum() + L2_KERNEL * (w[2] ** 2).sum())
 
 
 def loss_and_gradients(w: list[Any], x: Any, y: Any, weight: Any) -> tuple[float, float, list[Any]]:
-    """tanh hidden layer, linear output, mean squared error; lines 1, 3 and 8: sum(w_i l_i) / n, penalties unscaled."""
+    """tanh hidden layer, linear output, mean squared error: sum(w_i l_i) / n; the penalties are not divided by n."""
     h = np.tanh(x @ w[0] + w[1])
     error = h @ w[2] + w[3] - y
     data_loss = float((weight * (error**2).mean(axis=1)).sum() / len(x))
@@ -50,7 +50,7 @@ def loss_and_gradients(w: list[Any], x: Any, y: Any, weight: Any) -> tuple[float
 
 
 def sgd(momentum: float = 0.0, nesterov: bool = False, decay: float = 0.0) -> Step:
-    """Lines 7 and 11."""
+    """The decay w -= lr decay w is apart from the gradient and comes first; then v = momentum v - lr g."""
     velocity: dict[int, Any] = {}
 
     def step(w: list[Any], g: list[Any], t: int) -> None:
@@ -63,7 +63,7 @@ def sgd(momentum: float = 0.0, nesterov: bool = False, decay: float = 0.0) -> St
 
 
 def adam(decay: float = 0.0) -> Step:
-    """Lines 7 and 12."""
+    """The same decay first; the correction of the moments is in the rate, epsilon outside the root."""
     m: dict[int, Any] = {}
     s: dict[int, Any] = {}
 
@@ -79,7 +79,7 @@ def adam(decay: float = 0.0) -> Step:
 
 
 def squares(keep: float, take: float, start: float) -> Step:
-    """Line 13: RMSprop and Adagrad, epsilon inside the root."""
+    """RMSprop and Adagrad, epsilon inside the root."""
     s: dict[int, Any] = {}
 
     def step(w: list[Any], g: list[Any], t: int) -> None:
@@ -91,7 +91,7 @@ def squares(keep: float, take: float, start: float) -> Step:
 
 
 def clipped(kind: str, limit: float) -> Step:
-    """Line 6: clipping sees data and penalty gradients."""
+    """Clipping sees the gradients of data and penalties together."""
     plain = sgd()
 
     def step(w: list[Any], g: list[Any], t: int) -> None:
@@ -110,7 +110,7 @@ def clipped(kind: str, limit: float) -> Step:
 def expected(
     w: list[Any], x: Any, y: Any, weight: Any, step: Step, constrain: bool = False
 ) -> tuple[list[Any], list[float], list[float]]:
-    """Line 5: epoch loss = sum(n_b * L_b) / N, each L_b before its update."""
+    """The loss of an epoch is sum(n_b * L_b) / N, each L_b before its update."""
     w, history, data_history, t = [a.copy() for a in w], [], [], 0
     for _ in range(EPOCHS):
         total = data_total = 0.0
@@ -120,7 +120,7 @@ def expected(
             n = len(x[rows])
             total, data_total, t = total + n * (data_loss + penalty), data_total + n * data_loss, t + 1
             step(w, gradients, t)
-            if constrain:  # lines 6 and 10
+            if constrain:  # after the update
                 norm = np.sqrt((w[0] ** 2).sum(axis=0))
                 w[0] = w[0] * np.clip(norm, 0, 0.7) / (1e-7 + norm)
         history.append(total / len(x))
@@ -272,7 +272,7 @@ def test_penalties_never_reach_metrics() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_dropout_at_its_ends(rate: float) -> None:
-    """Line 18: rate 0 is a no-op; rate 1 gives zeros in training, so that only the bias learns."""
+    """Rate 0 is a no-op; rate 1 gives zeros in training, so that only the bias learns."""
     x, y = data()
     model = Sequential([layers.Dropout(rate), layers.Dense(2)], seed=0)
     model.compile("sgd", "mse")

@@ -24,6 +24,7 @@ OPTIMIZERS: dict[str, Spec] = {
     "adam": optimizer_spec("adam", learning_rate=0.01),
     "amsgrad": optimizer_spec("adam", learning_rate=0.01, amsgrad=True),
     "rmsprop": optimizer_spec("rmsprop", learning_rate=0.01),
+    "adagrad": optimizer_spec("adagrad", learning_rate=0.3),
 }
 
 

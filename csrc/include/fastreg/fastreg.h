@@ -94,7 +94,7 @@ typedef enum fr_device { FR_CPU = 0, FR_CUDA = 1 } fr_device;
 typedef enum fr_precision {
     FR_EXACT = 0, /* the bits of the CPU */
     FR_FAST = 1,  /* tensor cores, as accurate as float32 */
-    FR_BF16 = 2   /* tensor cores, operands rounded to bfloat16 */
+    FR_BF16 = 2   /* tensor cores; operands, and what large layers pass on, rounded to bfloat16 */
 } fr_precision;
 
 /* l1 sum|w| + l2 sum w^2, factors finite and >= 0. l1 acts as a soft threshold after the optimizer's step, which gives
