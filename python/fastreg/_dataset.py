@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastreg._arrays import Array, check_finite, matrix
@@ -76,9 +77,12 @@ class Expectation:
         if class_weight is None:
             return data
         weight = class_weights(class_weight, data.y, self.loss, self.output_units)
-        return replace(
-            data, sample_weight=weight if data.sample_weight is None else weight * data.sample_weight
-        )
+        if data.sample_weight is not None:
+            with np.errstate(over="ignore"):
+                weight = weight * data.sample_weight
+            if not np.isfinite(weight).all():
+                raise ValueError(f"class_weight times sample_weight must be finite in {weight.dtype}")
+        return replace(data, sample_weight=weight)
 
     def validation(self, validation_data: Any, input_units: int) -> Dataset:
         """The checked data of `validation_data=(x, y)` or `(x, y, sample_weight)`."""

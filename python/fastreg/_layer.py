@@ -54,6 +54,8 @@ class Layer(Configurable):
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string, not {name!r}")
+        if name is not None and "/" in name:
+            raise ValueError(f"name must not hold '/', which separates names in files: {name!r}")
         if input_shape is not None and input_dim is not None:
             raise ValueError("give input_shape or input_dim, not both")
         self.name = name
@@ -114,10 +116,9 @@ class Layer(Configurable):
             raise ValueError(
                 f"layer {self.name!r} carries weights for {self.input_units} inputs, not {input_units}"
             )
-        carried, self._carried = self._carried, None
-        if carried is None:
+        if self._carried is None:
             return self.new_weights(input_units, index, seed, dtype)
-        return [weight.astype(dtype, copy=False) for weight in carried]
+        return [weight.astype(dtype, copy=False) for weight in self._carried]
 
     def new_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
         """Freshly initialized weights."""
@@ -125,7 +126,7 @@ class Layer(Configurable):
 
     def bind(self, session: Session, positions: list[int]) -> None:
         """From now on the weights are the session's, at `positions`."""
-        self._session, self._positions = session, positions
+        self._session, self._positions, self._carried = session, positions, None
 
     def unbind(self) -> None:
         """Keep the weights while the model makes another session."""

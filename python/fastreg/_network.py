@@ -5,6 +5,7 @@ It must not know losses, optimizers or data: models.py adds training.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ class Network:
         self.layers: list[Layer] = []
         self._input_units: int | None = None
         self._session: _core.Session | None = None
+        self._fitting = threading.Lock()  # held by a fit, whose session must stay the model's
 
     # ---- layers ------------------------------------------------------------------------------------------------
     def add(self, layer: Layer) -> None:
@@ -49,6 +51,7 @@ class Network:
         Raises TypeError for what is no layer, ValueError for a layer of another model, a name that is taken or
         a stated input width that does not fit.
         """
+        self._check_idle("add")
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
         check_native(layer, "layer")
@@ -70,6 +73,12 @@ class Network:
             layer.name = layer.name or layers.default_name(layer, taken)
             self.layers.append(layer)
 
+    def _check_idle(self, method: str) -> None:
+        if self._fitting.locked():
+            raise RuntimeError(
+                f"{method} cannot be called while the model is fitted, from a callback or another thread"
+            )
+
     def _check_width(self, layer: Layer) -> None:
         before = self._output_units_or_none()
         if layer.input_units is not None and before not in (None, layer.input_units):
@@ -79,6 +88,7 @@ class Network:
 
     def pop(self) -> Layer:
         """Remove and return the last layer. The others keep their weights; the optimizer starts anew."""
+        self._check_idle("pop")
         if not self.layers:
             raise ValueError("the model has no layers")
         self._release_session()
@@ -217,13 +227,16 @@ class Network:
         )
         self._prepare(session)
         weights: list[Array] = []
+        positions: list[list[int]] = []
         units = input_units
         for index, layer in enumerate(self.layers):
             own = layer.initial_weights(units, index, self.seed, self.dtype)
-            layer.bind(session, list(range(len(weights), len(weights) + len(own))))
+            positions.append(list(range(len(weights), len(weights) + len(own))))
             weights += own
             units = layer.output_units(units)
         session.set_weights(weights)
+        for layer, places in zip(self.layers, positions, strict=True):  # nothing can fail from here on
+            layer.bind(session, places)
         return session
 
     def _prepare(self, session: _core.Session) -> None:

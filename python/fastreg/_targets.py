@@ -96,7 +96,10 @@ def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) ->
         if label not in named:
             classes = "-1 and 1" if signed else f"0 to {n_classes - 1}"
             raise ValueError(f"class_weight has the class {label}; the classes are {classes}")
-        table[named[label]] = number(value, f"class_weight[{label}]", low=0.0)
+        with np.errstate(over="ignore"):
+            table[named[label]] = number(value, f"class_weight[{label}]", low=0.0)
+        if not np.isfinite(table[named[label]]):
+            raise ValueError(f"class_weight[{label}] must be finite in {y.dtype}, not {value!r}")
     weights: Array = table[_classes(y, n_classes, signed)]
     return weights
 

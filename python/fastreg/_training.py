@@ -68,7 +68,7 @@ class Plan:
             flag(shuffle, "shuffle"),
             size
             if validation_batch_size is None
-            else integer(validation_batch_size, "validation_batch_size", low=1),
+            else check_batch_size(validation_batch_size, "validation_batch_size"),
             freq,
         )
 
@@ -79,9 +79,9 @@ class Plan:
         return epoch + 1 in self.validation_freq
 
 
-def check_batch_size(batch_size: Any) -> int:
+def check_batch_size(batch_size: Any, name: str = "batch_size") -> int:
     """At least 1; None is 32."""
-    return DEFAULT_BATCH_SIZE if batch_size is None else integer(batch_size, "batch_size", low=1)
+    return DEFAULT_BATCH_SIZE if batch_size is None else integer(batch_size, name, low=1, high=2**63 - 1)
 
 
 class Hooks:

@@ -125,6 +125,7 @@ class Sequential(Network):
         run_eagerly, steps_per_execution, jit_compile
             Taken so that Keras programs run, and without effect: an epoch is one native call in any case.
         """
+        self._check_idle("compile")
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
         compiled.check(self.layers, self._output_units_or_none())
         if self._session is not None:
@@ -191,7 +192,7 @@ class Sequential(Network):
         TypeError, ValueError
             If an argument is not as described.
         RuntimeError
-            If the model is not compiled.
+            If the model is not compiled, or is being fitted already.
         KeyboardInterrupt
             On Ctrl-C; the model stays usable, at the end of a step.
         """
@@ -210,7 +211,12 @@ class Sequential(Network):
         hooks = _training.Hooks(callbacks)
         if not any(isinstance(layer, _layers.Dense) for layer in self.layers):
             raise ValueError("the model has no weights to train; add a Dense layer")
-        return _training.fit(self, self._ready_for(data.x), compiled, data, validation, plan, hooks)
+        if not self._fitting.acquire(blocking=False):
+            self._check_idle("fit")
+        try:
+            return _training.fit(self, self._ready_for(data.x), compiled, data, validation, plan, hooks)
+        finally:
+            self._fitting.release()
 
     def evaluate(
         self,
@@ -248,7 +254,7 @@ class Sequential(Network):
         """
         hooks = _training.Hooks(callbacks)
         default = _training.DEFAULT_BATCH_SIZE if hooks.predict_batches else _PREDICT_BATCH_SIZE
-        size = default if batch_size is None else integer(batch_size, "batch_size", low=1)
+        size = default if batch_size is None else _training.check_batch_size(batch_size)
         check_verbose(verbose)
         array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
         hooks.attach(self, {"verbose": 0, "steps": -(-len(array) // size)})
@@ -374,6 +380,8 @@ class Sequential(Network):
     def __reduce__(self) -> Any:
         from fastreg import saving
 
+        if type(self) is not Sequential:
+            raise TypeError(f"a {type(self).__name__} cannot be copied or pickled, only a Sequential itself")
         if not self.built or not any(isinstance(layer, _layers.Dense) for layer in self.layers):
             return saving.from_description, (saving.describe(self),)
         return saving.from_bytes, (saving.to_bytes(self),)

@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def save_model(model: Sequential, filepath: Path, overwrite: bool = True) -> Non
     """Write architecture, weights, compile arguments, optimizer state, step, epoch and seed to `filepath`.
 
     Any file ending will do; a symbolic link is written through to its target. Raises FileExistsError if the file
-    exists and `overwrite` is False, ValueError if the model has no weights yet.
+    exists and `overwrite` is False, OSError if it is no regular file, ValueError if the model has no weights yet.
     """
     _write(filepath, to_bytes(model), overwrite)
 
@@ -97,12 +98,12 @@ def from_bytes(data: bytes, source: str = "the data") -> Sequential:
     slots = [_tensors(arrays, (f"slots/{slot}/{name}" for name in names), source) for slot in header["slots"]]
     try:
         model = from_description(header)
-    except (KeyError, TypeError, ValueError) as error:
+        session = model._ready()
+        session.set_weights(weights)
+        session.set_slots(slots)
+        session.set_position(header["step"], header["epoch"])
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{source} describes a model that this fastreg cannot make: {error!r}") from error
-    session = model._ready()
-    session.set_weights(weights)
-    session.set_slots(slots)
-    session.set_position(header["step"], header["epoch"])
     if model._compiled is not None:
         model._compiled.optimizer.iterations = header["step"]
     return model
@@ -152,13 +153,18 @@ def _unpacked(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, Any
         arrays = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{source} is not a complete safetensors file: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{source} has tensors of the type {error}, which fastreg does not write") from None
+    strange = {str(array.dtype) for array in arrays.values()} - {"float32", "float64"}
+    if strange:
+        raise ValueError(f"{source} has tensors of the types {sorted(strange)}, which fastreg does not write")
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"{source} is a safetensors file, but fastreg did not write it")
     try:
         header: dict[str, Any] = json.loads(metadata.get("fastreg", ""))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{source} has fastreg metadata that is no JSON: {error}") from None
     _require(header, {"format_version": int}, source)
     if header["format_version"] > _VERSION:
@@ -174,8 +180,15 @@ def _require(header: Any, kinds: dict[str, Any], source: str) -> None:
     for key, kind in kinds.items():
         if not isinstance(header, dict) or key not in header:
             raise ValueError(f"{source} has damaged fastreg metadata: {key!r} is missing")
-        if not isinstance(header[key], kind):
+        wrong = isinstance(header[key], bool) or (
+            isinstance(header[key], list) and not _all_text(header[key])
+        )
+        if wrong or not isinstance(header[key], kind):
             raise ValueError(f"{source} has damaged fastreg metadata: {key!r} is {header[key]!r}")
+
+
+def _all_text(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _tensors(arrays: dict[str, Array], names: Iterable[str], source: str) -> list[Array]:
@@ -193,9 +206,14 @@ def _write(filepath: Path, data: bytes, overwrite: bool) -> None:
     path = os.path.realpath(given)
     if not flag(overwrite, "overwrite") and os.path.exists(path):
         raise FileExistsError(f"{given} exists and overwrite is False")
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    before = os.stat(path) if os.path.lexists(path) else None  # raises for a link that leads to itself
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        raise OSError(f"{given} is no regular file, and would be replaced by one")
+    temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
+            if before is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

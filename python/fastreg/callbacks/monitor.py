@@ -1,6 +1,6 @@
 """When to stop: the decision about a monitored value, for any training loop, and what other callbacks share of it.
 
-It must not know models or callbacks.
+It must not know models or callbacks. It is over 250 lines because arguments are documented in full.
 """
 
 from __future__ import annotations
@@ -178,17 +178,27 @@ class EarlyStoppingMonitor:
             that is not NaN, to fall back on while nothing improves.
         epoch : int, optional
             By default one more than the last, counting from 0.
+
+        Raises TypeError for what is no number, and what copying `state` raises; then nothing has changed.
         """
-        self.epoch = self.epoch + 1 if epoch is None else epoch
-        self.is_best = False
-        if self.epoch < self.start_from_epoch:
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"value must be a number, not {type(value).__name__}: {value!r}") from None
+        epoch = self.epoch + 1 if epoch is None else integer(epoch, "epoch")
+        watched = epoch >= self.start_from_epoch
+        improved = watched and improves(value, self.best, self._margin(self.best), self.mode)
+        is_best = improved or (watched and self.best_epoch is None and not math.isnan(value))
+        best_state = copy.deepcopy(state) if is_best else self.best_state
+        self.epoch, self.is_best, self.best_state = (
+            epoch,
+            is_best,
+            best_state,
+        )  # nothing can fail from here on
+        if not watched:
             return False
-        value = float(value)
-        improved = improves(value, self.best, self._margin(self.best), self.mode)
-        self.is_best = improved or (self.best_epoch is None and not math.isnan(value))
-        if self.is_best:
-            self.best_epoch = self.epoch
-            self.best_state = copy.deepcopy(state)
+        if is_best:
+            self.best_epoch = epoch
         self.wait += 1
         if improved:
             self.best = value
@@ -228,9 +238,18 @@ class EarlyStoppingMonitor:
         return {name: copy.deepcopy(getattr(self, name)) for name in _STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave. Raises ValueError if a key is missing or unknown."""
+        """Go on from what `state_dict` gave. Raises TypeError or ValueError, and changes nothing, for anything else."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict, not {type(state).__name__}")
         if set(state) != set(_STATE):
             raise ValueError(f"state must have the keys {list(_STATE)}, not {list(state)}")
-        for name in _STATE:
-            setattr(self, name, copy.deepcopy(state[name]))
+        if not isinstance(state["best"], (int, float)):
+            raise TypeError(f"state['best'] must be a number, not {state['best']!r}")
+        for name in ("wait", "epoch", "stopped_epoch"):
+            integer(state[name], f"state[{name!r}]")
+        if state["best_epoch"] is not None:
+            integer(state["best_epoch"], "state['best_epoch']")
+        copied = {name: copy.deepcopy(state[name]) for name in _STATE}
+        for name, value in copied.items():
+            setattr(self, name, value)
         self.is_best = False
