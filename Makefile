@@ -12,6 +12,9 @@ CUDA_ARCHITECTURES ?= 75;90a-real
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Here, not where users install it with compilers to come, warnings are errors.
+WERROR := --config-settings=cmake.define.FASTREG_WERROR=ON
+
 # What a change of which needs a new install. Tests run against that install, never against python/fastreg.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -name '*.so*' -not -path '*/__pycache__/*')
 CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
@@ -62,7 +65,7 @@ $(BIN)/python:
 
 $(BIN)/package.stamp: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet . \
-	    --config-settings=cmake.define.FASTREG_CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)'
+	    $(WERROR) --config-settings=cmake.define.FASTREG_CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)'
 	@touch $@
 
 $(BIN)/%.stamp: $(BIN)/package.stamp
@@ -76,7 +79,7 @@ $(ASAN)/bin/python:
 
 $(ASAN)/package.stamp: $(SOURCES) | $(ASAN)/bin/python
 	CXX=$(CXX) $(ASAN)/bin/python -m pip install --quiet . \
-	    --config-settings=build-dir=build/asan \
+	    $(WERROR) --config-settings=build-dir=build/asan \
 	    --config-settings=cmake.build-type=Debug --config-settings=cmake.define.CMAKE_CXX_FLAGS_DEBUG=-O1 \
 	    --config-settings=cmake.define.FASTREG_SANITIZE=address,undefined
 	$(ASAN)/bin/python -m pip install --quiet 'fastreg[test]'
@@ -93,7 +96,7 @@ $(EMULATED)/bin/python:
 	$(PYTHON) -m venv $(EMULATED)
 
 $(EMULATED)/package.stamp: $(SOURCES) $(wildcard tests/emulator/*.c* tests/emulator/include/*.h tests/emulator/include/*/*.cuh) | $(EMULATED)/bin/python
-	$(EMULATED)/bin/python -m pip install --quiet . --config-settings=cmake.define.FASTREG_CUDA=EMULATED
+	$(EMULATED)/bin/python -m pip install --quiet . $(WERROR) --config-settings=cmake.define.FASTREG_CUDA=EMULATED
 	$(EMULATED)/bin/python -m pip install --quiet 'fastreg[test]'
 	@touch $@
 
@@ -104,7 +107,7 @@ test-emulated: $(EMULATED)/package.stamp
 bench-kernels: $(BIN)/python
 	$(BIN)/python -m pip install --quiet cmake ninja
 	$(BIN)/cmake -S . -B build/kernels -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
-	    -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF -DFASTREG_BENCHMARKS=ON
+	    -DCMAKE_BUILD_TYPE=Release -DFASTREG_WERROR=ON -DFASTREG_PYTHON=OFF -DFASTREG_BENCHMARKS=ON
 	$(BIN)/cmake --build build/kernels
 	build/kernels/benchmarks/kernels/kernels $(KERNELS_ARGS)
 
@@ -113,8 +116,8 @@ gpu-check:
 	$(PYTHON) tools/gpu_check.py $(GPU_ARGS)
 
 # The native test programs, for this machine and for 64-bit ARM under qemu; a training must give both the same digest.
-NATIVE := -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release -DFASTREG_PYTHON=OFF \
-    -DFASTREG_NATIVE_TESTS=ON
+NATIVE := -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Release -DFASTREG_WERROR=ON \
+    -DFASTREG_PYTHON=OFF -DFASTREG_NATIVE_TESTS=ON
 
 test-native: $(BIN)/python
 	$(BIN)/python -m pip install --quiet cmake ninja

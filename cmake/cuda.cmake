@@ -57,8 +57,12 @@ if(build_cuda)
   target_include_directories(fastreg_cuda PRIVATE csrc)
   # Contraction off, as on the CPU. The version script leaves one function to be found.
   target_compile_options(fastreg_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --compress-mode=size -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off>
-    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -ffp-contract=off>)
+    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --compress-mode=size -Xcompiler=-Wall,-Wextra,-ffp-contract=off>
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -ffp-contract=off>)
+  if(FASTREG_WERROR)
+    target_compile_options(fastreg_cuda PRIVATE
+      $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Werror> $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+  endif()
   target_compile_definitions(fastreg_cuda PRIVATE FASTREG_VERSION="${PROJECT_VERSION}")
   set(cuda_exports ${PROJECT_SOURCE_DIR}/csrc/cuda/exports.map)
   target_link_options(fastreg_cuda PRIVATE LINKER:--version-script=${cuda_exports} LINKER:--exclude-libs,ALL LINKER:--no-undefined)

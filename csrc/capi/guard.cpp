@@ -12,10 +12,11 @@ constexpr size_t kMostUnknown = 4096;  // how much longer than ours a struct may
 // Whether the last element of a strided array can be addressed.
 bool addressable(const Array& a, size_t element) {
     int64_t down = 0, across = 0, last = 0, n = 0;
+    const auto modest = [](int64_t offset) { return offset < INT64_MAX / 16 && offset > INT64_MIN / 16; };
     return !__builtin_mul_overflow(a.rows, a.cols, &n) && !__builtin_mul_overflow(n, int64_t(element), &n) &&
            !__builtin_mul_overflow(a.rows, a.row_stride, &down) &&
-           !__builtin_mul_overflow(a.cols, a.col_stride, &across) && !__builtin_add_overflow(down, across, &last) &&
-           last < INT64_MAX / 16 && last > INT64_MIN / 16;
+           !__builtin_mul_overflow(a.cols, a.col_stride, &across) && modest(down) && modest(across) &&
+           modest(a.row_stride) && modest(a.col_stride) && !__builtin_add_overflow(down, across, &last) && modest(last);
 }
 
 std::string text(int64_t n) { return std::to_string(n); }

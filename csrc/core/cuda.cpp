@@ -9,6 +9,14 @@
 namespace fastreg {
 namespace {
 
+#if !defined(FASTREG_HAVE_CUDA)
+
+Status open_plugin(const CudaPlugin**) {
+    return {Code::runtime, "this build of fastreg has no CUDA plugin (" FASTREG_CUDA_NOTE ")"};
+}
+
+#else
+
 constexpr const char* kFile = "libfastreg_cuda.so";
 
 // The folder of this library, with a slash; empty if it cannot be told.
@@ -21,10 +29,6 @@ std::string own_folder() {
 }
 
 Status open_plugin(const CudaPlugin** plugin) {
-#if !defined(FASTREG_HAVE_CUDA)
-    (void)plugin;
-    return {Code::runtime, "this build of fastreg has no CUDA plugin (" FASTREG_CUDA_NOTE ")"};
-#else
     const std::string path = own_folder() + kFile;
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) {
@@ -38,8 +42,9 @@ Status open_plugin(const CudaPlugin** plugin) {
         return {Code::runtime, path + " is not the CUDA plugin of fastreg " FASTREG_VERSION};
     *plugin = found;
     return {};
-#endif
 }
+
+#endif
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -113,7 +114,8 @@ Status expect_apart(std::initializer_list<const Matrix*> outputs, std::initializ
 
 // out may be the same array as in (same start, same strides), or apart from it.
 Status expect_same_or_apart(const Matrix& out, const Matrix& in) {
-    const bool same = out.data == in.data && out.row_stride == in.row_stride && out.col_stride == in.col_stride;
+    const bool same = out.data == in.data && (out.rows <= 1 || out.row_stride == in.row_stride) &&
+                      (out.cols <= 1 || out.col_stride == in.col_stride);
     return same ? Status{} : expect_apart(out, in);
 }
 
@@ -467,6 +469,7 @@ Status dropout(const Matrix& x_in, const DropoutSpec& dropout, const Matrix& out
 
 Status dropout_mask(int64_t n, const DropoutSpec& dropout, bool packed, uint8_t* mask) {
     if (n < 0) return invalid("n must be >= 0, got " + std::to_string(n));
+    if (n > INT64_MAX / 16) return invalid("n is too large: " + std::to_string(n));
     backend().dropout_mask(n, dropout, packed, mask);
     return {};
 }
@@ -519,8 +522,16 @@ Status all_finite(const Matrix& x, bool* result) {
 Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out) {
     if (!std::isfinite(a) || !std::isfinite(b))
         return invalid("a and b must be finite, got " + number(a) + " and " + number(b));
-    if (kind != Initializer::uniform && b < 0) return invalid("stddev must be >= 0, got " + number(b));
+    const bool uniform = kind == Initializer::uniform;
+    if (!uniform && b < 0) return invalid("b, the standard deviation, must be >= 0, got " + number(b));
+    if (uniform && b < a) return invalid("b must be >= a, got " + number(b) + " and " + number(a));
     FR_RETURN_IF_ERROR(expect_contiguous(out));
+    // No normal number drawn lies 8 deviations from the mean.
+    const double widest = uniform ? std::max({std::fabs(a), std::fabs(b), b - a}) : std::fabs(a) + 8 * b;
+    const double largest =
+        out.dtype == Dtype::f32 ? double(std::numeric_limits<float>::max()) : std::numeric_limits<double>::max();
+    if (widest > largest)
+        return invalid("a and b must give numbers of out's type, got " + number(a) + " and " + number(b));
     FR_RETURN_IF_ERROR(refuse_gpu(out, "initialize"));
     return with_table(out, [&](const auto& ops, auto t, CallMemory&) {
         ops.initialize(int(kind), a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);

@@ -82,8 +82,8 @@ public:
         reserve(batch_size < data.rows ? batch_size : data.rows, true, data);
         if (batches_.begin(queue_.get(), training_data_.view, batch_size, shuffle)) ++version_;
         batches_.shuffle(backend(), seed_, uint32_t(epoch_));
-        ++epoch_;
         totals_ = sums_.zeros();
+        ++epoch_;
         epoch_active_ = true;
         return {};
     }
@@ -235,7 +235,7 @@ public:
     uint64_t epoch() const override { return epoch_; }
     uint64_t seed() const override { return seed_; }
     Status set_position(uint64_t step, uint64_t epoch) override {
-        if (step >= uint64_t(INT64_MAX)) return invalid("step must be below 2^63 - 1, got " + std::to_string(step));
+        if (step >> 62) return invalid("step must be below 2^62, got " + std::to_string(step));
         step_ = step;
         epoch_ = epoch;
         return {};

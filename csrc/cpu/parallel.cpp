@@ -155,8 +155,9 @@ private:
         workers_.reserve(size_t(threads));
         try {
             for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { worker(); });
-        } catch (const std::system_error&) {
-            // The system gives no more threads: those there are do the work, with the same results.
+        } catch (const std::exception&) {
+            // The system gives no more threads, or no memory for one: those there are do the work, with the same
+            // results.
         }
         threads_.store(int(workers_.size()) + 1, std::memory_order_relaxed);
     }

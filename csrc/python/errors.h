@@ -2,6 +2,7 @@
 // It must not know arrays, sessions or which call failed.
 #pragma once
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include "core/context.h"
 #include "core/status.h"
@@ -31,6 +32,30 @@ inline void raise_if_error(const Status& status) {
     raise(PyExc_SystemError, "unknown status: " + status.message);
 }
 
+inline bool python_ends() {
+#if PY_VERSION_HEX >= 0x030d0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+// Without the GIL from here to the end of the scope. A thread that asked for it back while Python ends would be ended
+// by force, through destructors, which aborts the process: it waits for the end here.
+class WithoutGil {
+public:
+    WithoutGil() : state_(PyEval_SaveThread()) {}
+    ~WithoutGil() {
+        while (python_ends()) pause();
+        PyEval_RestoreThread(state_);
+    }
+    WithoutGil(const WithoutGil&) = delete;
+    WithoutGil& operator=(const WithoutGil&) = delete;
+
+private:
+    PyThreadState* state_;
+};
+
 // Python runs signal handlers on the main thread only; elsewhere polls could only cost waits for the GIL. To ask which
 // thread this is takes longer than a small kernel, so a poll asks: short calls end before the first.
 class SignalPoll {
@@ -45,7 +70,7 @@ private:
     }
 
     bool poll() {
-        if (elsewhere_) return false;
+        if (elsewhere_ || python_ends()) return false;
         const py::gil_scoped_acquire gil;
         try {
             elsewhere_ = !on_main_thread();
@@ -64,7 +89,7 @@ template <class Compute>
 Status interruptible(Compute compute) {
     SignalPoll signals;
     Cancel cancel(&SignalPoll::interrupted, &signals);
-    const py::gil_scoped_release nogil;
+    const WithoutGil nogil;
     return compute(cancel);
 }
 
@@ -78,7 +103,7 @@ template <class Compute>
 void run(Compute compute) {
     Status status;
     {
-        const py::gil_scoped_release nogil;
+        const WithoutGil nogil;
         status = compute();
     }
     raise_if_error(status);

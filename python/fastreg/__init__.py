@@ -3,6 +3,7 @@
 This file only gathers names. It must stay fast to import: nothing beyond NumPy and the native module.
 """
 
+from fastreg import _interpreter  # noqa: F401  isort: skip: it may refuse, before the native module is loaded
 from fastreg import (
     _core,
     activations,

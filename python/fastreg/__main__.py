@@ -6,6 +6,7 @@ It must not know what the library does.
 from __future__ import annotations
 
 import argparse
+import shlex
 
 import fastreg
 from fastreg import config
@@ -23,8 +24,10 @@ def main() -> None:
     wanted = parser.parse_args()
     lines = {
         "version": fastreg.__version__,
-        "includes": f"-I{config.get_include()}",
-        "libs": f"-L{config.get_library_dir()} -Wl,-rpath,{config.get_library_dir()} -lfastreg",
+        "includes": shlex.quote(f"-I{config.get_include()}"),
+        "libs": shlex.join(
+            [f"-L{config.get_library_dir()}", f"-Wl,-rpath,{config.get_library_dir()}", "-lfastreg"]
+        ),
         "cmakedir": config.get_cmake_dir(),
         "pkgconfigdir": config.get_pkgconfig_dir(),
     }

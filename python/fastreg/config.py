@@ -6,12 +6,16 @@ It must not know models.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from fastreg import _core
 from fastreg._arguments import choice, integer
 
 
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Print version, compiler, instruction sets (compiled, runnable, in use), threads and CUDA.
 

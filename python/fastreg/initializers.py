@@ -86,7 +86,7 @@ class Ones(Constant):
 
 
 class RandomUniform(Initializer):
-    """Uniform in [minval, maxval)."""
+    """Uniform in [minval, maxval], `maxval` by rounding alone."""
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         self.minval = number(minval, "minval")

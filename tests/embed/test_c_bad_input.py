@@ -187,7 +187,10 @@ def test_numbers_out_of_range(dtype: str) -> None:
         ("update", "penalty.subgradient must be 0 or 1, got 2", {"penalty": Penalty(subgradient=2)}),
         ("update", "l1 must be finite and >= 0, got -1", {"penalty": Penalty(l1=-1.0)}),
         ("initialize", "kind must be from 0 to 2, got 3", {"kind": 3}),
-        ("initialize", "stddev must be >= 0, got -1", {"kind": 1, "b": -1.0}),
+        ("initialize", "b, the standard deviation, must be >= 0, got -1", {"kind": 1, "b": -1.0}),
+        ("initialize", "b must be >= a, got -1 and 0", {"kind": 0, "a": 0.0, "b": -1.0}),
+        ("initialize", "a and b must give numbers of out's type", {"kind": 0, "a": -1e308, "b": 1.7e308}),
+        ("initialize", "a and b must give numbers of out's type", {"kind": 1, "a": 0.0, "b": 1e308}),
     ]:  # fmt: skip
         refused(BY_NAME[name], dtype, words, **changes)
 

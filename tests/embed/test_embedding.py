@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def flag(name: str) -> str:
 
 def test_what_python_says_is_there() -> None:
     assert flag("version") == fastreg.__version__
-    assert flag("includes") == f"-I{fastreg.get_include()}"
+    assert flag("includes") == shlex.quote(f"-I{fastreg.get_include()}")
     assert (Path(fastreg.get_include()) / "fastreg" / "fastreg.h").exists()
     assert flag("cmakedir") == fastreg.get_cmake_dir()
     assert (Path(fastreg.get_cmake_dir()) / "fastregConfig.cmake").exists()
@@ -115,7 +116,16 @@ def test_flags_without_cmake(csv: Path, tmp_path: Path) -> None:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     assert compiler, "building the package took a compiler, so there should be one"
     source = EXAMPLES / "embed-c" / "main.c"
-    run(compiler, "-std=c99", *flag("includes").split(), source, "-o", program, *flag("libs").split(), "-lm")
+    run(
+        compiler,
+        "-std=c99",
+        *shlex.split(flag("includes")),
+        source,
+        "-o",
+        program,
+        *shlex.split(flag("libs")),
+        "-lm",
+    )
     shows_a_training(run(program, csv))
 
 
@@ -129,6 +139,41 @@ def test_pkg_config() -> None:
     )
     assert (Path(include) / "fastreg" / "fastreg.h").exists()
     assert (Path(library) / "libfastreg.so").exists()
+
+
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed")
+def test_a_program_linked_by_pkg_config_runs(csv: Path, tmp_path: Path) -> None:
+    flags = run("pkg-config", "--cflags", "--libs", "fastreg", PKG_CONFIG_PATH=config.get_pkgconfig_dir())
+    source, program = EXAMPLES / "embed-c" / "main.c", tmp_path / "embed_c"
+    run(os.environ.get("CC", "cc"), "-std=c99", source, "-o", program, *flags.split(), "-lm")
+    shows_a_training(run(program, csv))
+
+
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed")
+@pytest.mark.parametrize("libdir", ["lib", "lib/x86_64-linux-gnu", "/opt/other/lib"])
+def test_pkg_config_of_an_install_without_python(libdir: str, tmp_path: Path) -> None:
+    build, prefix = tmp_path / "b", tmp_path / "prefix"
+    where = [f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_INSTALL_LIBDIR={libdir}"]
+    run(cmake(), "-S", ROOT, "-B", build, "-G", "Ninja", "-DFASTREG_CUDA=OFF", *where)
+    folder = tmp_path / "absolute" if libdir.startswith("/") else prefix / libdir / "pkgconfig"
+    folder.mkdir(parents=True)
+    shutil.copy(build / "fastreg.pc", folder)
+    found = {
+        name: run("pkg-config", f"--variable={name}", "fastreg", PKG_CONFIG_PATH=str(folder)).strip()
+        for name in ("includedir", "libdir")
+    }
+    assert os.path.normpath(found["includedir"]) == str(prefix / "include")
+    assert os.path.normpath(found["libdir"]) == str(prefix / libdir)
+
+
+def test_within_another_python_package_it_is_a_library(tmp_path: Path) -> None:
+    """scikit-build-core defines SKBUILD for the project around it."""
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.18)\nproject(other LANGUAGES CXX)\n"
+        f"add_subdirectory({ROOT.as_posix()} fastreg)\nmessage(STATUS python=${{FASTREG_PYTHON}})\n"
+    )
+    options = ["-DSKBUILD=2", "-DFASTREG_CUDA=OFF"]
+    assert "python=OFF" in run(cmake(), "-S", tmp_path, "-B", tmp_path / "b", "-G", "Ninja", *options)
 
 
 @pytest.mark.parametrize(

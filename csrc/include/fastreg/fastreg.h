@@ -32,7 +32,8 @@ typedef enum fr_status {
     FR_OK = 0,
     FR_INVALID_ARGUMENT = 1, /* a value, a size, a pointer; the message names it, what is expected and what came */
     FR_TYPE_MISMATCH = 2,    /* a session of the other type of numbers */
-    FR_OUT_OF_MEMORY = 3,    /* whatever was there before is as it was */
+    FR_OUT_OF_MEMORY = 3,    /* weights are as they were; outputs are undefined, and a session asks to be compiled again
+                                if fr_session_compile failed so */
     FR_RUNTIME = 4,          /* not possible now: a session that is not compiled, or in use by another thread */
     FR_CANCELLED = 5         /* fr_session_set_cancel's function asked to stop; the session is at a step boundary */
 } fr_status;
@@ -232,8 +233,8 @@ fr_status fr_update_f32(const fr_optimizer* options, float* w, const float* g, f
 fr_status fr_update_f64(const fr_optimizer* options, double* w, const double* g, double* const* slots, int64_t n,
                         int64_t step, const fr_penalty* penalty, double* value);
 
-/* n random numbers by kind, an fr_initializer: uniform in [a, b), or normal (truncated: within two deviations) with
- * mean a and deviation b >= 0. Number i is a function of (seed, stream, i) alone. */
+/* n random numbers by kind, an fr_initializer: uniform in [a, b] (b by rounding alone), or normal (truncated: within
+ * two deviations) with mean a and deviation b >= 0. Number i is a function of (seed, stream, i) alone. */
 fr_status fr_initialize_f32(int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, float* out);
 fr_status fr_initialize_f64(int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, double* out);
 
@@ -242,7 +243,7 @@ fr_status fr_initialize_f64(int32_t kind, double a, double b, uint64_t seed, uin
 typedef struct fr_session fr_session;
 
 /* A layer. FR_DENSE: units >= 1, activation, penalties, constraints; FR_ACTIVATION: activation, activity_penalty;
- * FR_DROPOUT: rate. What a kind does not use is ignored. */
+ * FR_DROPOUT: rate. What a kind does not use is checked too, and ignored. */
 typedef struct fr_layer {
     size_t struct_size;
     int32_t kind;       /* fr_layer_kind */
@@ -292,7 +293,7 @@ void fr_session_destroy(fr_session* session);
 fr_status fr_session_compile(fr_session* session, const fr_loss* loss, const fr_optimizer* optimizer);
 
 /* poll(argument) is asked now and then, by the thread that called and at most every 20 ms, during calls that compute; a
- * result other than 0 ends the call with FR_CANCELLED. poll NULL: never. */
+ * result other than 0, or a C++ exception, ends the call with FR_CANCELLED. poll NULL: never. */
 fr_status fr_session_set_cancel(fr_session* session, int (*poll)(void* argument), void* argument);
 
 /* One epoch over x (rows >= 1, inputs) and y (rows, outputs; or (rows, 1) class indices), both contiguous, in batches
