@@ -1,10 +1,11 @@
 // Calls on the arrays and the streams of a caller (core/cuda.h): a queue for each of his streams, and one for each
-// graph that he records, whose scratch memory is the graph's alone and lives as long as it. It must not know kernels.
+// graph that he records, whose scratch memory is the graph's alone and lives as long as it. The stream with the number
+// kThreadStream is another in each thread, and so is its queue. It must not know kernels.
 #include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <utility>
+#include <tuple>
 
 #include "cuda/device_info.h"
 #include "cuda/queue.cuh"
@@ -16,13 +17,32 @@ using Gone = std::atomic<bool>;
 
 struct CallersQueue {
     std::unique_ptr<CudaQueue> queue;
-    std::shared_ptr<Gone> gone;  // of a graph: set when no copy of it is left
+    std::shared_ptr<Gone> gone;  // of a graph: set when no copy of it is left; of a thread: when it has ended
 };
+
+constexpr CudaStream kThreadStream = 2;  // cudaStreamPerThread
+
+struct Thread {
+    unsigned long long number;
+    std::shared_ptr<Gone> gone = std::make_shared<Gone>(false);
+
+    Thread() {
+        static std::atomic<unsigned long long> threads{0};
+        number = ++threads;
+    }
+    ~Thread() { gone->store(true); }
+};
+
+const Thread& this_thread() {
+    thread_local const Thread one;
+    return one;
+}
 
 // One call at a time: what a call enqueues takes less time than to share it out would.
 struct Callers {
     std::mutex mutex;
-    std::map<std::pair<unsigned long long, CudaStream>, CallersQueue> queues;  // by graph (0: none) and stream
+    // By graph (0: none), stream, and the thread whose it is (0: everyone's).
+    std::map<std::tuple<unsigned long long, CudaStream, unsigned long long>, CallersQueue> queues;
     CudaQueue* current = nullptr;
     int device_before = 0;
     // Of this thread while others or it record: a kernel that is launched for the first time has to be loaded.
@@ -73,6 +93,8 @@ cudaError_t watch(cudaGraph_t graph, const std::shared_ptr<Gone>& gone) {
     return error;
 }
 
+// So the queues of ended threads are no more than those that ended since the last call. What they have enqueued may
+// still run: cudaFree() waits for it.
 void forget_gone(Callers& all) {
     for (auto at = all.queues.begin(); at != all.queues.end();)
         at = at->second.gone && at->second.gone->load() ? all.queues.erase(at) : std::next(at);
@@ -84,7 +106,8 @@ Status find_queue(Callers& all, CudaStream stream, CudaQueue** queue) {
     cudaError_t error = recording(handle(stream), &graph, &id);
     if (error != cudaSuccess) return failed(error, "asking the stream whether it records a graph");
     if (!graph) forget_gone(all);
-    CallersQueue& found = all.queues[{id, stream}];
+    const bool of_thread = stream == kThreadStream;
+    CallersQueue& found = all.queues[{id, stream, of_thread ? this_thread().number : 0}];
     if (!found.queue) {
         auto made = std::make_unique<CudaQueue>(0, handle(stream), graph != nullptr);
         FR_RETURN_IF_ERROR(made->told());
@@ -92,6 +115,8 @@ Status find_queue(Callers& all, CudaStream stream, CudaQueue** queue) {
             found.gone = std::make_shared<Gone>(false);
             error = watch(graph, found.gone);
             if (error != cudaSuccess) return failed(error, "keeping memory for a graph");
+        } else if (of_thread) {
+            found.gone = this_thread().gone;
         }
         found.queue = std::move(made);
     }

@@ -73,6 +73,17 @@ struct Epilogue {
             apply_backward(i, j, n, v);
     }
 
+    // Where what apply() reads of row i from column j on lies (rules/layer_gradient.h), backward; null: nowhere.
+    template <bool may_be_bf16 = false>
+    __device__ __forceinline__ const void* read_at(int64_t i, int64_t j) const {
+        const auto at = [&](const auto* of_y, const auto* of_z) -> const void* {
+            if (activation == Activation::linear || activation == Activation::softmax) return nullptr;
+            if (of_z && activation != Activation::relu) return of_z + i * z_rs + j;
+            return of_y ? of_y + i * y_rs + j : nullptr;
+        };
+        return may_be_bf16 && (y16 || z16) ? at(y16, z16) : at(y, z);
+    }
+
 private:
     template <bool may_be_bf16, int N>
     __device__ __forceinline__ void apply_forward(int64_t i, int64_t j, int n, T (&v)[N]) const {

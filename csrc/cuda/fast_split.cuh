@@ -162,9 +162,19 @@ __global__ void __launch_bounds__(kTotalRows* kTotalChains) row_totals(const __g
     const int64_t row = int64_t(blockIdx.x) * kTotalRows + lane;
     float sum = 0.0f;
     if (row < s.rows) {
-#pragma unroll 8
-        for (int64_t segment = chain; segment < s.segments; segment += kTotalChains)
-            sum += s.sums[scale_index(segment, row, s.padded_rows)];
+        // Eight loads are under way. The last segment stands for those beyond it, which add -0.
+        for (int64_t first = chain; first < s.segments; first += 8 * kTotalChains) {
+            float eight[8];
+#pragma unroll
+            for (int i = 0; i < 8; ++i) {
+                const int64_t segment = first + i * kTotalChains;
+                const bool exists = segment < s.segments;
+                const float x = s.sums[scale_index(exists ? segment : s.segments - 1, row, s.padded_rows)];
+                eight[i] = exists ? x : -0.0f;
+            }
+#pragma unroll
+            for (int i = 0; i < 8; ++i) sum += eight[i];
+        }
     }
     sums[chain][lane] = sum;
     __syncthreads();

@@ -119,15 +119,8 @@ void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epi
         launch_tiles(plan, g, wave, Epilogue<T>());
         const bool last = first + wave == blocks;
         const WorkspaceSum<T> sum{whole.M,   whole.N, workspace,    partial, partial_rs, wave,
-                                  first > 0, last,    whole.c_wide, whole.C, whole.c_rs};
-        launch(sum_workspace<T>, dim3(blocks_for(whole.M * partial_rs / 4, kSumThreads)), dim3(kSumThreads), 0, sum,
-               epilogue);
-        if (!ones) continue;
-        const T* const last_row = workspace + whole.M * partial_rs;
-        const WorkspaceSum<T> sums{1,         whole.N, last_row, partial,     partial_rs, wave,
-                                   first > 0, false,   false,    column_sums, whole.N};
-        launch(sum_workspace<T>, dim3(blocks_for(partial_rs / 4, kSumThreads)), dim3(kSumThreads), 0, sums,
-               Epilogue<T>());
+                                  first > 0, last,    whole.c_wide, whole.C, whole.c_rs, column_sums};
+        launch(sum_workspace<T>, dim3(blocks_for(partial / 4, kSumThreads)), dim3(kSumThreads), 0, sum, epilogue);
     }
 }
 

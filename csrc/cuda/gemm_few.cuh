@@ -40,9 +40,7 @@ __global__ void __launch_bounds__(kFewThreads, 4)
 #if __CUDA_ARCH__ >= 900
     if (epilogue.kind == Epilogue<float>::backward)  // else each row would wait for its own
         for (int r = thread / 32; r < kFewRows && row0 + r < g.M; r += kFewThreads / 32) {
-            const int64_t at = (row0 + r) * epilogue.y_rs + col;
-            if (epilogue.y) ptx::prefetch(epilogue.y + at);
-            if (kBf16 && epilogue.y16) ptx::prefetch(epilogue.y16 + at);
+            if (const void* const from = epilogue.template read_at<kBf16>(row0 + r, col)) ptx::prefetch(from);
         }
 #endif
     float from[4];

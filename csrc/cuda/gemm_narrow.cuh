@@ -43,6 +43,7 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
     float4 next_a[kGroups];
     float next_b[kOfB];
     // Beyond the last step, -0 in A and 0 in B: such a step adds -0, which changes no sum.
+    const float fill = kBf16 ? fast::from_bits(0x80008000u) : -0.0f;
     const auto load = [&](int64_t k0, int steps) {
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
@@ -50,7 +51,7 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
             const int k = thread % kGroups * kGroup;
             const int64_t at = row * g.A.row_stride + k0 + k;
             const void* const from = kBf16 ? static_cast<const void*>(g.A16 + at) : g.A.p + at;
-            next_a[i] = ptx::load_if(row < g.M && k < steps, static_cast<const float4*>(from), kBf16 ? 0.0f : -0.0f);
+            next_a[i] = ptx::load_if(row < g.M && k < steps, static_cast<const float4*>(from), fill);
         }
 #pragma unroll
         for (int i = 0; i < kOfB; ++i) {
@@ -116,7 +117,7 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
 // of ones fma() adds as + does.
 constexpr int kNarrowThreads = 128;
 template <int kN, bool kBf16>
-__global__ void __launch_bounds__(kNarrowThreads) narrow_block(const __grid_constant__ GemmArgs<float> g) {
+__global__ void __launch_bounds__(kNarrowThreads, 6) narrow_block(const __grid_constant__ GemmArgs<float> g) {
     constexpr int kAtOnce = 16;
     __shared__ float4 b[rules::kKC][kN / 4];
     const KBlocks blocks(g.K);
@@ -131,11 +132,13 @@ __global__ void __launch_bounds__(kNarrowThreads) narrow_block(const __grid_cons
     const int64_t row = int64_t(blockIdx.x) * kNarrowThreads + threadIdx.x;
     const bool ones = g.ones && row == g.M;
     if (row >= g.M && !ones) return;
-    const int64_t first = row * g.A.row_stride + begin * g.A.k_stride;
+    // The thread of the ones loads a row too, the last (has_narrow_blocks() wants some): with a branch in its place,
+    // loads would wait for one another.
+    const int64_t first = (ones ? g.M - 1 : row) * g.A.row_stride + begin * g.A.k_stride;
     const auto number = [&](int k) {
         const int64_t at = first + k * g.A.k_stride;
-        if (ones) return 1.0f;
-        return kBf16 ? fast::from_bfloat(__ldg(g.A16 + at)) : __ldg(g.A.p + at);
+        const float x = kBf16 ? fast::from_bfloat(__ldg(g.A16 + at)) : __ldg(g.A.p + at);
+        return ones ? 1.0f : x;
     };
     float acc[kN];
     start_narrow(g, block, acc);

@@ -4,7 +4,16 @@
 
 namespace fastreg::cuda {
 
-// Adds n_blocks sums of the workspace, in order, onto C, or begins with them. A thread has four columns of a row.
+// v = p[0:4], 16 bytes at a time, without a branch; -0 if they are not there.
+template <class T>
+__device__ __forceinline__ void load_four_if(bool there, const T* p, T (&v)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; i += kWide<T>)
+        *reinterpret_cast<Wide<T>*>(&v[i]) = ptx::load_if(there, reinterpret_cast<const Wide<T>*>(p + i), -T(0));
+}
+
+// Adds n_blocks sums of the workspace, in order, onto C, or begins with them. A thread has four columns of a row. Rows
+// of the workspace are whole groups of four, aligned.
 template <class T>
 struct WorkspaceSum {
     int64_t M, N;
@@ -14,34 +23,42 @@ struct WorkspaceSum {
     bool onto_c, last, c_wide;
     T* C;
     int64_t c_rs;
+    T* column_sums;  // where the sums of row M go, that of the ones (GemmArgs); null where there is none
 };
 constexpr int kSumThreads = 128;
+template <class T> constexpr int kSumsAtOnce = sizeof(T) == 4 ? 16 : 8;  // blocks whose loads are under way
 template <class T>
-__global__ void __launch_bounds__(kSumThreads)
+__global__ void __launch_bounds__(kSumThreads, 4)
     sum_workspace(const __grid_constant__ WorkspaceSum<T> a, const __grid_constant__ Epilogue<T> epilogue) {
     const int64_t groups = a.partial_rs / 4, index = int64_t(blockIdx.x) * kSumThreads + threadIdx.x;
     const int64_t row = index / groups, col = index % groups * 4;
-    if (row >= a.M) return;
+    const bool ones = row == a.M && a.column_sums;
+    if (row >= a.M && !ones) return;
     const int n = a.N - col < 4 ? int(a.N - col) : 4;
-    T* const c = a.C + row * a.c_rs + col;
+    const bool wide = a.c_wide && !ones;
+    T* const c = (ones ? a.column_sums : a.C + row * a.c_rs) + col;
     const T* p = a.partials + row * a.partial_rs + col;
     T total[4];
     int block = 0;
     if (a.onto_c) {
-        load_columns(c, n, a.c_wide, total);
+        load_columns(c, n, wide, total);
     } else {
-        load_columns(p, n, true, total);
+        load_columns(p, 4, true, total);
         block = 1;
     }
-#pragma unroll 4
-    for (; block < a.n_blocks; ++block) {
-        T sum[4];
-        load_columns(p + block * a.partial, n, true, sum);
+    // Blocks that do not exist add -0, which changes no sum.
+    for (; block < a.n_blocks; block += kSumsAtOnce<T>) {
+        alignas(16) T sums[kSumsAtOnce<T>][4];
 #pragma unroll
-        for (int e = 0; e < 4; ++e) total[e] = total[e] + sum[e];
+        for (int i = 0; i < kSumsAtOnce<T>; ++i)
+            load_four_if(block + i < a.n_blocks, p + (block + i) * a.partial, sums[i]);
+#pragma unroll
+        for (int i = 0; i < kSumsAtOnce<T>; ++i)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) total[e] = total[e] + sums[i][e];
     }
-    if (a.last) epilogue.template apply<4>(row, col, n, total);
-    store_columns(c, n, a.c_wide, total);
+    if (a.last && !ones) epilogue.template apply<4>(row, col, n, total);
+    store_columns(c, n, wide, total);
 }
 
 // The sum of n rows of a column, in order, from 0.

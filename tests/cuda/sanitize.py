@@ -22,7 +22,8 @@ from fastreg import _core
 from networks import PROXIMAL, data_for, dense, dropout, last_activation, weights_for
 from reference import ELEMENTWISE, loss_spec
 
-SHAPES = [(1, 1, 1), (33, 70, 129)]  # batch, inputs, units
+# Batch, inputs, units; the last has kernels of its own for each of its products.
+SHAPES = [(1, 1, 1), (33, 70, 129), (16_400, 72, 10)]
 LOSSES = ("mean_squared_error", "categorical_crossentropy", "sparse_categorical_crossentropy", "hinge")
 MATHS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "norm_cdf")
 Operation = Callable[[], Any]

@@ -345,3 +345,15 @@ def test_a_last_layer_of_few_outputs_takes_bfloat16(outputs: int) -> None:
     assert error(steps[1], rate * y.T @ dz) < 4e-4
     assert error(steps[2], rate * dz.sum(axis=0)) < 4e-4
     assert error(steps[0], rate * dw) < 2.0**-7  # its own product rounds what it takes
+
+
+def test_a_sum_of_minus_zeros_of_bfloat16_stays_minus_zero() -> None:
+    """A last layer of few outputs, 0 times -1 onto -0; its number of inputs is no multiple of 32."""
+    rows, features, width, outputs = 16_384, 224, 72, 3
+    layers = [Dense(width, activation="relu", use_bias=False), Dense(outputs)]
+    model = Sequential(layers, seed=0, device="cuda", precision="bf16")
+    model.build((None, features))
+    model.set_weights([np.full((features, width), -1), np.full((width, outputs), -1), np.full(outputs, -0.0)])
+    predicted = model.predict(np.ones((rows, features), np.float32))
+    assert (predicted == 0).all()
+    assert np.signbit(predicted).all()

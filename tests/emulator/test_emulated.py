@@ -20,12 +20,19 @@ import fastreg
 from checks import TEST_CUDA
 
 ROOT = Path(__file__).parent.parent.parent
-TESTS = ["test_parity.py", "test_parity_runs.py", "test_errors.py", "test_precision.py"]
+TESTS = [
+    "test_parity.py",
+    "test_parity_runs.py",
+    "test_errors.py",
+    "test_precision.py",
+    "test_long_sums.py",
+    "test_thread_streams.py",
+]
 # In float32, where float64 has the same kernels; of what an emulator takes seconds for, one of a kind.
 NAMES = (
     "float32 and (test_optimizers or test_losses or test_layers) or test_metrics or test_global_clipnorm "
     "or test_sparse_x and float32-32 or test_a_forked_child or test_bf16_keeps and gelu-1100 or forward-wide-1024 "
-    "or dW-tiny"
+    "or dW-tiny or test_long_sums or test_thread_streams or minus_zeros"
 )
 PLUGIN = "libfastreg_cuda.so"
 INSTALLED = Path(fastreg.__file__).parent
