@@ -32,28 +32,46 @@ inline void raise_if_error(const Status& status) {
     raise(PyExc_SystemError, "unknown status: " + status.message);
 }
 
-inline bool python_ends() {
-#if PY_VERSION_HEX >= 0x030d0000
-    return Py_IsFinalizing();
-#else
-    return _Py_IsFinalizing();
-#endif
+// A thread that waits for the GIL while Python ends is ended by pthread_exit, whose way through destructors aborts the
+// process. What is thrown for that is caught, and the thread waits for the end of the process.
+[[noreturn]] inline void wait_for_the_end() {
+    for (;;) pause();
 }
 
-// Without the GIL from here to the end of the scope. A thread that asked for it back while Python ends would be ended
-// by force, through destructors, which aborts the process: it waits for the end here.
+// Without the GIL from here to the end of the scope.
 class WithoutGil {
 public:
     WithoutGil() : state_(PyEval_SaveThread()) {}
     ~WithoutGil() {
-        while (python_ends()) pause();
-        PyEval_RestoreThread(state_);
+        try {
+            PyEval_RestoreThread(state_);
+        } catch (...) {
+            wait_for_the_end();
+        }
     }
     WithoutGil(const WithoutGil&) = delete;
     WithoutGil& operator=(const WithoutGil&) = delete;
 
 private:
     PyThreadState* state_;
+};
+
+// With the GIL.
+class WithGil {
+public:
+    WithGil() {
+        try {
+            state_ = PyGILState_Ensure();
+        } catch (...) {
+            wait_for_the_end();
+        }
+    }
+    ~WithGil() { PyGILState_Release(state_); }
+    WithGil(const WithGil&) = delete;
+    WithGil& operator=(const WithGil&) = delete;
+
+private:
+    PyGILState_STATE state_{};
 };
 
 // Python runs signal handlers on the main thread only; elsewhere polls could only cost waits for the GIL. To ask which
@@ -70,8 +88,8 @@ private:
     }
 
     bool poll() {
-        if (elsewhere_ || python_ends()) return false;
-        const py::gil_scoped_acquire gil;
+        if (elsewhere_) return false;
+        const WithGil gil;
         try {
             elsewhere_ = !on_main_thread();
         } catch (py::error_already_set& error) {  // a signal handler that ran in there raised

@@ -28,14 +28,26 @@ def number(
         is_number, value = True, value.item()
     if not is_number:
         raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # an int beyond the largest float
+        result = math.inf if value > 0 else -math.inf
     below = result <= low if open_low else result < low
     above = result >= high if open_high else result > high
     if not math.isfinite(result) or below or above:
         raise ValueError(
-            f"{name} must be a finite number{_interval(low, high, open_low, open_high)}, not {value!r}"
+            f"{name} must be a finite number{_interval(low, high, open_low, open_high)}, not {_shown(value)}"
         )
     return result
+
+
+def _shown(value: Any) -> str:
+    """`value` in an error; Python refuses to print an int of thousands of digits."""
+    return (
+        f"an int of {value.bit_length()} bits"
+        if isinstance(value, int) and abs(value) >= 2**256
+        else repr(value)
+    )
 
 
 def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
@@ -63,9 +75,9 @@ def integer(value: Any, name: str, *, low: int | None = None, high: int | None =
         except TypeError:
             raise TypeError(f"{name} must be an integer, not {type(value).__name__}: {value!r}") from None
     if low is not None and result < low:
-        raise ValueError(f"{name} must be at least {low}, not {result}")
+        raise ValueError(f"{name} must be at least {low}, not {_shown(result)}")
     if high is not None and result > high:
-        raise ValueError(f"{name} must be at most {high}, not {result}")
+        raise ValueError(f"{name} must be at most {high}, not {_shown(result)}")
     return result
 
 
@@ -78,7 +90,7 @@ def flag(value: Any, name: str) -> bool:
     """True or False (also 0, 1 and NumPy's)."""
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, int) and value in (0, 1)):
         return bool(value)
-    raise TypeError(f"{name} must be True or False, not {value!r}")
+    raise TypeError(f"{name} must be True or False, not {_shown(value)}")
 
 
 def choice(value: Any, name: str, choices: Sequence[str]) -> str:
@@ -86,4 +98,4 @@ def choice(value: Any, name: str, choices: Sequence[str]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     expected = ", ".join(repr(item) for item in choices)
-    raise ValueError(f"{name} must be one of {expected}, not {value!r}")
+    raise ValueError(f"{name} must be one of {expected}, not {_shown(value)}")

@@ -34,7 +34,7 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
         value = numbers(value, name, dtype)
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:  # also of the tensors in a list
         raise TypeError(f"{name} must be a rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(

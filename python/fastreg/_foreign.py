@@ -62,7 +62,7 @@ def again(
             return kernel(**arrays, **others)
     except (TypeError, ValueError) as second:
         raise second from second.__cause__  # without the refusal as its context
-    raise error
+    raise error from error.__cause__  # without what it may have been made of
 
 
 def shared(value: AnyArray, name: str, write: bool = False, stream: int | None = None) -> Any:
@@ -72,10 +72,11 @@ def shared(value: AnyArray, name: str, write: bool = False, stream: int | None =
     Raises TypeError or ValueError, naming the argument and what to do.
     """
     if isinstance(value, np.ndarray):
+        refuse_masked(**{name: value})
         return value
     gpu = gpu_of(value)
     if gpu is not None:
-        _refuse_gradient(value, name)
+        _refuse_more_than_memory(value, name)
         return _on_gpu(value, name, write, gpu, stream or _stream_of_call([value]) or _DEFAULT_STREAM)
     array = _over_memory(value, name, write)
     if array.dtype not in _FLOATS:
@@ -183,7 +184,7 @@ def numbers(value: Any, name: str, dtype: str | None) -> Any:
     """
     if hasattr(value, "tocsr"):
         raise TypeError(f"{name} is sparse ({_kind(value)}) and must be dense; pass {name}.toarray()")
-    _refuse_gradient(value, name)
+    _refuse_more_than_memory(value, name)
     if not _is_array(value):
         from fastreg import _frames  # and narwhals with it
 
@@ -229,7 +230,7 @@ def _over_memory(value: Any, name: str, write: bool) -> NDArray[Any]:
 
 
 def _from_dlpack(value: Any, name: str, write: bool) -> NDArray[Any]:
-    _refuse_gradient(value, name)
+    _refuse_more_than_memory(value, name)
     if write and not _DLPACK_WRITES:
         raise TypeError(
             f"{name}: outputs by DLPack need NumPy 2.1 or newer, this is {np.__version__}; "
@@ -251,9 +252,26 @@ def _from_dlpack(value: Any, name: str, write: bool) -> NDArray[Any]:
     )
 
 
-def _refuse_gradient(value: Any, name: str) -> None:
+def refuse_masked(**arrays: Any) -> None:
+    """Raise TypeError, naming the first masked array among `arrays`: what is masked would count."""
+    for name, value in arrays.items():
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array; pass {name}.filled(...): what is masked would count")
+
+
+def _refuse_more_than_memory(value: Any, name: str) -> None:
+    """Raise TypeError for a tensor that is not just the numbers in its memory."""
     if getattr(value, "requires_grad", False) is True:
         raise TypeError(f"{name} requires grad, which fastreg does not record; pass {name}.detach()")
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return
+    if value.is_neg():  # the numbers in memory have the other sign
+        raise TypeError(
+            f"{name} is a lazy negation, which its memory does not show; pass {name}.resolve_neg()"
+        )
+    if value._is_zerotensor():  # there is no memory
+        raise TypeError(f"{name} is a zero tensor without memory; pass {name}.clone()")
 
 
 def _conversion(name: str) -> str:

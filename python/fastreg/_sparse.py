@@ -5,6 +5,7 @@ It must not know models, nor import SciPy: whoever passes such a matrix has.
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,27 @@ def sparse_rows(value: Any, name: str, dtype: str) -> SparseRows:
         raise ValueError(f"{name} is empty: its shape is {value.shape}")
     if value.shape[1] > np.iinfo(np.int32).max:
         raise ValueError(f"{name} has {value.shape[1]} columns; a sparse one may have 2**31 - 1")
+    _check_format(value, name)
     csr = value.tocsr(copy=True)
     csr.sum_duplicates()  # and in order
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
         values = csr.data.astype(dtype)
     return SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), values, value.shape[1])
+
+
+def _check_format(value: Any, name: str) -> None:
+    """Raise ValueError where the places in `value` lead out of it: SciPy would follow them."""
+    try:
+        if value.format in ("csr", "csc", "bsr"):
+            starts = np.asarray(value.indptr)
+            copy.copy(value).check_format(full_check=True)  # which may change the object, not its arrays
+            if np.any(starts[1:] < starts[:-1]):  # not looked at where the last is 0
+                raise ValueError("indptr must be a non-decreasing sequence")
+        elif value.format == "coo":
+            for axis, (places, size) in enumerate(zip((value.row, value.col), value.shape)):
+                if places.shape != value.data.shape:
+                    raise ValueError(f"axis {axis} has {places.shape} places for {value.data.shape} elements")
+                if places.size and (places.min() < 0 or places.max() >= size):
+                    raise ValueError(f"the places on axis {axis} must be in [0, {size})")
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{name} is no valid sparse matrix of the format {value.format}: {error}") from None

@@ -5,6 +5,7 @@ They must not know a formula: the native core computes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,10 @@ Activation = Callable[..., Array]
 
 def _apply(x: ArrayLike, kind: str, alpha: float = 0.0) -> Array:
     values = numeric(x, "x")
-    rows = values.reshape(-1, values.shape[-1]) if values.ndim > 1 else values.reshape(1, -1)
+    columns = values.shape[-1] if values.ndim > 1 else values.size
+    rows = values.reshape(
+        math.prod(values.shape[:-1]), columns
+    )  # -1 does not tell how many there are of none
     out = np.empty_like(rows)
     _core.activation_forward(rows, kind, alpha, out)
     return out.reshape(values.shape)
@@ -101,7 +105,7 @@ swish = silu
 
 _FUNCTIONS = (linear, relu, leaky_relu, elu, selu, gelu, silu, tanh, sigmoid, softplus, softmax)
 _TABLE: dict[str, Activation] = {**{f.__name__: f for f in _FUNCTIONS}, "swish": silu}
-_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+ALPHAS = {"leaky_relu": 0.2, "elu": 1.0}
 
 
 def get(identifier: Any) -> Activation:
@@ -127,4 +131,7 @@ def native(activation: Activation) -> dict[str, Any]:
 
 def default_alpha(kind: str) -> float:
     """The parameter of a native activation when none is given: the slope of leaky_relu, the scale of elu."""
-    return _ALPHA.get(kind, 0.0)
+    try:
+        return ALPHAS.get(kind, 0.0)
+    except TypeError:  # what cannot be a key; what can but is no name is refused by the native core
+        raise TypeError(f"activation must be a str, not {type(kind).__name__}: {kind!r}") from None

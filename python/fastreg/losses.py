@@ -73,6 +73,8 @@ class Loss(Configurable):
         weight = None
         if sample_weight is not None:
             weight = numeric(sample_weight, "sample_weight", str(prediction.dtype)).reshape(-1)
+            if not np.all(np.isfinite(weight)) or np.any(weight < 0):
+                raise ValueError("sample_weight must hold finite values of at least 0")
         values = np.empty(prediction.shape[0], dtype=prediction.dtype)
         mean = _core.loss_forward(target, prediction, weight, self.native(), values, None)
         if self.reduction == "none":

@@ -19,16 +19,18 @@ naming the argument, for arrays whose dtype, shape or layout does not fit.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastreg import _core
-from fastreg._arguments import choice, integer
+from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array
-from fastreg._foreign import AnyArray, again, gpu_of, shared
-from fastreg.activations import default_alpha
+from fastreg._foreign import AnyArray, again, gpu_of, refuse_masked, shared
+from fastreg.activations import ALPHAS, default_alpha
 from fastreg.regularizers import METHODS
 
 __all__ = [
@@ -48,14 +50,25 @@ __all__ = [
 # Python checks only what it needs to make an output, and whatever is given goes to the gate, which checks all and takes
 # NumPy arrays alone; where it refuses, the call is made `again` over the memory of what is no NumPy array. A kernel may
 # take less time than one isinstance, so NumPy arrays must not pay for the others, nor for a function between (0.4 us).
+# The gate would take the memory of a masked array without its mask, so all but plain arrays are looked at before.
+# What follows is found sooner than an attribute of its module.
+_ndarray = np.ndarray
+_dense_forward, _dense_backward, _dropout = _core.dense_forward, _core.dense_backward, _core.dropout
+_elastic_net, _elastic_net_gradient, _prox = _core.elastic_net, _core.elastic_net_gradient, _core.prox
+_sgd_update, _adam_update = _core.sgd_update, _core.adam_update
+
+
 def _array(value: AnyArray, name: str, ndim: int | None = None, output: str = "out") -> Array:
     """`value` as what a new array is made like; `output` is the argument that is not given."""
-    if not isinstance(value, np.ndarray) and gpu_of(value) is not None:
+    if value.__class__ is _ndarray:
+        array: Array = value
+    elif not isinstance(value, np.ndarray) and gpu_of(value) is not None:
         raise TypeError(
             f"{output} is needed where {name} is on a GPU, since new arrays are NumPy's; "
             f"pass {output}=torch.empty(...) of PyTorch or {output}=cupy.empty(...) of CuPy, in the shape of the result"
         )
-    array: Array = value if isinstance(value, np.ndarray) else shared(value, name)
+    else:
+        array = shared(value, name)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not the shape {array.shape}")
     return array
@@ -111,13 +124,22 @@ def dense_forward(
     if out is None:
         x, w = _array(x, "x", 2), _array(w, "w", 2)
         out = np.empty((x.shape[0], w.shape[1]), x.dtype)
-    slope = default_alpha(activation) if alpha is None else alpha
+    if (
+        x.__class__ is not _ndarray
+        or w.__class__ is not _ndarray
+        or out.__class__ is not _ndarray
+        or (b is not None and b.__class__ is not _ndarray)
+        or (z_out is not None and z_out.__class__ is not _ndarray)
+    ):
+        refuse_masked(x=x, w=w, b=b, out=out, z_out=z_out)
     try:
-        _core.dense_forward(x, w, b, activation, slope, rate, seed, step, stream, out, z_out)
+        slope = alpha if alpha is not None else ALPHAS[activation] if activation in ALPHAS else 0.0  # noqa: SIM401 (get: slower)
+        _dense_forward(x, w, b, activation, slope, rate, seed, step, stream, out, z_out)
     except TypeError as error:
+        slope = default_alpha(activation) if alpha is None else alpha  # refuses what cannot be a key
         reads, writes = {"x": x, "w": w, "b": b}, {"out": out, "z_out": z_out}
         at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
-        again(error, _core.dense_forward, reads, writes, activation=activation, alpha=slope, **at)
+        again(error, _dense_forward, reads, writes, activation=activation, alpha=slope, **at)
     return out
 
 
@@ -173,13 +195,25 @@ def dense_backward(
     if db is None:
         w = _array(w, "w", 2, "db")
         db = np.empty(w.shape[1], w.dtype)
-    slope = default_alpha(activation) if alpha is None else alpha
+    if (
+        dy.__class__ is not _ndarray
+        or x.__class__ is not _ndarray
+        or w.__class__ is not _ndarray
+        or y.__class__ is not _ndarray
+        or dw.__class__ is not _ndarray
+        or db.__class__ is not _ndarray
+        or (z is not None and z.__class__ is not _ndarray)
+        or (dx is not None and dx.__class__ is not _ndarray)
+    ):
+        refuse_masked(dy=dy, x=x, w=w, y=y, z=z, dx=dx, dw=dw, db=db)
     try:
-        _core.dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
+        slope = alpha if alpha is not None else ALPHAS[activation] if activation in ALPHAS else 0.0  # noqa: SIM401 (get: slower)
+        _dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
     except TypeError as error:
+        slope = default_alpha(activation) if alpha is None else alpha  # refuses what cannot be a key
         reads, writes = {"dy": dy, "x": x, "w": w, "y": y, "z": z}, {"dx": dx, "dw": dw, "db": db}
         at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
-        again(error, _core.dense_backward, reads, writes, activation=activation, alpha=slope, **at)
+        again(error, _dense_backward, reads, writes, activation=activation, alpha=slope, **at)
     return dx, dw, db
 
 
@@ -213,13 +247,16 @@ def dropout(
     >>> sorted(set(y.tolist()))
     [0.0, 2.0]
     """
-    if out is None:
-        x = _array(x, "x")
-        out = np.empty(x.shape, x.dtype)
+    if x.__class__ is not _ndarray or out.__class__ is not _ndarray:
+        if out is None:
+            x = _array(x, "x")
+            out = np.empty(x.shape, x.dtype)
+        else:
+            refuse_masked(x=x, out=out)
     try:
-        _core.dropout(x, rate, seed, step, stream, out)
+        _dropout(x, rate, seed, step, stream, out)
     except TypeError as error:
-        again(error, _core.dropout, {"x": x}, {"out": out}, rate=rate, seed=seed, step=step, stream=stream)
+        again(error, _dropout, {"x": x}, {"out": out}, rate=rate, seed=seed, step=step, stream=stream)
     return out
 
 
@@ -227,15 +264,34 @@ def dropout_backward(
     dy: AnyArray, rate: float, seed: int, step: int = 0, stream: int = 0, out: AnyArray | None = None
 ) -> Array:
     """The gradient with respect to the input of `dropout`: the same mask and scale, applied to dy."""
-    if out is None:
-        dy = _array(dy, "dy")
-        out = np.empty(dy.shape, dy.dtype)
+    if dy.__class__ is not _ndarray or out.__class__ is not _ndarray:
+        if out is None:
+            dy = _array(dy, "dy")
+            out = np.empty(dy.shape, dy.dtype)
+        else:
+            refuse_masked(dy=dy, out=out)
     try:
-        _core.dropout(dy, rate, seed, step, stream, out)
+        _dropout(dy, rate, seed, step, stream, out)
     except TypeError as error:
         at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
-        again(error, lambda dy, out, at: _core.dropout(dy, **at, out=out), {"dy": dy}, {"out": out}, at=at)
+        again(TypeError(_of_dy(error)), _dropout_backward, {"dy": dy}, {"out": out}, **at)
+    except ValueError as error:
+        raise ValueError(_of_dy(error)) from None
     return out
+
+
+def _dropout_backward(dy: AnyArray, **others: Any) -> None:
+    try:
+        _dropout(dy, **others)
+    except TypeError as error:
+        raise TypeError(_of_dy(error)) from None
+    except ValueError as error:
+        raise ValueError(_of_dy(error)) from None
+
+
+def _of_dy(error: Exception) -> str:
+    """The words of the gate of `dropout`, which calls x what is dy here."""
+    return re.sub(r"\bx\b", "dy", str(error))
 
 
 def dropout_mask(
@@ -251,9 +307,13 @@ def dropout_mask(
     [[1, 1, 1], [1, 1, 1]]
     """
     if not isinstance(shape, (tuple, list, Sequence)):  # the abstract class last: it takes longest to ask
-        return _core.dropout_mask(integer(shape, "shape", low=0), rate, seed, step, stream, packed)
+        return _core.dropout_mask(
+            integer(shape, "shape", low=0, high=2**63 - 1), rate, seed, step, stream, packed
+        )
     sizes = [integer(size, "shape", low=0) for size in shape]
-    mask = _core.dropout_mask(math.prod(sizes), rate, seed, step, stream, packed)
+    mask = _core.dropout_mask(
+        integer(math.prod(sizes), "the product of shape", high=2**63 - 1), rate, seed, step, stream, packed
+    )
     return mask if packed else mask.reshape(sizes)
 
 
@@ -268,18 +328,21 @@ def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
     >>> elastic_net(np.array([1.0, -3.0]), 1.0, 0.5)
     9.0
     """
-    return _core.elastic_net(w if isinstance(w, np.ndarray) else shared(w, "w"), l1, l2)
+    return _elastic_net(w if w.__class__ is _ndarray else shared(w, "w"), l1, l2)
 
 
 def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None = None) -> Array:
     """Its subgradient `l1 * sign(w) + 2 * l2 * w`, with sign(0) = 0."""
-    if out is None:
-        w = _array(w, "w")
-        out = np.empty(w.shape, w.dtype)
+    if w.__class__ is not _ndarray or out.__class__ is not _ndarray:
+        if out is None:
+            w = _array(w, "w")
+            out = np.empty(w.shape, w.dtype)
+        else:
+            refuse_masked(w=w, out=out)
     try:
-        _core.elastic_net_gradient(w, l1, l2, out)
+        _elastic_net_gradient(w, l1, l2, out)
     except TypeError as error:
-        again(error, _core.elastic_net_gradient, {"w": w}, {"out": out}, l1=l1, l2=l2)
+        again(error, _elastic_net_gradient, {"w": w}, {"out": out}, l1=l1, l2=l2)
     return out
 
 
@@ -294,13 +357,16 @@ def prox(w: AnyArray, l1: float, l2: float, step: float, out: AnyArray | None = 
     >>> prox(np.array([0.5, -3.0]), l1=1.0, l2=0.0, step=1.0).tolist()
     [0.0, -2.0]
     """
-    if out is None:
-        w = _array(w, "w")
-        out = np.empty(w.shape, w.dtype)
+    if w.__class__ is not _ndarray or out.__class__ is not _ndarray:
+        if out is None:
+            w = _array(w, "w")
+            out = np.empty(w.shape, w.dtype)
+        else:
+            refuse_masked(w=w, out=out)
     try:
-        _core.prox(w, l1, l2, step, out)
+        _prox(w, l1, l2, step, out)
     except TypeError as error:
-        again(error, _core.prox, {"w": w}, {"out": out}, l1=l1, l2=l2, step=step)
+        again(error, _prox, {"w": w}, {"out": out}, l1=l1, l2=l2, step=step)
     return out
 
 
@@ -346,19 +412,25 @@ def sgd_update(
     >>> w.tolist()
     [0.9, 0.0]
     """
-    if velocity is None and momentum > 0:
-        raise ValueError("velocity is needed when momentum > 0")
+    if type(momentum) is not float:
+        momentum = number(momentum, "momentum")
     if momentum == 0:
         velocity = None
-    proximal = choice(method, "method", METHODS) == "proximal"
+    elif velocity is None and momentum > 0:
+        raise ValueError("velocity is needed when momentum > 0")
+    if (
+        w.__class__ is not _ndarray
+        or g.__class__ is not _ndarray
+        or (velocity is not None and velocity.__class__ is not _ndarray)
+    ):
+        refuse_masked(w=w, g=g, velocity=velocity)
+    proximal = method == "proximal" or choice(method, "method", METHODS) == "proximal"
     try:
-        return _core.sgd_update(
-            w, g, velocity, learning_rate, momentum, nesterov, weight_decay, l1, l2, proximal
-        )
+        return _sgd_update(w, g, velocity, learning_rate, momentum, nesterov, weight_decay, l1, l2, proximal)
     except TypeError as error:
         return again(
             error,
-            _core.sgd_update,
+            _sgd_update,
             {"g": g},
             {"w": w, "velocity": velocity},
             learning_rate=learning_rate,
@@ -409,15 +481,22 @@ def adam_update(
     float
         The penalty of w before the step.
     """
-    proximal = choice(method, "method", METHODS) == "proximal"
+    if (
+        w.__class__ is not _ndarray
+        or g.__class__ is not _ndarray
+        or m.__class__ is not _ndarray
+        or v.__class__ is not _ndarray
+    ):
+        refuse_masked(w=w, g=g, m=m, v=v)
+    proximal = method == "proximal" or choice(method, "method", METHODS) == "proximal"
     try:
-        return _core.adam_update(
+        return _adam_update(
             w, g, m, v, step, learning_rate, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal
         )
     except TypeError as error:
         return again(
             error,
-            _core.adam_update,
+            _adam_update,
             {"g": g},
             {"w": w, "m": m, "v": v},
             step=step,

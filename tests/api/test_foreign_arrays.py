@@ -158,14 +158,13 @@ def test_arrays_of_the_standard_library(code: str, dtype: type) -> None:
 def test_the_kernels_get_the_memory_itself(lend: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses: list[dict[str, int]] = []
 
-    class Spy:
-        def dense_forward(self, *given: Any, **named: Any) -> None:
-            if named:
-                arrays = {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
-                addresses.append({name: value.ctypes.data for name, value in arrays.items()})
-            _core.dense_forward(*given, **named)
+    def spy(*given: Any, **named: Any) -> None:
+        if named:
+            arrays = {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
+            addresses.append({name: value.ctypes.data for name, value in arrays.items()})
+        _core.dense_forward(*given, **named)
 
-    monkeypatch.setattr(ops, "_core", Spy())
+    monkeypatch.setattr(ops, "_dense_forward", spy)
     lent = [lend(values) for values in (X, W, B)]
     out = np.empty_like(DY)
     ops.dense_forward(*lent, out=out)
@@ -314,6 +313,18 @@ def test_tensors_that_are_refused() -> None:
     with pytest.raises(TypeError, match=r"x requires grad.* pass x.detach\(\)"):
         ops.dropout(x.requires_grad_(), **AT)
     assert np.array_equal(ops.dropout(x.detach(), **AT), ops.dropout(X, **AT))
+    negated = torch.complex(torch.zeros(2), torch.tensor([3.0, 4.0])).conj().imag
+    with pytest.raises(TypeError, match=r"w is a lazy negation.* pass w.resolve_neg\(\)"):
+        ops.prox(negated, 0.0, 0.0, 1.0)
+    assert ops.prox(negated.resolve_neg(), 0.0, 0.0, 1.0).tolist() == [-3.0, -4.0]
+    out = torch._neg_view(torch.zeros(2))
+    with pytest.raises(TypeError, match=r"out is a lazy negation.* pass out.resolve_neg\(\)"):
+        ops.prox(np.ones(2, np.float32), 0.0, 0.0, 1.0, out=out)
+    assert out.tolist() == [0.0, 0.0]
+    with pytest.raises(TypeError, match=r"x is a lazy negation.* pass x.resolve_neg\(\)"):
+        relu(negated)
+    with pytest.raises(TypeError, match=r"w is a zero tensor without memory; pass w.clone\(\)"):
+        ops.elastic_net(torch._efficientzerotensor(3), 1, 0)
     with pytest.raises(TypeError, match=r"w must hold float32 or float64 .*torch.bfloat16.* w.float\(\)"):
         ops.dense_forward(X, torch.from_numpy(W).bfloat16())
     with pytest.raises(TypeError, match="w must have dtype float32 or float64, got float16"):
@@ -322,6 +333,20 @@ def test_tensors_that_are_refused() -> None:
         ops.dropout(torch.empty(3, device="meta"), **AT)
     with pytest.raises(TypeError, match="w must hold float32 or float64 in the memory of the CPU"):
         ops.elastic_net(torch.eye(3).to_sparse(), 1, 0)
+
+
+def test_a_list_of_tensors_that_are_refused() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    model = classifier()
+    for bad in (
+        torch.ones(4, requires_grad=True),
+        torch._neg_view(torch.ones(4)),
+        torch.ones(4, device="meta"),
+    ):
+        with pytest.raises(TypeError, match=r"x must be a rectangular array of numbers: .*tensor"):
+            model.fit([bad], LABELS[:1], verbose=0)
+        with pytest.raises(TypeError, match=r"x must be a rectangular array of numbers: .*tensor"):
+            relu([bad])
 
 
 def test_jax_arrays_that_are_refused() -> None:

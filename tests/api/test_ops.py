@@ -49,6 +49,107 @@ def test_backward_is_the_gradient_of_forward(activation: str, rate: float) -> No
         np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-7)
 
 
+MASKED = np.ma.masked_array(np.ones((5, 4)), np.eye(5, 4))
+VECTOR = np.ma.masked_array(np.ones(3), [0, 1, 0])
+SQUARE, Z = np.ones((4, 4)), np.ones((5, 4))
+MASKS: list[tuple[str, Any]] = [
+    ("x", lambda: ops.dense_forward(MASKED, W)),
+    ("x", lambda: ops.dense_forward(MASKED, W, out=np.empty((5, 3)))),
+    ("w", lambda: ops.dense_forward(X, np.ma.masked_array(W))),
+    ("b", lambda: ops.dense_forward(X, W, VECTOR)),
+    ("out", lambda: ops.dense_forward(X, SQUARE, out=MASKED)),
+    ("z_out", lambda: ops.dense_forward(X, SQUARE, z_out=MASKED)),
+    ("dy", lambda: ops.dense_backward(MASKED, X, SQUARE, Z)),
+    ("x", lambda: ops.dense_backward(Z, MASKED, SQUARE, Z)),
+    ("w", lambda: ops.dense_backward(Z, X, np.ma.masked_array(SQUARE), Z)),
+    ("y", lambda: ops.dense_backward(Z, X, SQUARE, MASKED)),
+    ("z", lambda: ops.dense_backward(Z, X, SQUARE, Z, MASKED)),
+    ("dx", lambda: ops.dense_backward(Z, X, SQUARE, Z, dx=MASKED)),
+    ("dw", lambda: ops.dense_backward(Z, X, SQUARE, Z, dw=np.ma.masked_array(SQUARE.copy()))),
+    ("db", lambda: ops.dense_backward(X[:, :3], X, W, X[:, :3], db=VECTOR)),
+    ("x", lambda: ops.dropout(MASKED, **AT, rate=0.5)),
+    ("out", lambda: ops.dropout(X, **AT, rate=0.5, out=MASKED)),
+    ("dy", lambda: ops.dropout_backward(MASKED, **AT, rate=0.5)),
+    ("out", lambda: ops.dropout_backward(X, **AT, rate=0.5, out=MASKED)),
+    ("w", lambda: ops.elastic_net(MASKED, 1, 0)),
+    ("w", lambda: ops.elastic_net_gradient(MASKED, 1, 0)),
+    ("out", lambda: ops.elastic_net_gradient(X, 1, 0, out=MASKED)),
+    ("w", lambda: ops.prox(MASKED, 1, 0, 1)),
+    ("w", lambda: ops.prox(MASKED, 1, 0, 1, out=np.empty_like(X))),
+    ("out", lambda: ops.prox(X, 1, 0, 1, out=MASKED)),
+    ("w", lambda: ops.prox(MASKED, 1, 0, 1, out=memoryview(np.empty_like(X)))),
+    ("w", lambda: ops.sgd_update(MASKED, X)),
+    ("g", lambda: ops.sgd_update(Z, MASKED)),
+    ("velocity", lambda: ops.sgd_update(Z, X, MASKED, momentum=0.9)),
+    ("w", lambda: ops.adam_update(MASKED, X, Z, Z, 1)),
+    ("g", lambda: ops.adam_update(Z, MASKED, Z, Z, 1)),
+    ("m", lambda: ops.adam_update(Z, X, MASKED, Z, 1)),
+    ("v", lambda: ops.adam_update(Z, X, Z, MASKED, 1)),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), MASKS)
+def test_masked_arrays_are_refused_and_nothing_is_written(name: str, call: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} is a masked array; pass {name}.filled"):
+        call()
+    for array, expected in ((MASKED.data, 1), (VECTOR.data, 1), (SQUARE, 1), (Z, 1)):
+        assert (array == expected).all()
+
+
+REFUSALS: list[tuple[Any, type[Exception], str]] = [
+    (lambda: ops.dropout_backward(np.arange(4), 0.5, 1), TypeError, "^dy must have dtype float32 or float64"),
+    (lambda: ops.dropout_backward(np.arange(4), 0.5, 1, out=np.ones(4)), TypeError, "^dy must have dtype"),
+    (lambda: ops.dropout_backward(X[:, ::2], 0.5, 1), ValueError, r"^dy must have .*ascontiguousarray\(dy\)"),
+    (
+        lambda: ops.dropout_backward(memoryview(X[:, ::2]), 0.5, 1),
+        ValueError,
+        "^dy must have contiguous rows",
+    ),
+    (
+        lambda: ops.dropout_backward(memoryview(X), 0.5, 1, out=np.ones((5, 4), np.float32)),
+        TypeError,
+        "that of dy, got float32",
+    ),
+    (lambda: ops.dropout_backward(X, "a", 1), TypeError, "^rate must be a real number, got str"),
+    (lambda: ops.dropout_backward(X, 0.5, -1), ValueError, "^seed must be"),
+    (lambda: ops.dropout_mask((2**40, 2**40), 0.5, 1), ValueError, "^the product of shape must be at most"),
+    (lambda: ops.dropout_mask((10**5000, 2), 0.5, 1), ValueError, "^the product of shape must be at most"),
+    (lambda: ops.dropout_mask(2**70, 0.5, 1), ValueError, "^shape must be at most"),
+    (lambda: ops.dropout_mask(-1, 0.5, 1), ValueError, "^shape must be at least 0"),
+    (lambda: ops.sgd_update(Z, X, momentum="a"), TypeError, "^momentum must be a number, not str: 'a'"),
+    (lambda: ops.sgd_update(Z, X, momentum=None), TypeError, "^momentum must be a number, not NoneType"),
+    (lambda: ops.sgd_update(Z, X, momentum=np.ones(2)), TypeError, "^momentum must be a number, not ndarray"),
+    (lambda: ops.sgd_update(Z, X, momentum=True), TypeError, "^momentum must be a number, not bool"),
+    (lambda: ops.sgd_update(Z, X, momentum=float("nan")), ValueError, "^momentum must be"),
+    (lambda: ops.sgd_update(Z, X, momentum=0.5), ValueError, "^velocity is needed when momentum > 0"),
+    (lambda: ops.sgd_update(Z, X, method=[]), ValueError, "^method must be one of"),
+    (lambda: ops.dense_forward(X, W, activation=[]), TypeError, r"^activation must be a str, not list: \[\]"),
+    (lambda: ops.dense_forward(X, W, activation=None), TypeError, "^activation must be a str, got NoneType"),
+    (
+        lambda: ops.dense_backward(X[:, :3], X, W, X[:, :3], activation=[]),
+        TypeError,
+        "^activation must be a str, not list",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", range(len(REFUSALS)))
+def test_refusals_name_the_argument(case: int) -> None:
+    call, kind, message = REFUSALS[case]
+    with pytest.raises(kind, match=message) as caught:
+        call()
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    assert (Z == 1).all()
+
+
+def test_momentum_may_be_any_number() -> None:
+    for momentum in (0, np.float32(0.5), np.float64(0.5), np.array(0.5)):
+        w, expected = X.copy(), X.copy()
+        ops.sgd_update(w, X, np.ones_like(X), momentum=momentum)
+        ops.sgd_update(expected, X, np.ones_like(X), momentum=float(momentum))
+        assert np.array_equal(w, expected)
+
+
 def test_softmax_is_refused() -> None:
     with pytest.raises(ValueError, match="softmax mixes a row and is not fused"):
         ops.dense_forward(X, W, B, "softmax")

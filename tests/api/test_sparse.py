@@ -1,7 +1,7 @@
 """Matrices of scipy.sparse as x: what a model makes of the same dense array, number for number, and what is refused.
 
 Skipping zeros changes nothing but signs of zeros, so array_equal, to which 0 and -0 are one, is the comparison.
-It must not test training itself.
+It must not test training itself. It is over 250 lines because it holds every refusal.
 """
 
 from __future__ import annotations
@@ -198,6 +198,57 @@ def test_the_first_layer_must_be_dense(first: Any) -> None:
     session, nothing = _core.Session(layers, 3, "float64", 1), np.array([])
     with pytest.raises(TypeError, match=message):
         session.predict((np.array([0, 0]), nothing.astype(np.int32), nothing, 3), np.empty((1, 2)), 32)
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "csc_array", "bsr_array"])
+@pytest.mark.parametrize("start", [10**6, -1, 2**31 - 1])
+def test_starts_that_lead_out_of_the_matrix_are_refused(kind: str, start: int) -> None:
+    model = network()
+    x = getattr(sparse, kind)(rows(30, 20, density=0.3))
+    x.indptr[5] = start
+    starts, places = x.indptr.copy(), x.indices
+    message = f"x is no valid sparse matrix of the format {x.format}: "
+    for call in (model.predict, lambda x: model.fit(x, np.ones(30), verbose=0)):
+        with pytest.raises(ValueError, match=message):
+            call(x)
+    assert np.array_equal(x.indptr, starts)
+    assert x.indices is places
+    assert not model.built
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "bsr_array"])
+def test_more_places_that_lead_out_of_the_matrix_are_refused(kind: str) -> None:
+    model, make = network(), getattr(sparse, kind)
+    message = "x is no valid sparse matrix of the format "
+    for index in (10**6, -1):
+        x = make(rows(30, 20, density=0.3))
+        x.indices[0] = index
+        with pytest.raises(ValueError, match=message):
+            model.predict(x)
+    x = make(rows(30, 20, density=0.3))
+    x.indices = x.indices[:3]
+    with pytest.raises(ValueError, match=message):
+        model.predict(x)
+    empty = make((30, 20))
+    empty.indptr[5] = 10**6
+    with pytest.raises(
+        ValueError, match=f"{message}{empty.format}: indptr must be a non-decreasing sequence"
+    ):
+        model.predict(empty)
+
+
+def test_elements_outside_of_a_coordinate_matrix_are_refused() -> None:
+    model = network()
+    for axis in (0, 1):
+        for index in (10**6, -1):
+            x = sparse.coo_array(rows(30, 20, density=0.3))
+            (x.row, x.col)[axis][0] = index
+            with pytest.raises(ValueError, match=f"format coo: the places on axis {axis} must be in "):
+                model.predict(x)
+    x = sparse.coo_array(rows(30, 20, density=0.3))
+    x.data = x.data[:2]
+    with pytest.raises(ValueError, match="x is no valid sparse matrix of the format coo: axis 0 has "):
+        model.predict(x)
 
 
 STARTS, COLUMNS, VALUES = [0, 2, 3], [0, 2, 1], [1.0, 2.0, 3.0]

@@ -46,6 +46,23 @@ def test_seed_and_step_may_be_tensors() -> None:
     assert torch.equal(dropout(x, 0.5, torch.tensor(-2), 9), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.uint32, torch.int64])
+def test_seed_and_step_may_be_tensors_of_any_integers(dtype: Any) -> None:
+    x = torch.randn(100)
+    at = torch.tensor(7, dtype=dtype), torch.tensor(9, dtype=dtype)
+    assert torch.equal(dropout(x, 0.5, *at), dropout(x, 0.5, 7, 9))
+
+
+def test_a_pass_that_is_refused_is_not_counted() -> None:
+    module, x = Dropout(0.5, seed=1), torch.randn(50)
+    for bad in (torch.arange(3), torch.eye(3).to_sparse(), None):
+        with pytest.raises(TypeError, match="x "):
+            module(bad)
+    assert int(module.step) == 0
+    assert torch.equal(module(x), dropout(x, 0.5, seed=1, step=0))
+    assert int(module.step) == 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_gradient_has_the_same_mask(dtype: Any) -> None:
     x = torch.ones(40, 30, dtype=dtype, requires_grad=True)
@@ -158,8 +175,12 @@ def test_a_compiled_model_has_one_graph_and_the_same_bits(backend: str) -> None:
 
 BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: dropout(np.ones(3), 0.5, 1, 0), TypeError, "x must be a tensor, not ndarray"),
-    (lambda: dropout(torch.ones(3), 1.5, 1, 0), ValueError, "p must be in [0, 1], not 1.5"),
-    (lambda: dropout(torch.ones(3), float("nan"), 1, 0), ValueError, "p must be in [0, 1], not nan"),
+    (lambda: dropout(torch.ones(3), 1.5, 1, 0), ValueError, "p must be a finite number in [0, 1], not 1.5"),
+    (
+        lambda: dropout(torch.ones(3), float("nan"), 1, 0),
+        ValueError,
+        "p must be a finite number in [0, 1], not nan",
+    ),
     (
         lambda: dropout(torch.ones(3).half(), 0.5, 1, 0),
         TypeError,
@@ -169,12 +190,37 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: dropout(torch.ones(3, dtype=torch.int64), 0.5, 1, 0), TypeError, "x is torch.int64"),
     (lambda: dropout(torch.ones(3).to(torch.complex64), 0.5, 1, 0), TypeError, "use torch.view_as_real"),
     (lambda: dropout(torch.eye(3).to_sparse(), 0.5, 1, 0), TypeError, "x is sparse"),
-    (lambda: dropout(torch.ones(3), 0.5, -1, 0), ValueError, "seed must be in [0, 2**64), not -1"),
-    (lambda: dropout(torch.ones(3), 0.5, 2**64, 0), ValueError, "seed must be in [0, 2**64)"),
-    (lambda: dropout(torch.ones(3), 0.5, 1, -1), ValueError, "step must be in [0, 2**32), not -1"),
-    (lambda: dropout(torch.ones(3), 0.5, 1, 2**32), ValueError, "step must be in [0, 2**32)"),
+    (lambda: dropout(torch.ones(3), 0.5, -1, 0), ValueError, "seed must be at least 0, not -1"),
+    (lambda: dropout(torch.ones(3), 0.5, 2**64, 0), ValueError, "seed must be at most 18446744073709551615"),
+    (lambda: dropout(torch.ones(3), 0.5, 1, -1), ValueError, "step must be at least 0, not -1"),
+    (lambda: dropout(torch.ones(3), 0.5, 1, 2**32), ValueError, "step must be at most 4294967295"),
     (lambda: dropout(torch.ones(3), 0.5, 1, torch.tensor(2**32)), ValueError, "step must be below 2^32"),
-    (lambda: dropout(torch.ones(3), 0.5, 1, 0, stream=2**32), ValueError, "stream must be below 2^32"),
+    (
+        lambda: dropout(torch.ones(3), 0.5, 1, 0, stream=2**32),
+        ValueError,
+        "stream must be at most 4294967295",
+    ),
+    (lambda: dropout(torch.ones(3), "a", 1, 0), TypeError, "p must be a number, not str: 'a'"),
+    (lambda: dropout(torch.ones(3), 0.5, "a", 0), TypeError, "seed must be an integer, not str: 'a'"),
+    (lambda: dropout(torch.ones(3), 0.5, 1.9, 0), TypeError, "seed must be an integer, not float: 1.9"),
+    (lambda: dropout(torch.ones(3), 0.5, 1, 2.9), TypeError, "step must be an integer, not float: 2.9"),
+    (lambda: dropout(torch.ones(3), 0.5, True, 0), TypeError, "seed must be an integer, not bool"),
+    (lambda: dropout(torch.ones(3), 0.5, 1, 0, "a"), TypeError, "stream must be an integer, not str: 'a'"),
+    (
+        lambda: dropout(torch.ones(3), 0.5, torch.tensor(1.0), 0),
+        TypeError,
+        "seed must be an integer or an integer tensor of no axes, not torch.float32 of shape ()",
+    ),
+    (
+        lambda: dropout(torch.ones(3), 0.5, 1, torch.tensor(True)),
+        TypeError,
+        "step must be an integer or an integer tensor of no axes, not torch.bool",
+    ),
+    (
+        lambda: dropout(torch.ones(3), 0.5, 1, torch.tensor([1])),
+        TypeError,
+        "step must be an integer or an integer tensor of no axes, not torch.int64 of shape (1,)",
+    ),
     (lambda: Dropout(-0.1), ValueError, "p must be a finite number in [0, 1], not -0.1"),
     (lambda: Dropout("x"), TypeError, "p must be a number"),
     (lambda: Dropout(0.5, seed=-1), ValueError, "seed must be at least 0, not -1"),

@@ -24,6 +24,16 @@ SETTINGS: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         for cls in ALL
     ),
     *((cls, {"lr": "x"}, TypeError, "lr must be a number, not str") for cls in ALL),
+    *(
+        (
+            cls,
+            {"lr": torch.ones(2)},
+            ValueError,
+            "lr must be a number or a tensor that holds one, not a tensor",
+        )
+        for cls in ALL
+    ),
+    (ElasticNetAdam, {"betas": (0.9, torch.ones(2))}, ValueError, "betas[1] must be a number or a tensor"),
     *((cls, {"l1": -1.0}, ValueError, "l1 must be a finite number of at least 0") for cls in ALL),
     *((cls, {"l2": float("nan")}, ValueError, "l2 must be a finite number of at least 0") for cls in ALL),
     *((cls, {"weight_decay": -1.0}, ValueError, "weight_decay must be a finite number") for cls in ALL),
@@ -81,6 +91,11 @@ ARRAYS: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
         with_gradient(ONES.to_sparse(), ONES.to_sparse()), TypeError, (f"the data of {SECOND} is sparse",)
     ),
     "meta": (with_gradient(ONES.to("meta")), ValueError, (f"the data of {SECOND} is on meta", "on the CPU")),
+    "negated": (
+        with_gradient(torch._neg_view(torch.ones(3, 4)), ONES),
+        ValueError,
+        (f"the data of {SECOND} is a lazy negation", "use parameter.data = parameter.data.resolve_neg()"),
+    ),
     "transposed": (
         with_gradient(torch.ones(4, 3).t(), ONES),
         ValueError,
@@ -132,6 +147,54 @@ def test_a_gradient_of_any_strides_is_taken() -> None:
         ElasticNetSGD([w], lr=0.5).step()
     assert torch.equal(*weights)
     assert torch.equal(weights[0], -0.5 * gradient.t())
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_a_gradient_that_is_not_in_its_memory_is_taken_as_it_is_shown(cls: Any) -> None:
+    negated = torch.complex(torch.zeros(3), torch.arange(1.0, 4.0)).conj().imag
+    assert negated.is_neg()
+    for lazy in (negated, torch._neg_view(torch.ones(3)), torch._efficientzerotensor(3)):
+        weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+        weights[0].grad, weights[1].grad = lazy, lazy.clone()
+        for w in weights:
+            cls([w], lr=0.5, l1=0.1).step()
+        assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings", "words"),
+    [
+        *(
+            (
+                cls,
+                torch.optim.SGD if cls is ElasticNetSGD else torch.optim.Adam,
+                {"maximize": True},
+                "maximize must be",
+            )
+            for cls in ALL
+        ),
+        (ElasticNetSGD, torch.optim.SGD, {"momentum": 0.9, "dampening": 0.5}, "dampening must be 0, not 0.5"),
+    ],
+)
+def test_a_state_of_torch_that_asks_for_other_steps_is_refused(
+    ours: Any, theirs: Any, settings: dict[str, Any], words: str
+) -> None:
+    w = with_gradient(torch.ones(2))
+    other = theirs([w], lr=0.1, **settings)
+    other.step()
+    optimizer = ours([w], lr=0.2, l1=0.5)
+    before, value = optimizer.state_dict(), w.detach().clone()
+    with raises(ValueError, words):
+        optimizer.load_state_dict(other.state_dict())
+    assert optimizer.state_dict() == before
+    optimizer.param_groups[0].update(settings)
+    with raises(ValueError, words):
+        optimizer.step()
+    assert torch.equal(w, value)
+    fine = theirs([w], lr=0.1)
+    fine.step()
+    optimizer.load_state_dict(fine.state_dict())
+    optimizer.step()
 
 
 def test_a_gradient_with_a_graph_is_taken_as_numbers() -> None:

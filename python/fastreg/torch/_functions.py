@@ -8,10 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fastreg._arguments import integer, number
 from fastreg.activations import default_alpha
 from fastreg.torch import _operators  # noqa: F401
 
 _DTYPES = (torch.float32, torch.float64)
+_INTEGERS = (
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64
+)  # fmt: skip
 
 
 def check_tensor(
@@ -35,28 +39,55 @@ def check_tensor(
         )
 
 
+def _check_like(tensor: Tensor, name: str, x: Tensor) -> None:
+    """Raise unless `tensor` is what the kernels take together with x."""
+    check_tensor(tensor, name)
+    if tensor.dtype != x.dtype or tensor.device != x.device:
+        kind = TypeError if tensor.dtype != x.dtype else ValueError
+        raise kind(
+            f"{name} must be {x.dtype} on {x.device} as x is, not {tensor.dtype} on {tensor.device}; use {name}.to(x)"
+        )
+
+
 def signed(seed: int) -> int:
     """A seed in [0, 2**64) as the int64 with the same bits."""
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be in [0, 2**64), not {seed}")
     return seed if seed < 2**63 else seed - 2**64
 
 
 def address(seed: int | Tensor, step: int | Tensor) -> Tensor:
     """(seed, step) for the operators, on the CPU. A seed that is a tensor has its 64 bits in two's complement."""
-    if not isinstance(step, Tensor) and not 0 <= step < 2**32:
-        raise ValueError(f"step must be in [0, 2**32), not {step}")
+    seed, step = _integer(seed, "seed", 2**64 - 1), _integer(step, "step", 2**32 - 1)
     if not isinstance(seed, Tensor):
         seed = signed(seed)
         if not isinstance(step, Tensor):
             return torch.tensor([seed, step], dtype=torch.int64, device="cpu")
-    numbers = (torch.as_tensor(number, dtype=torch.int64, device="cpu") for number in (seed, step))
+    numbers = (torch.as_tensor(value, dtype=torch.int64, device="cpu") for value in (seed, step))
     return torch.stack(tuple(numbers))
 
 
-def _check_rate(p: float) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must be in [0, 1], not {p}")
+def _integer(value: int | Tensor, name: str, high: int) -> int | Tensor:
+    """An integer in [0, high], or a tensor that is one."""
+    if not isinstance(value, Tensor):
+        return integer(value, name, low=0, high=high)
+    if value.dtype not in _INTEGERS or value.dim() != 0:
+        raise TypeError(
+            f"{name} must be an integer or an integer tensor of no axes, not {value.dtype} of shape "
+            f"{tuple(value.shape)}"
+        )
+    return value
+
+
+# torch.compile traces comparisons of a float that changes, but not all that `number` does.
+def _real(value: float, name: str) -> float:
+    return float(value) if isinstance(value, float) else number(value, name)
+
+
+def _rate(p: float) -> float:
+    return float(p) if isinstance(p, float) and 0 <= p <= 1 else number(p, "p", low=0.0, high=1.0)
+
+
+def _stream(stream: int) -> int:
+    return integer(stream, "stream", low=0, high=2**32 - 1)
 
 
 def dropout(
@@ -71,8 +102,8 @@ def dropout(
         Probability of 0; what is kept is scaled so that the expectation is x.
     seed, step, stream : int
         Where the random bits are: seed in [0, 2**64), step and stream in [0, 2**32). The same place gives the same
-        mask, so count the step. Seed and step may be int64 tensors of no axes,
-        best on the CPU: of a GPU they are waited for.
+        mask, so count the step. Seed and step may be integer tensors of no axes, the seed's 64 bits in two's
+        complement, best on the CPU: of a GPU they are waited for.
     training : bool
         False returns x.
 
@@ -82,11 +113,11 @@ def dropout(
     >>> sorted(set(dropout(torch.ones(1000), 0.5, seed=1, step=0).tolist()))
     [0.0, 2.0]
     """
-    _check_rate(p)
+    rate = _rate(p)
     check_tensor(x, "x", bfloat16=True)
-    if not training or p == 0:
+    if not training or rate == 0:
         return x
-    result: Tensor = torch.ops.fastreg.dropout(x, float(p), address(seed, step), stream)
+    result: Tensor = torch.ops.fastreg.dropout(x, rate, address(seed, step), _stream(stream))
     return result
 
 
@@ -128,27 +159,32 @@ def linear(
     >>> linear(torch.tensor([[1.0, -2.0]]), torch.eye(2), activation="relu").tolist()
     [[1.0, 0.0]]
     """
-    _check_rate(p)
-    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
-        if tensor is not None:
-            check_tensor(tensor, name)
+    rate = _rate(p)
+    check_tensor(x, "x")
+    _check_like(weight, "weight", x)
+    if bias is not None:
+        _check_like(bias, "bias", x)
+    if not isinstance(activation, str):
+        raise TypeError(f"activation must be a str, not {type(activation).__name__}: {activation!r}")
     if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"x of shape {tuple(x.shape)} does not fit weight of shape {tuple(weight.shape)}; "
             "expected (..., in) and (out, in)"
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bias must have the shape ({weight.shape[0]},), not {tuple(bias.shape)}")
     rows = x if x.dim() == 2 else x.unsqueeze(0) if x.dim() == 1 else x.flatten(0, -2)
-    slope = default_alpha(activation) if alpha is None else alpha
-    drops = training and p > 0
+    slope = default_alpha(activation) if alpha is None else _real(alpha, "alpha")
+    drops = training and rate > 0
     y: Tensor
     y, _ = torch.ops.fastreg.linear(
         rows,
         weight,
         bias,
         activation,
-        float(slope),
-        float(p) if drops else 0.0,
+        slope,
+        rate if drops else 0.0,
         address(seed, step) if drops else None,
-        stream,
+        _stream(stream),
     )
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

@@ -42,13 +42,6 @@ class _Counting(torch.nn.Module):
         return self
 
 
-def _advance(module: torch.nn.Module) -> Tensor:
-    """The step of this forward pass, in memory of its own: the gradient reads it after the counter has moved on."""
-    step: Tensor = module.step.clone()
-    module.step.add_(1)
-    return step
-
-
 class Dropout(_Counting):
     """Dropout by address: the mask is a function of (seed, stream, step, index) and is never stored.
 
@@ -90,7 +83,9 @@ class Dropout(_Counting):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        return dropout(x, self.p, self.seed, _advance(self), self.stream)
+        y = dropout(x, self.p, self.seed, self.step, self.stream)
+        self.step.add_(1)  # after the pass, which may refuse x; its gradient has a copy
+        return y
 
     def extra_repr(self) -> str:
         return f"p={self.p}, stream={self.stream}"
@@ -153,7 +148,7 @@ class Linear(_Counting, torch.nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return linear(x, self.weight, self.bias, self.activation, alpha=self.alpha)
-        return linear(
+        y = linear(
             x,
             self.weight,
             self.bias,
@@ -161,9 +156,11 @@ class Linear(_Counting, torch.nn.Linear):
             alpha=self.alpha,
             p=self.p,
             seed=self.seed,
-            step=_advance(self),
+            step=self.step,
             stream=self.stream,
         )
+        self.step.add_(1)  # after the pass, which may refuse x; its gradient has a copy
+        return y
 
     def _load_from_state_dict(
         self,

@@ -27,7 +27,13 @@ _NOT_SETTINGS = ("params", "param_names")
 
 def _real(value: Any, name: str, **limits: Any) -> float:
     """A number, or a tensor that holds one."""
-    return number(value.item() if isinstance(value, Tensor) else value, name, **limits)
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise ValueError(
+                f"{name} must be a number or a tensor that holds one, not a tensor of shape {tuple(value.shape)}"
+            )
+        value = value.item()
+    return number(value, name, **limits)
 
 
 class _Clock:
@@ -109,6 +115,12 @@ class _ElasticNet(torch.optim.Optimizer):
                 if name != "differentiable":
                     group.setdefault(name, value)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, and what its optimizers can do but fastreg's cannot is refused before anything changes."""
+        for group in state_dict.get("param_groups", ()):
+            self._refuse(group)
+        super().load_state_dict(state_dict)
+
     @property
     def penalty(self) -> float:
         """The penalty that the last step saw: of the weights before it, over all parameters that had a gradient.
@@ -189,7 +201,11 @@ class _ElasticNet(torch.optim.Optimizer):
             [value for name, value in group.items() if name not in _NOT_SETTINGS]
             for group in self.param_groups
         ]
-        if settings != self._checked:
+        try:
+            changed = settings != self._checked
+        except (RuntimeError, ValueError):  # an array of several numbers where one is expected
+            changed = True
+        if changed:
             for group in self.param_groups:
                 self._check(group)
             self._checked = settings
@@ -214,7 +230,13 @@ class _ElasticNet(torch.optim.Optimizer):
             l2 += 0.5 * float(group["weight_decay"])
         return float(group["l1"]), l2, group["method"] == "proximal"
 
+    def _refuse(self, group: Group) -> None:
+        """Raise ValueError where a group, of torch's optimizers, asks for steps that fastreg's do not take."""
+        if group.get("maximize"):
+            raise ValueError(f"maximize must be False, not {group['maximize']!r}: fastreg minimizes")
+
     def _check(self, group: Group) -> None:
+        self._refuse(group)
         _real(group["lr"], "lr", low=0.0)
         for name in ("l1", "l2", "weight_decay"):
             number(group[name], name, low=0.0)
@@ -231,7 +253,7 @@ class _ElasticNet(torch.optim.Optimizer):
 
 
 def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Tensor:
-    """The gradient of parameter j of group i, copied if it is not contiguous."""
+    """The gradient of parameter j of group i, copied if its memory does not show it in order."""
 
     def name(what: str) -> str:
         names = group.get("param_names")
@@ -247,12 +269,20 @@ def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Tensor
             f"{name('the data')} is not contiguous, with strides {parameter.stride()} for shape "
             f"{tuple(parameter.shape)}; use parameter.data = parameter.data.contiguous()"
         )
+    if parameter.is_neg():
+        raise ValueError(
+            f"{name('the data')} is a lazy negation; use parameter.data = parameter.data.resolve_neg()"
+        )
     if gradient.dtype is not parameter.dtype or gradient.shape != parameter.shape:
         raise ValueError(
             f"{name('the gradient')} is {gradient.dtype} of shape {tuple(gradient.shape)}, but its parameter is "
             f"{parameter.dtype} of shape {tuple(parameter.shape)}"
         )
-    return gradient.detach().contiguous() if gradient.requires_grad else gradient.contiguous()
+    if gradient.requires_grad:
+        gradient = gradient.detach()
+    if gradient.is_neg() or gradient._is_zerotensor():  # negated lazily, or without memory
+        gradient = gradient.clone()
+    return gradient.contiguous()
 
 
 class ElasticNetSGD(_ElasticNet):
@@ -313,6 +343,11 @@ class ElasticNetSGD(_ElasticNet):
             "method": method, "capturable": capturable,
         }  # fmt: skip
         super().__init__(params, defaults)
+
+    def _refuse(self, group: Group) -> None:
+        super()._refuse(group)
+        if group.get("dampening"):
+            raise ValueError(f"dampening must be 0, not {group['dampening']!r}: fastreg has none")
 
     def _check(self, group: Group) -> None:
         super()._check(group)
