@@ -50,8 +50,8 @@ void layer_backward(const Rows<typename V::T>& a, const LayerGradient<typename V
     });
 }
 
-// y = dropout(x) over the elements of a walk. Stream: past the caches, in which x does not lie either: it is fetched some
-// lines ahead, since the CPU's own fetching ends at each page.
+// y = dropout(x) over the elements of a walk. Stream: past the caches, in which x does not lie either: it is fetched
+// some lines ahead, since the CPU's own fetching ends at each page.
 template <class V, bool Stream, class Walk>
 FR_LOOP void drop_run(Walk walk, const typename V::T* x, typename V::T* y, const DropoutSpec& d) {
     const V scale = V::set(typename V::T(d.scale));
