@@ -26,13 +26,30 @@ def features(shape: Any, name: str) -> int:
     return integer(shape[0], name, low=1)
 
 
-def check_trainable(value: Any) -> None:
-    """Raise ValueError for what would freeze weights."""
-    if not value:
-        raise ValueError("trainable must be True: fastreg trains every weight of a model")
+class HasWeights:
+    """What a layer and a model show of their weights in the same way."""
+
+    @property
+    def weights(self) -> list[Array]:
+        """What `get_weights` returns."""
+        return self.get_weights()
+
+    @property
+    def trainable(self) -> bool:
+        """True: every weight is trained; setting it to False raises ValueError."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not value:
+            raise ValueError("trainable must be True: fastreg trains every weight of a model")
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the weights."""
+        raise NotImplementedError
 
 
-class Layer(Configurable):
+class Layer(HasWeights, Configurable):
     """Base of the layers.
 
     Parameters
@@ -80,20 +97,6 @@ class Layer(Configurable):
             f"a layer of fastreg is not called: {type(self).__name__} belongs into a Sequential model; on arrays "
             "there are fastreg.ops.dense_forward, activation and dropout"
         )
-
-    @property
-    def trainable(self) -> bool:
-        """True: every weight is trained; setting it to False raises ValueError."""
-        return True
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        check_trainable(value)
-
-    @property
-    def weights(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
 
     @property
     def input_units(self) -> int | None:

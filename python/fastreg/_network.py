@@ -16,11 +16,11 @@ from fastreg._arguments import choice, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, numeric
 from fastreg._configurable import check_native
-from fastreg._layer import Layer, check_trainable
+from fastreg._layer import HasWeights, Layer
 from fastreg._summary import print_summary
 
 
-class Network:
+class Network(HasWeights):
     """The part of `models.Sequential` that has to do with layers and weights."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -75,9 +75,12 @@ class Network:
 
     def _check_idle(self, method: str) -> None:
         if self._fitting.locked():
-            raise RuntimeError(
-                f"{method} cannot be called while the model is fitted, from a callback or another thread"
-            )
+            raise self._busy(method)
+
+    def _busy(self, method: str) -> RuntimeError:
+        return RuntimeError(
+            f"{method} cannot be called while the model is fitted, from a callback or another thread"
+        )
 
     def _check_width(self, layer: Layer) -> None:
         before = self._output_units_or_none()
@@ -161,20 +164,6 @@ class Network:
         self._input_units = units
 
     # ---- weights -----------------------------------------------------------------------------------------------
-    @property
-    def weights(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
-
-    @property
-    def trainable(self) -> bool:
-        """True: every weight is trained; setting it to False raises ValueError."""
-        return True
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        check_trainable(value)
-
     def get_weights(self) -> list[Array]:
         """Copies of all weights: [kernel, bias, kernel, bias, ...]. Raises ValueError before there are any."""
         return self._ready().get_weights()

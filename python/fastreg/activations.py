@@ -105,7 +105,7 @@ swish = silu
 
 _FUNCTIONS = (linear, relu, leaky_relu, elu, selu, gelu, silu, tanh, sigmoid, softplus, softmax)
 _TABLE: dict[str, Activation] = {**{f.__name__: f for f in _FUNCTIONS}, "swish": silu}
-ALPHAS = {"leaky_relu": 0.2, "elu": 1.0}
+_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
 
 
 def get(identifier: Any) -> Activation:
@@ -132,6 +132,6 @@ def native(activation: Activation) -> dict[str, Any]:
 def default_alpha(kind: str) -> float:
     """The parameter of a native activation when none is given: the slope of leaky_relu, the scale of elu."""
     try:
-        return ALPHAS.get(kind, 0.0)
+        return _ALPHA.get(kind, 0.0)
     except TypeError:  # what cannot be a key; what can but is no name is refused by the native core
         raise TypeError(f"activation must be a str, not {type(kind).__name__}: {kind!r}") from None

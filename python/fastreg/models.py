@@ -212,7 +212,7 @@ class Sequential(Network):
         if not any(isinstance(layer, _layers.Dense) for layer in self.layers):
             raise ValueError("the model has no weights to train; add a Dense layer")
         if not self._fitting.acquire(blocking=False):
-            self._check_idle("fit")
+            raise self._busy("fit")
         try:
             return _training.fit(self, self._ready_for(data.x), compiled, data, validation, plan, hooks)
         finally:

@@ -30,7 +30,7 @@ from fastreg import _core
 from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array
 from fastreg._foreign import AnyArray, again, gpu_of, refuse_masked, shared
-from fastreg.activations import ALPHAS, default_alpha
+from fastreg.activations import default_alpha
 from fastreg.regularizers import METHODS
 
 __all__ = [
@@ -72,6 +72,15 @@ def _array(value: AnyArray, name: str, ndim: int | None = None, output: str = "o
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not the shape {array.shape}")
     return array
+
+
+def _with_out(value: AnyArray, name: str, out: AnyArray | None) -> tuple[AnyArray, AnyArray]:
+    """`value` and `out`, one of which is no plain array: a new array like `value` where `out` is not given."""
+    if out is None:
+        value = _array(value, name)
+        return value, np.empty(value.shape, value.dtype)
+    refuse_masked(**{name: value, "out": out})
+    return value, out
 
 
 def dense_forward(
@@ -132,11 +141,10 @@ def dense_forward(
         or (z_out is not None and z_out.__class__ is not _ndarray)
     ):
         refuse_masked(x=x, w=w, b=b, out=out, z_out=z_out)
+    slope = default_alpha(activation) if alpha is None else alpha
     try:
-        slope = alpha if alpha is not None else ALPHAS[activation] if activation in ALPHAS else 0.0  # noqa: SIM401 (get: slower)
         _dense_forward(x, w, b, activation, slope, rate, seed, step, stream, out, z_out)
     except TypeError as error:
-        slope = default_alpha(activation) if alpha is None else alpha  # refuses what cannot be a key
         reads, writes = {"x": x, "w": w, "b": b}, {"out": out, "z_out": z_out}
         at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
         again(error, _dense_forward, reads, writes, activation=activation, alpha=slope, **at)
@@ -206,11 +214,10 @@ def dense_backward(
         or (dx is not None and dx.__class__ is not _ndarray)
     ):
         refuse_masked(dy=dy, x=x, w=w, y=y, z=z, dx=dx, dw=dw, db=db)
+    slope = default_alpha(activation) if alpha is None else alpha
     try:
-        slope = alpha if alpha is not None else ALPHAS[activation] if activation in ALPHAS else 0.0  # noqa: SIM401 (get: slower)
         _dense_backward(dy, x, w, y, z, activation, slope, rate, seed, step, stream, dx, dw, db)
     except TypeError as error:
-        slope = default_alpha(activation) if alpha is None else alpha  # refuses what cannot be a key
         reads, writes = {"dy": dy, "x": x, "w": w, "y": y, "z": z}, {"dx": dx, "dw": dw, "db": db}
         at = {"rate": rate, "seed": seed, "step": step, "stream": stream}
         again(error, _dense_backward, reads, writes, activation=activation, alpha=slope, **at)
@@ -248,11 +255,7 @@ def dropout(
     [0.0, 2.0]
     """
     if x.__class__ is not _ndarray or out.__class__ is not _ndarray:
-        if out is None:
-            x = _array(x, "x")
-            out = np.empty(x.shape, x.dtype)
-        else:
-            refuse_masked(x=x, out=out)
+        x, out = _with_out(x, "x", out)
     try:
         _dropout(x, rate, seed, step, stream, out)
     except TypeError as error:
@@ -265,11 +268,7 @@ def dropout_backward(
 ) -> Array:
     """The gradient with respect to the input of `dropout`: the same mask and scale, applied to dy."""
     if dy.__class__ is not _ndarray or out.__class__ is not _ndarray:
-        if out is None:
-            dy = _array(dy, "dy")
-            out = np.empty(dy.shape, dy.dtype)
-        else:
-            refuse_masked(dy=dy, out=out)
+        dy, out = _with_out(dy, "dy", out)
     try:
         _dropout(dy, rate, seed, step, stream, out)
     except TypeError as error:
@@ -334,11 +333,7 @@ def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
 def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None = None) -> Array:
     """Its subgradient `l1 * sign(w) + 2 * l2 * w`, with sign(0) = 0."""
     if w.__class__ is not _ndarray or out.__class__ is not _ndarray:
-        if out is None:
-            w = _array(w, "w")
-            out = np.empty(w.shape, w.dtype)
-        else:
-            refuse_masked(w=w, out=out)
+        w, out = _with_out(w, "w", out)
     try:
         _elastic_net_gradient(w, l1, l2, out)
     except TypeError as error:
@@ -358,11 +353,7 @@ def prox(w: AnyArray, l1: float, l2: float, step: float, out: AnyArray | None = 
     [0.0, -2.0]
     """
     if w.__class__ is not _ndarray or out.__class__ is not _ndarray:
-        if out is None:
-            w = _array(w, "w")
-            out = np.empty(w.shape, w.dtype)
-        else:
-            refuse_masked(w=w, out=out)
+        w, out = _with_out(w, "w", out)
     try:
         _prox(w, l1, l2, step, out)
     except TypeError as error:
