@@ -157,6 +157,11 @@ def test_outputs_that_overlap_inputs(dtype: str) -> None:
         shared = np.full(N + 1, 0.5, dtype)
         assert BY_NAME[name].status(dtype, BY_NAME[name].arguments(dtype) | {x: shared, "out": shared}) == OK
         refused(BY_NAME[name], dtype, "must not overlap", **{x: shared, "out": shared[1:]})
+    row = np.array([-1.0, 2.0, -3.0, 4.0], dtype)  # which has no stride that could differ
+    of_row = {"x": row, "y": row, "rows": 1, "x_rs": 4, "y_rs": 0}
+    c = BY_NAME["activation_forward"]
+    assert c.status(dtype, c.arguments(dtype) | of_row) == OK
+    assert row.tolist() == [0.0, 2.0, 0.0, 4.0]
 
 
 def test_numbers_out_of_range(dtype: str) -> None:
