@@ -129,7 +129,7 @@ void add_maps(const OpTable<T>& ops, const std::vector<int>& powers, std::vector
         for (const Function& f : kFunctions)
             cases->push_back(map_case<T>(
                 std::string("math ") + f.name, p, f.low, f.high, f.divides, f.ulp,
-                [&ops, kind = int(f.function)](const T* x, T* y, int64_t n) { ops.math(kind, x, y, n); }, f.exact));
+                [&ops, function = f.function](const T* x, T* y, int64_t n) { ops.math(function, x, y, n); }, f.exact));
         for (const Rule& r : kRules)
             cases->push_back(map_case<T>(
                 std::string("activation ") + r.name, p, -8, 8, r.divides, r.ulp,

@@ -232,8 +232,8 @@ struct OpTable {
     void (*gather)(const Gather<T>* arrays, int64_t n_arrays);  // with one index and n; at most 3
     int64_t (*count_zeros)(const T* w, int64_t n);
     bool (*all_finite)(const T* x, int64_t n);
-    void (*initialize)(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n);
-    void (*math)(int function, const T* x, T* y, int64_t n);
+    void (*initialize)(Initializer, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n);
+    void (*math)(MathFunction, const T* x, T* y, int64_t n);
     // Many steps at once, where launching them one by one would take longer than they do; false, with nothing done, for
     // what should be done step by step. Null where there is no such thing.
     bool (*train_steps)(const TrainSteps<T>&) = nullptr;
@@ -275,8 +275,6 @@ template <>
 inline const OpTable<double>& Backend::table<double>() const {
     return f64;
 }
-
-enum class MathFunction : int { exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf };
 
 // Whether f' cannot be had from the layer's output: then Z must be kept by forward and given to backward.
 inline bool activation_needs_z(Activation a, bool dropout) {

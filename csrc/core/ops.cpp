@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -534,7 +535,7 @@ Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t 
         return invalid("a and b must give numbers of out's type, got " + number(a) + " and " + number(b));
     FR_RETURN_IF_ERROR(refuse_gpu(out, "initialize"));
     return with_table(out, [&](const auto& ops, auto t, CallMemory&) {
-        ops.initialize(int(kind), a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);
+        ops.initialize(kind, a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);
     });
 }
 
@@ -555,19 +556,21 @@ Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_bloc
 }
 
 Status math_function(const std::string& name, const Matrix& x, const Matrix& out) {
-    static const char* const kNames[] = {"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "norm_cdf"};
+    static const std::map<std::string, MathFunction> kFunctions = {
+        {"exp", MathFunction::exp},           {"expm1", MathFunction::expm1},      {"log", MathFunction::log},
+        {"log1p", MathFunction::log1p},       {"tanh", MathFunction::tanh},        {"sigmoid", MathFunction::sigmoid},
+        {"softplus", MathFunction::softplus}, {"norm_cdf", MathFunction::norm_cdf}};
     FR_RETURN_IF_ERROR(expect_map(x, out));
     FR_RETURN_IF_ERROR(expect_contiguous(x));
     FR_RETURN_IF_ERROR(expect_contiguous(out));
-    for (int f = 0; f < 8; ++f) {
-        if (name != kNames[f]) continue;
-        return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
-            using T = decltype(t);
-            ops.math(f, data<T>(x), data<T>(out), x.rows * x.cols);
-        });
-    }
-    return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name +
-                   "\"");
+    const auto function = kFunctions.find(name);
+    if (function == kFunctions.end())
+        return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name +
+                       "\"");
+    return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
+        using T = decltype(t);
+        ops.math(function->second, data<T>(x), data<T>(out), x.rows * x.cols);
+    });
 }
 
 }  // namespace fastreg

@@ -79,7 +79,6 @@ Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameter
                    double* values, const UpdateOnGpu& on_gpu = {}) FR_PRIVATE(update_many);
 Status all_finite(const Matrix& x, bool* result) FR_PRIVATE(all_finite);
 
-enum class Initializer : int32_t { uniform, normal, truncated_normal };
 // out (1, n) contiguous. uniform: [a, b); normal, truncated_normal: mean a, standard deviation b.
 Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out)
     FR_PRIVATE(initialize);

@@ -118,11 +118,11 @@ void prox(const Rows<typename V::T>& a, double l1, double l2, double step) {
 }
 
 template <class V>
-void math(int function, const typename V::T* x, typename V::T* y, int64_t n) {
+void math(MathFunction function, const typename V::T* x, typename V::T* y, int64_t n) {
     const auto map = [&](auto f) FR_LAMBDA {
         sweep<V>(n, [&](int64_t i, auto at) FR_LAMBDA { at.store(y + i, f(at.template load<V>(x + i))); });
     };
-    switch (MathFunction(function)) {
+    switch (function) {
         case MathFunction::exp: return map([](V v) FR_LAMBDA { return rules::exp(v); });
         case MathFunction::expm1: return map([](V v) FR_LAMBDA { return rules::expm1(v); });
         case MathFunction::log: return map([](V v) FR_LAMBDA { return rules::log(v); });

@@ -16,19 +16,20 @@ FR_LOOP double standard_normal(uint64_t seed, uint32_t stream, uint32_t attempt,
     return lanes[0];
 }
 
-// kind 0: uniform in [a, b); 1: normal; 2: normal, redrawn (attempt 1, 2, ...) beyond two standard deviations.
+// What is drawn again has attempt 1, 2, ...
 template <class V>
-void initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, typename V::T* out, int64_t n) {
+void initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, typename V::T* out, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
         double value;
-        if (kind == 0) {
+        if (kind == Initializer::uniform) {
             uint32_t w[4];
             block_of(seed, stream, 0, uint64_t(i) / 2, w);
             value = a + (b - a) * rules::unit_double(w[2 * (i % 2)], w[2 * (i % 2) + 1]);
         } else {
             uint32_t attempt = 0;
             double x = standard_normal(seed, stream, attempt, i);
-            while (kind == 2 && (x > 2.0 || x < -2.0)) x = standard_normal(seed, stream, ++attempt, i);
+            while (kind == Initializer::truncated_normal && (x > 2.0 || x < -2.0))
+                x = standard_normal(seed, stream, ++attempt, i);
             value = a + b * x;
         }
         out[i] = typename V::T(value);

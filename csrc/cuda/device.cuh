@@ -72,14 +72,6 @@ struct Dropper {
     }
 };
 
-// f(z); softmax counts as linear.
-template <class T>
-__device__ __forceinline__ Lane<T> activate(Activation kind, Lane<T> z, Lane<T> alpha) {
-    Lane<T> y = z;
-    rules::with_activation(kind, [&](auto act) { y = decltype(act)::forward(z, alpha); });
-    return y;
-}
-
 // dL/dZ of one element from dL/dY. y: the layer's output after dropout; z: only where it is kept.
 template <class Act, class T>
 __device__ __forceinline__ Lane<T> through_layer(Lane<T> g, const T* y, const T* z, Lane<T> alpha, const Dropper& d,

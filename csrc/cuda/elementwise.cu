@@ -232,8 +232,8 @@ void prox(const Rows<T>& a, double l1, double l2, double step) {
 }
 
 template <class T>
-void math(int function, const T* x, T* y, int64_t n) {
-    map_rows(Rows<T>{1, n, x, n, y, n}, Math<T>{MathFunction(function)});
+void math(MathFunction function, const T* x, T* y, int64_t n) {
+    map_rows(Rows<T>{1, n, x, n, y, n}, Math<T>{function});
 }
 
 #define FR_INSTANTIATE(T)                                                    \
@@ -243,7 +243,7 @@ void math(int function, const T* x, T* y, int64_t n) {
     template void scale(const Rows<T>&, double);                             \
     template void penalty_gradient(const Rows<T>&, double, double);          \
     template void prox(const Rows<T>&, double, double, double);              \
-    template void math(int, const T*, T*, int64_t);
+    template void math(MathFunction, const T*, T*, int64_t);
 FR_INSTANTIATE(float)
 FR_INSTANTIATE(double)
 

@@ -351,14 +351,14 @@ bool host_all_finite(const T* x, int64_t n) {
 }
 
 template <class T>
-void host_initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+void host_initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
     Call call;
     initialize<T>(kind, a, b, seed, stream, call.out(out, n), n);
     call.finish();
 }
 
 template <class T>
-void host_math(int function, const T* x, T* y, int64_t n) {
+void host_math(MathFunction function, const T* x, T* y, int64_t n) {
     Call call;
     math<T>(function, call.in(x, n), call.out(y, n), n);
     call.finish();

@@ -17,12 +17,12 @@ __device__ __forceinline__ Words block_of(uint64_t seed, uint32_t stream, uint32
     return {{counter[0].v, counter[1].v, counter[2].v, counter[3].v}};
 }
 
-// kind 0: uniform in [a, b); 1: normal; 2: normal, redrawn (attempt 1, 2, ...) beyond two standard deviations.
+// What is drawn again has attempt 1, 2, ...
 template <class T>
 __global__ void __launch_bounds__(kBlock)
-    initialize_kernel(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+    initialize_kernel(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
-        if (kind == 0) {
+        if (kind == Initializer::uniform) {
             const Words w = block_of(seed, stream, 0, uint64_t(i) / 2);
             const double unit = i % 2 ? rules::unit_double(w.at[2], w.at[3]) : rules::unit_double(w.at[0], w.at[1]);
             out[i] = T(a + (b - a) * unit);
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kBlock)
             uint32_t attempt = 0;
             double x;
             do x = rules::standard_normal<Lane<double>>(block_of(seed, stream, attempt++, uint64_t(i)).at).v;
-            while (kind == 2 && (x > 2.0 || x < -2.0));
+            while (kind == Initializer::truncated_normal && (x > 2.0 || x < -2.0));
             out[i] = T(a + b * x);
         }
     }
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kBlock, kResidentThreads / kBlock)
 }  // namespace
 
 template <class T>
-void initialize(int kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+void initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
     launch(initialize_kernel<T>, grid_for(n), kBlock, 0, kind, a, b, seed, stream, out, n);
 }
 
@@ -90,8 +90,8 @@ void gather(const Gather<T>* arrays, int64_t n_arrays) {
     launch(gather_kernel<T>, dim3(grid_for(most), unsigned(n_arrays)), kBlock, 0, all, CudaQueue::current().clock());
 }
 
-#define FR_INSTANTIATE(T)                                                           \
-    template void initialize(int, double, double, uint64_t, uint32_t, T*, int64_t); \
+#define FR_INSTANTIATE(T)                                                                   \
+    template void initialize(Initializer, double, double, uint64_t, uint32_t, T*, int64_t); \
     template void gather(const Gather<T>*, int64_t);
 FR_INSTANTIATE(float)
 FR_INSTANTIATE(double)

@@ -16,8 +16,8 @@ constexpr Access kWrite = Access::write;
 
 DropoutSpec to_dropout(py::handle rate, py::handle seed, py::handle step, py::handle stream) {
     DropoutSpec spec;
-    raise_if_error(make_dropout(to_double(rate, "rate"), to_uint64(seed, "seed"), to_uint64(step, "step"),
-                                to_uint64(stream, "stream"), &spec));
+    raise_if_error(make_dropout(to_double(rate, "rate"), to_uint64(seed, "seed"), to_uint32(step, "step"),
+                                to_uint32(stream, "stream"), &spec));
     return spec;
 }
 

@@ -53,6 +53,11 @@ struct ConstraintSpec {
     int32_t axis = 0;
 };
 
+// Uniform in [a, b); normal with mean a and deviation b; the same, drawn again beyond two deviations.
+enum class Initializer : int32_t { uniform, normal, truncated_normal };
+
+enum class MathFunction : int { exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf };
+
 enum class Loss : int32_t {
     mean_squared_error,
     mean_absolute_error,

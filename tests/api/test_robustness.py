@@ -118,9 +118,11 @@ def test_a_layer_beyond_any_memory_is_refused_with_its_size() -> None:
         net.predict(np.ones((1, 2**10)), verbose=0)
 
 
-def test_steps_beyond_the_counter_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"step must be below 2\^32"):
-        fastreg.ops.dropout(np.ones(8), 0.5, 1, 2**32)
+@pytest.mark.parametrize("value", [-1, 2**32, 2**70])
+@pytest.mark.parametrize("name", ["step", "stream"])
+def test_addresses_beyond_the_counter_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be in \[0, 2\*\*32\), got {value}"):
+        fastreg.ops.dropout(np.ones(8), 0.5, 1, **{"step": 0, name: value})
 
 
 # ---- a signal handler is Python code that runs in the middle of a computation ----------------------------------------

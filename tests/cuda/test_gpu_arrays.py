@@ -45,10 +45,6 @@ ACTIVATIONS = (
 Move = Callable[[np.ndarray], Any]
 
 
-def to_cpu(values: np.ndarray) -> Any:
-    return torch.from_numpy(values.copy())
-
-
 def to_gpu(values: np.ndarray) -> Any:
     return torch.from_numpy(values.copy()).cuda()
 
