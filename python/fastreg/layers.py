@@ -234,11 +234,25 @@ class Activation(_Elementwise):
 
 
 class LeakyReLU(_Elementwise):
-    """`x` where `x >= 0`, else `negative_slope * x`; `negative_slope` is at least 0, default 0.3."""
+    """`x` where `x >= 0`, else `negative_slope * x`.
 
-    def __init__(self, negative_slope: float = 0.3, *, name: str | None = None) -> None:
+    Parameters
+    ----------
+    negative_slope : float, default 0.3
+        At least 0.
+    alpha : float, optional
+        tf.keras 2's name of `negative_slope`.
+    name
+        See `Layer`.
+    """
+
+    def __init__(
+        self, negative_slope: float = 0.3, *, alpha: float | None = None, name: str | None = None
+    ) -> None:
         super().__init__(name=name)
-        self.negative_slope = number(negative_slope, "negative_slope", low=0.0)
+        slope = number(negative_slope, "negative_slope", low=0.0)
+        self.negative_slope = slope if alpha is None else number(alpha, "alpha", low=0.0)
+        self.alpha = None  # it is negative_slope from here on
 
     def _word(self) -> dict[str, Any]:
         return {"activation": "leaky_relu", "alpha": self.negative_slope}

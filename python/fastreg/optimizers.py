@@ -8,10 +8,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastreg._arguments import flag, number, optional_number
 from fastreg._configurable import Configurable, argument_names, find
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
+
+
+class LearningRate(float):
+    """The value of `Optimizer.learning_rate`: a float that also answers to the words of Keras's variable.
+
+    Examples
+    --------
+    >>> sgd = SGD(0.5)
+    >>> sgd.learning_rate.assign(sgd.learning_rate / 2)
+    >>> sgd.learning_rate
+    0.25
+    """
+
+    _optimizer: Optimizer
+
+    def assign(self, value: float) -> None:
+        """Sets the optimizer's learning rate to `value`."""
+        self._optimizer.learning_rate = value
+
+    def numpy(self) -> np.float64:
+        """The value as a NumPy number."""
+        return np.float64(self)
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)  # a copy is a number, not the optimizer's
 
 
 class Optimizer(Configurable):
@@ -72,9 +99,11 @@ class Optimizer(Configurable):
         super().__setattr__(name, value)
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> LearningRate:
         """The learning rate of the next step."""
-        return self._learning_rate
+        rate = LearningRate(self._learning_rate)
+        rate._optimizer = self
+        return rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:

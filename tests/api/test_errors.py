@@ -128,6 +128,7 @@ LAYERS: list[Row] = [
     (lambda: Dropout(0.5, scale_at="test"), ValueError, "scale_at must be one of 'train', 'inference'"),
     (lambda: Activation("steep"), ValueError, "unknown activation"),
     (lambda: layers.LeakyReLU(-1), ValueError, "negative_slope must"),
+    (lambda: layers.LeakyReLU(alpha=-1), ValueError, "alpha must"),
     (lambda: layers.ELU(-1), ValueError, "alpha must"),
     (lambda: Input(shape=(3, 4)), ValueError, "shape must be"),
     (lambda: Input(shape=3), ValueError, "shape must be"),  # type: ignore[arg-type]

@@ -215,6 +215,7 @@ def test_config_round_trip() -> None:
                 3, "elu", kernel_regularizer="l1_l2", kernel_constraint="max_norm", bias_initializer="ones"
             ),
             layers.LeakyReLU(0.1),
+            layers.LeakyReLU(alpha=0.25),
             Dropout(0.3, seed=4, scale_at="inference"),
             Dense(
                 2,
@@ -224,6 +225,10 @@ def test_config_round_trip() -> None:
         ],
         seed=9,
     )
+    assert [layer.negative_slope for layer in model.layers if isinstance(layer, layers.LeakyReLU)] == [
+        0.1,
+        0.25,
+    ]
     again = Sequential.from_config(model.get_config())
     assert again.get_config() == model.get_config()
     assert same_weights(model, again)

@@ -5,6 +5,7 @@ It must not test numbers of training: test_keras_semantics.py does. It is over 2
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,22 @@ def test_an_optimizer_in_use_takes_a_learning_rate_alone() -> None:
         model.optimizer.momentum = 0.9  # type: ignore[attr-defined]
     model.optimizer.learning_rate = 0.5
     assert model.optimizer.learning_rate == 0.5
+
+
+def test_a_learning_rate_answers_as_kerass_variable_does() -> None:
+    model = trained()
+    still, moved = trained(), model.optimizer.learning_rate
+    moved.assign(0.0)
+    assert model.optimizer.learning_rate == 0.0 == model.optimizer.learning_rate.numpy()
+    assert isinstance(model.optimizer.learning_rate.numpy(), np.floating)
+    before = model.get_weights()
+    model.fit(X, Y, epochs=1, verbose=0)  # the next step uses it
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    copied = copy.deepcopy(still.optimizer.learning_rate)
+    assert type(copied) is float
+    assert copied == still.optimizer.learning_rate
+    with pytest.raises(ValueError, match=r"^learning_rate must be"):
+        still.optimizer.learning_rate.assign(-1.0)
 
 
 def test_no_weights_are_frozen() -> None:
