@@ -20,7 +20,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -
 CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
 
-.PHONY: help demo test lint format bench bench-quick bench-kernels gpu-check test-asan test-emulated test-native test-neon clean
+.PHONY: help demo test lint format bench bench-quick bench-kernels gpu-check test-asan test-emulated test-native test-neon test-tsan clean
 help:
 	@echo "make demo         train on handwritten digits under each technique; table, and figures in demo-output/"
 	@echo "make test         all tests"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench        benchmarks against other frameworks; 'make bench-quick' for a first look"
 	@echo "make bench-kernels  each kernel's speed, share of the machine's peak, and error; KERNELS_ARGS='--quick'"
 	@echo "make test-asan    tests of the kernels and of training under AddressSanitizer and UBSan (g++)"
+	@echo "make test-tsan    the C++ test programs under ThreadSanitizer"
 	@echo "make test-emulated  tests of CUDA's kernels without a GPU: built as C++, their threads run by an emulator"
 	@echo "make gpu-check    on a machine with a GPU, offline: build, test, sanitize, measure; GPU_ARGS='--parts build,parity'"
 	@echo "make test-native  the C++ test programs"
@@ -124,6 +125,12 @@ test-native: $(BIN)/python
 	$(BIN)/cmake -S . -B build/native $(NATIVE)
 	$(BIN)/cmake --build build/native
 	$(BIN)/ctest --test-dir build/native --output-on-failure
+
+test-tsan: $(BIN)/python
+	$(BIN)/python -m pip install --quiet cmake ninja
+	$(BIN)/cmake -S . -B build/tsan $(NATIVE) -DFASTREG_CUDA=OFF -DFASTREG_SANITIZE=thread
+	$(BIN)/cmake --build build/tsan
+	$(BIN)/ctest --test-dir build/tsan --output-on-failure
 
 test-neon: test-native
 	$(BIN)/cmake -S . -B build/neon -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake $(NATIVE)

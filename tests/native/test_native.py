@@ -1,6 +1,6 @@
-"""Programs of C++ without the library: the vector types of every instruction set this CPU runs against plain C++
-(vec_test.cpp, compiled and run for each), and when steps are shared between threads (pace_test.cpp). The kernel
-benchmark is compiled only, since it times.
+"""Programs of C++: the vector types of every instruction set this CPU runs against plain C++ (vec_test.cpp, compiled
+and run for each), when steps are shared between threads (pace_test.cpp), and calls of several threads at once
+(threads_test.cpp, with the installed library). The kernel benchmark is compiled only, since it times.
 
 It must not know operations: those are tested through the installed package.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from c_library import HEADER, LIBRARY
 from checks import cxx_compiler
 from fastreg import _core
 
@@ -31,7 +32,7 @@ def passes(source: str, flags: list[str], folder: Path) -> int:
     """Compiles and runs a test program; how many checks it passed, all of them."""
     program = folder / "test"
     common = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", f"-I{CSRC}"]
-    subprocess.run([cxx_compiler(), *common, *flags, str(HERE / source), "-o", str(program)], check=True)
+    subprocess.run([cxx_compiler(), *common, str(HERE / source), "-o", str(program), *flags], check=True)
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
     passed = re.search(r"(\d+) passed, 0 failed", ran.stdout)
@@ -47,6 +48,16 @@ def test_vector_types(isa: str, tmp_path: Path) -> None:
 
 def test_pace(tmp_path: Path) -> None:
     assert passes("pace_test.cpp", [], tmp_path) >= 15
+
+
+def test_calls_of_several_threads(tmp_path: Path) -> None:
+    library = [
+        f"-I{HEADER.parent.parent}",
+        f"-L{LIBRARY.parent}",
+        f"-Wl,-rpath,{LIBRARY.parent}",
+        "-lfastreg",
+    ]
+    assert passes("threads_test.cpp", [*library, "-pthread"], tmp_path) == 24
 
 
 @pytest.mark.parametrize("source", sorted(KERNELS.glob("*.cpp")), ids=lambda path: path.stem)
