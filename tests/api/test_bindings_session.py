@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binding_cases import data, raises, session
+from binding_cases import ADAM, LOSS, data, raises, session
 
 
 def every(slots: list[list[np.ndarray]]) -> list[np.ndarray]:
@@ -89,6 +89,8 @@ def test_position_and_rates() -> None:
     assert model.learning_rate == 0.5
     with raises(ValueError, "step must be in [0, 2**64), got -1"):
         model.set_position(-1, 0)
+    with raises(ValueError, "learning_rate must be finite and >= 0, got nan"):
+        model.learning_rate = float("nan")
     with raises(TypeError, "learning_rate must be a real number, got str"):
         model.learning_rate = "fast"  # type: ignore[assignment]
     with pytest.raises(ValueError, match="parameter"):
@@ -151,3 +153,48 @@ def test_an_epoch_that_cannot_begin_leaves_none() -> None:
         model.begin_epoch(*data(), None, 0, False)
     with raises(RuntimeError, "run_steps needs an epoch"):
         model.run_steps()
+
+
+SPARSE: dict[str, Any] = {"kind": "sparse_categorical_crossentropy", "from_logits": True}
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "columns", "words"),
+    [
+        (LOSS, {"kind": "loss", "loss": LOSS}, 3, "y has 3 columns; the model has 2 outputs"),
+        (
+            SPARSE,
+            {"kind": "sparse_categorical_accuracy"},
+            2,
+            "y has 2 columns; sparse_categorical_crossentropy expects 1",
+        ),
+        (
+            LOSS,
+            {"kind": "loss", "loss": SPARSE},
+            2,
+            "y has 2 columns; a metric of this model expects 1 column of class",
+        ),
+        (
+            SPARSE,
+            {"kind": "loss", "loss": LOSS},
+            1,
+            "y has 1 columns; a metric of this model expects 2",
+        ),
+    ],
+)
+def test_targets_have_the_columns_that_loss_and_metrics_take(
+    loss: Any, metric: Any, columns: int, words: str
+) -> None:
+    model = session()
+    model.compile(loss, ADAM, [metric])
+    before = model.get_weights()
+    x, y = data()[0], np.zeros((8, columns), "float32")
+    for call in (
+        model.train_batch,
+        lambda *a: model.evaluate(*a, 8),
+        lambda *a: model.begin_epoch(*a, 8, False),
+    ):
+        with raises(ValueError, words):
+            call(x, y, None)
+    for mine, theirs in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(mine, theirs)

@@ -1,12 +1,13 @@
 // Sessions and operations called by several threads of the host at once, while another changes the pool's threads: the
-// bits of each called alone. `make test-tsan` runs it under ThreadSanitizer. The last line is a count. It must not know
-// anything but the C interface.
+// bits of each called alone; and a training that is stopped by an exception while threads are at work. `make test-tsan`
+// runs it under ThreadSanitizer. The last line is a count. It must not know anything but the C interface.
 #include <fastreg/fastreg.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -21,8 +22,19 @@ void require(fr_status status) {
     std::exit(1);
 }
 
-// What a training of a network of that width predicts.
-std::vector<float> trained(int64_t width, int64_t batch) {
+struct Training {
+    fr_session* session = nullptr;
+    std::vector<float> x, y;
+    int64_t batch;
+
+    Training(int64_t width, int64_t batch);
+    ~Training() { fr_session_destroy(session); }
+    fr_status epoch() {
+        return fr_session_train_epoch_f32(session, x.data(), y.data(), nullptr, kRows, batch, 1, nullptr);
+    }
+};
+
+Training::Training(int64_t width, int64_t rows_of_batch) : batch(rows_of_batch) {
     fr_layer layers[] = {FR_LAYER_INIT(FR_DENSE), FR_LAYER_INIT(FR_DROPOUT), FR_LAYER_INIT(FR_DENSE),
                          FR_LAYER_INIT(FR_DENSE)};
     layers[0].units = layers[2].units = width;
@@ -34,18 +46,31 @@ std::vector<float> trained(int64_t width, int64_t batch) {
     layers[3].activation = FR_SIGMOID;
     const fr_loss loss = FR_LOSS_INIT(FR_BINARY_CROSSENTROPY);
     const fr_optimizer adam = FR_OPTIMIZER_INIT(FR_ADAM, 1e-3);
-    std::vector<float> x, y, out(kRows);
     for (int64_t i = 0; i < kRows * kInputs; ++i) x.push_back(float(i * 37 % 1009) / 500.0f - 1.0f);
     for (int64_t r = 0; r < kRows; ++r) y.push_back(x[size_t(r * kInputs)] > 0 ? 1.0f : 0.0f);
 
-    fr_session* session = nullptr;
     require(fr_session_create(layers, 4, kInputs, FR_F32, 7, &session));
     require(fr_session_compile(session, &loss, &adam));
-    for (int epoch = 0; epoch < 2; ++epoch)
-        require(fr_session_train_epoch_f32(session, x.data(), y.data(), nullptr, kRows, batch, 1, nullptr));
-    require(fr_session_predict_f32(session, x.data(), kRows, out.data()));
-    fr_session_destroy(session);
+}
+
+// What a training of a network of that width predicts.
+std::vector<float> trained(int64_t width, int64_t batch) {
+    Training training(width, batch);
+    for (int epoch = 0; epoch < 2; ++epoch) require(training.epoch());
+    std::vector<float> out(kRows);
+    require(fr_session_predict_f32(training.session, training.x.data(), kRows, out.data()));
     return out;
+}
+
+// Whether an exception of poll ends a call, and the session goes on without it.
+bool stops_by_exception() {
+    Training training(512, 2);  // an epoch takes longer than the 20 ms between polls
+    const auto poll = [](void*) -> int { throw std::runtime_error("stop"); };
+    require(fr_session_set_cancel(training.session, poll, nullptr));
+    fr_status status = FR_OK;
+    for (int epoch = 0; epoch < 100 && status == FR_OK; ++epoch) status = training.epoch();
+    require(fr_session_set_cancel(training.session, nullptr, nullptr));
+    return status == FR_CANCELLED && training.epoch() == FR_OK;
 }
 
 std::vector<float> dropped() {
@@ -64,6 +89,8 @@ int main() {
 
     std::atomic<int> passed{0}, failed{0};
     const auto check = [&](bool ok) { ++(ok ? passed : failed); };
+    require(fr_set_num_threads(3));
+    check(stops_by_exception());
     std::atomic<bool> finished{false};
     std::thread resizing([&] {
         for (int i = 0; !finished; ++i) {
