@@ -93,10 +93,9 @@ class _DenseEstimator(BaseEstimator):
         return Sequential([*layers, output], seed=seed, device=self.device, dtype=self.dtype)
 
     def _new_optimizer(self) -> optimizers.Optimizer:
+        """A model keeps the optimizer it is compiled with, so every fit has its own."""
         given = optimizers.get(self.optimizer)
-        settings = (
-            given.get_config()
-        )  # a model keeps the optimizer it is compiled with, so every fit has its own
+        settings = given.get_config()
         if self.learning_rate is not None:
             settings["learning_rate"] = self.learning_rate
         return type(given).from_config(settings)
