@@ -6,6 +6,7 @@ It must not hold formulas or helpers: reference*.py and checks.py do.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # it would take all of a GPU's me
 sys.path.insert(0, str(Path(__file__).parent))  # tests in subfolders import reference and checks by name
 
 import checks
+
+# A job in the background is started with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=checks.ISAS)
