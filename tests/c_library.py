@@ -16,6 +16,8 @@ from fastreg import config
 
 HEADER = Path(config.get_include()) / "fastreg" / "fastreg.h"
 LIBRARY = Path(config.get_library_dir()) / "libfastreg.so"
+# What a compiler is told, behind a program's source, to build it against the installed library.
+LINKED = [f"-I{HEADER.parent.parent}", f"-L{LIBRARY.parent}", f"-Wl,-rpath,{LIBRARY.parent}", "-lfastreg"]
 OK, INVALID_ARGUMENT, TYPE_MISMATCH, OUT_OF_MEMORY, RUNTIME, CANCELLED = range(6)
 SUFFIX = {"float32": "f32", "float64": "f64"}
 

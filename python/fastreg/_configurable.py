@@ -70,6 +70,8 @@ def describe(value: Any) -> Any:
         return value.__name__
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
+    if isinstance(value, float):
+        return float(value)  # without what a subclass adds
     return value
 
 

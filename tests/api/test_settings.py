@@ -92,6 +92,7 @@ def test_a_learning_rate_answers_as_kerass_variable_does() -> None:
     before = model.get_weights()
     model.fit(X, Y, epochs=1, verbose=0)  # the next step uses it
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    assert type(still.optimizer.get_config()["learning_rate"]) is float
     copied = copy.deepcopy(still.optimizer.learning_rate)
     assert type(copied) is float
     assert copied == still.optimizer.learning_rate

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastreg import losses, optimizers
+from fastreg.callbacks import EarlyStopping
 from fastreg.layers import Dense, Dropout
 from fastreg.models import Sequential
 from fastreg.regularizers import L1L2
@@ -113,6 +114,7 @@ def test_a_linear_regressor_finds_the_lasso() -> None:
     ).fit(x, y)
     expected = Lasso(alpha=0.1, tol=1e-10).fit(x, y)  # half the squares, half the penalty
     kernel = found.model_.layers[0].kernel[:, 0]
+    assert kernel.dtype == np.float64
     assert 0 < (expected.coef_ == 0).sum() < len(kernel)
     np.testing.assert_array_equal(kernel == 0, expected.coef_ == 0)
     np.testing.assert_allclose(kernel, expected.coef_, rtol=0, atol=1e-7)
@@ -153,14 +155,20 @@ def test_early_stopping_holds_rows_back_and_keeps_the_best_weights() -> None:
     best = int(np.argmin(seen))
     assert found.n_iter_ == best + 1 + 3
     random = np.random.RandomState(1)
-    random.randint(2**31 - 1)  # the seed
+    seed = int(random.randint(2**31 - 1))
     labels = np.unique(y, return_inverse=True)[1]
-    _, x_val, _, y_val, _, w_val = train_test_split(
-        x, labels, weight, test_size=0.2, random_state=random, stratify=labels
-    )
-    assert found.model_.evaluate(x_val, y_val, sample_weight=w_val, verbose=0) == pytest.approx(
-        seen[best], rel=1e-6
-    )
+    parts = train_test_split(x, labels, weight, test_size=0.2, random_state=random, stratify=labels)
+    model = Sequential([Dense(16, "relu"), Dense(3, "softmax")], seed=seed)
+    model.compile(optimizers.Adam(0.05), "sparse_categorical_crossentropy")
+    x_train, x_val, y_train, y_val, w_train, w_val = parts
+    stopping = EarlyStopping(patience=3, restore_best_weights=True)
+    history = model.fit(
+        x_train, y_train, sample_weight=w_train, validation_data=(x_val, y_val, w_val), epochs=200, verbose=0,
+        callbacks=[stopping],
+    )  # fmt: skip
+    assert found.history_ == history.history
+    np.testing.assert_array_equal(found.predict_proba(x), model.predict(x))
+    assert model.evaluate(x_val, y_val, sample_weight=w_val, verbose=0) == pytest.approx(seen[best], rel=1e-6)
 
 
 def test_settings_are_neither_changed_nor_shared() -> None:

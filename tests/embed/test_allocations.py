@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from c_library import HEADER, LIBRARY
+from c_library import LINKED
 
 SOURCE = Path(__file__).with_name("allocations.c")
 
@@ -27,9 +27,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not compiler:
         pytest.skip("no C compiler is installed")
     path = tmp_path_factory.mktemp("allocations") / "allocations"
-    where = [f"-I{HEADER.parent.parent}", f"-L{LIBRARY.parent}", f"-Wl,-rpath,{LIBRARY.parent}", "-rdynamic"]
     flags = ["-std=c11", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, *flags, str(SOURCE), "-o", str(path), *where, "-lfastreg"], check=True)
+    subprocess.run([compiler, *flags, str(SOURCE), "-o", str(path), "-rdynamic", *LINKED], check=True)
     return path
 
 

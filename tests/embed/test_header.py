@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import fastreg
-from c_library import HEADER, LIBRARY, enum, lib
+from c_library import HEADER, LIBRARY, LINKED, enum, lib
 
 PROGRAM = """
 #include <fastreg/fastreg.h>
@@ -48,10 +48,7 @@ def test_a_program_without_python(tool: str, standard: str, tmp_path: Path) -> N
         pytest.skip(f"{tool} is not installed")
     source, program = tmp_path / ("use.c" if tool == "gcc" else "use.cpp"), tmp_path / "use"
     source.write_text(PROGRAM)
-    where = [f"-I{HEADER.parent.parent}", f"-L{LIBRARY.parent}", f"-Wl,-rpath,{LIBRARY.parent}"]
-    subprocess.run(
-        [compiler, standard, str(source), "-o", str(program), *FLAGS, *where, "-lfastreg"], check=True
-    )
+    subprocess.run([compiler, standard, str(source), "-o", str(program), *FLAGS, *LINKED], check=True)
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "-1.5 0 0 2.5 4")
 

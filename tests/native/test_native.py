@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from c_library import HEADER, LIBRARY
+from c_library import LINKED
 from checks import cxx_compiler
 from fastreg import _core
 
@@ -51,13 +51,7 @@ def test_pace(tmp_path: Path) -> None:
 
 
 def test_calls_of_several_threads(tmp_path: Path) -> None:
-    library = [
-        f"-I{HEADER.parent.parent}",
-        f"-L{LIBRARY.parent}",
-        f"-Wl,-rpath,{LIBRARY.parent}",
-        "-lfastreg",
-    ]
-    assert passes("threads_test.cpp", [*library, "-pthread"], tmp_path) == 25
+    assert passes("threads_test.cpp", [*LINKED, "-pthread"], tmp_path) == 25
 
 
 @pytest.mark.parametrize("source", sorted(KERNELS.glob("*.cpp")), ids=lambda path: path.stem)
