@@ -19,19 +19,13 @@ __device__ __forceinline__ void load_weights(const Parameters& p, float* memory)
     for (int s = 0; s < p.n_segments; ++s) {
         const Segment& segment = p.segment[s];
         float* const to = memory + segment.shared;
-        const int cols = segment.cols, n = segment.rows * cols;
-        if (cols % 4 == 0 && (reinterpret_cast<uintptr_t>(segment.w) & 15) == 0) {
-            const int quads = cols / 4;
-            const float each = 1.0f / float(quads);
-            for (int i = threadIdx.x; i < n / 4; i += kWorkers) {
-                int row = int(float(i) * each);  // i / quads, or one beside it
-                row += i - row * quads >= quads ? 1 : i < row * quads ? -1 : 0;
-                copy16(to + row * segment.shared_rs + 4 * (i - row * quads), segment.w + 4 * i);
-            }
-        } else {
-            for (int i = threadIdx.x; i < n; i += kWorkers)
-                to[i / cols * segment.shared_rs + i % cols] = __ldcg(segment.w + i);
-        }
+        const bool by_four = 4 * segment.groups == segment.cols;
+        each_group(segment.rows, segment.groups, segment.log_groups, [&](int row, int group) {
+            if (by_four)
+                copy16(to + row * segment.shared_rs + 4 * group, segment.w + row * segment.cols + 4 * group);
+            else
+                to[row * segment.shared_rs + group] = __ldcg(segment.w + row * segment.cols + group);
+        });
     }
     end_copies();
     wait_for_copies<0>();
@@ -62,6 +56,7 @@ __device__ __forceinline__ void work(const Parameters& p, float* memory, const S
             const Piece piece{rows,
                               first,
                               n,
+                              log_at_least(n),
                               memory + plan.input + at * plan.input_rs,
                               memory + plan.target + at * plan.target_rs,
                               p.row_weight ? memory + plan.row_weight + at : nullptr,
@@ -114,9 +109,9 @@ __device__ __forceinline__ void serve(const Parameters& p, float* memory, StepSt
         barrier.arrive();
         barrier.wait();
         if (is_last) return;
-        barrier.arrive();
-        if (is_first_lane) make_scalars(p, step + 1, &states[(step + 1) & 1]);
+        if (is_first_lane) make_scalars(p, step + 1, &states[(step + 1) & 1]);  // while the workers step their weights
         __syncwarp();
+        barrier.arrive();
         barrier.wait();
     }
 }
@@ -240,19 +235,19 @@ bool describe(const TrainSteps<float>& t, Parameters* p, LayerShape* shapes, int
 }
 
 void place_segments(Parameters* p) {
+    const auto place = [](Segment* s, int rows, int cols, int shared, int shared_rs) {
+        const bool by_four = cols % 4 == 0 && reinterpret_cast<uintptr_t>(s->w) % 16 == 0;
+        s->rows = rows;
+        s->cols = cols;
+        s->shared = shared;
+        s->shared_rs = shared_rs;
+        s->groups = by_four ? cols / 4 : cols;
+        s->log_groups = log_at_least(s->groups);
+    };
     for (int l = 0; l < p->plan.n_layers; ++l) {
         const LayerPlan& layer = p->plan.layer[l];
-        Segment& kernel = p->segment[p->layer[l].kernel];
-        kernel.rows = layer.in;
-        kernel.cols = layer.out;
-        kernel.shared = layer.w;
-        kernel.shared_rs = layer.w_rs;
-        if (layer.b < 0) continue;
-        Segment& bias = p->segment[p->layer[l].bias];
-        bias.rows = 1;
-        bias.cols = layer.out;
-        bias.shared = layer.b;
-        bias.shared_rs = layer.out;
+        place(&p->segment[p->layer[l].kernel], layer.in, layer.out, layer.w, layer.w_rs);
+        if (layer.b >= 0) place(&p->segment[p->layer[l].bias], 1, layer.out, layer.b, layer.out);
     }
 }
 

@@ -24,6 +24,7 @@ struct Segment {
     PenaltySpec penalty;
     bool non_neg;
     int rows, cols, shared, shared_rs;  // its copy in shared memory
+    int groups, log_groups;             // of a row: of four numbers, or single ones; no more than 2^log_groups
     int first_chunk, chunks;            // of all chunks that have a penalty; 0 chunks: none
 };
 
@@ -78,17 +79,20 @@ struct Masks {
     int first_row, width;  // of the batch, for row 0 below
     int first_byte;
 
-    __device__ __forceinline__ bool kept(int row, int col) const {
+    // Of four neighbours, in the lowest bits; beyond the row's end anything.
+    __device__ __forceinline__ unsigned four(int row, int col) const {
         const int flat = (first_row + row) * width + col;
-        return bytes[flat / 8 - first_byte] >> (flat & 7) & 1;
+        const unsigned char* const at = bytes + ((flat >> 3) - first_byte);
+        return unsigned(at[0] | at[1] << 8) >> (flat & 7);
     }
 };
 
 // What a CTA works at in the first half of a step.
 struct Piece {
-    Range mine;  // its rows of the batch
-    int first;   // the first of them in shared memory now
-    int rows;    // how many
+    Range mine;    // its rows of the batch
+    int first;     // the first of them in shared memory now
+    int rows;      // how many
+    int log_rows;  // no more than 2^log_rows
     const float *x, *target, *row_weight;
     float share;
 
@@ -99,6 +103,14 @@ struct Piece {
     }
 };
 
+// f(row, group) by the workers for groups of numbers of all rows; no more than 2^log_groups of a row.
+template <class F>
+__device__ __forceinline__ void each_group(int rows, int groups, int log_groups, F f) {
+    const int group = int(threadIdx.x) & ((1 << log_groups) - 1);
+    if (group >= groups) return;
+    for (int row = int(threadIdx.x) >> log_groups; row < rows; row += kWorkers >> log_groups) f(row, group);
+}
+
 // f(row, half_warp) by a half-warp for each row of the last layer's outputs; in a half-warp without a row, half_warp.n
 // is 0 and row the last, so that its threads come along for the shuffles.
 template <class F>
@@ -108,6 +120,17 @@ __device__ __forceinline__ void each_output_row(const Plan& plan, const Piece& p
         const int own = 2 * pair + int(threadIdx.x / 16 & 1);
         f(least(own, piece.rows - 1), HalfWarpRow<float, int>{own < piece.rows ? outputs : 0, lane});
     }
+}
+
+__device__ __forceinline__ void load4(const float* from, float (&to)[4]) {
+    const float4 v = *reinterpret_cast<const float4*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+    to[3] = v.w;
+}
+__device__ __forceinline__ void store4(float* to, const float (&v)[4]) {
+    *reinterpret_cast<float4*>(to) = make_float4(v[0], v[1], v[2], v[3]);
 }
 
 // ---- copies to shared memory ---------------------------------------------------------------------------------------

@@ -27,6 +27,11 @@ FR_RULE constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 FR_RULE constexpr int round_up(int a, int b) { return ceil_div(a, b) * b; }
 FR_RULE constexpr int least(int a, int b) { return a < b ? a : b; }
 
+// The least log with 2^log >= n, n up to 256.
+FR_RULE constexpr int log_at_least(int n) {
+    return (n > 1) + (n > 2) + (n > 4) + (n > 8) + (n > 16) + (n > 32) + (n > 64) + (n > 128);
+}
+
 // Floats from one row to the next: an odd number of groups of four, so that rows begin in different banks.
 FR_RULE constexpr int odd_stride(int n) { return (n + 3) / 4 % 2 ? round_up(n, 4) : round_up(n, 4) + 4; }
 
@@ -34,6 +39,9 @@ struct Range {
     int begin, end;
     FR_RULE int count() const { return end - begin; }
 };
+
+// For the decisions of so many numbers from anywhere in a byte on, and those that are read beyond them.
+FR_RULE constexpr int mask_bytes_of(int rows, int out) { return rows * out / 8 + 4; }
 
 // The rows of a batch of B that are CTA `rank`'s: whole groups of four, unless there are fewer for each.
 FR_RULE Range rows_of(int rank, int ranks, int B) {
@@ -53,6 +61,7 @@ struct LayerPlan {
     int in, out;
     int w, w_rs, b;   // weights (in, out)
     int y, z, g, rs;  // rows at a time by out
+    int log_out;      // no more than 2^log_out groups of four in a row
     int x, x_rs;      // the layer's input; the first layer's is in a buffer of its own: x is not used
     int masks;
     int x_column, g_column;  // where the transposed input and dZ begin in scratch memory, in columns
@@ -147,6 +156,7 @@ inline bool make_plan(const LayerShape* shapes, int n_layers, int batch, int y_c
         layer.w = take(s.in * layer.w_rs);
         layer.b = s.has_bias ? take(s.out) : -1;
         layer.rs = odd_stride(s.out);
+        layer.log_out = log_at_least(ceil_div(s.out, 4));
         layer.tiles_o = ceil_div(s.out, kTileO);
         layer.first_tile = p.tiles;
         p.tiles += ceil_div(s.in, kTileI) * layer.tiles_o;
@@ -170,7 +180,7 @@ inline bool make_plan(const LayerShape* shapes, int n_layers, int batch, int y_c
     int mask_bytes = 0;
     for (int l = 0; l < n_layers; ++l) {
         p.layer[l].masks = shapes[l].drops ? mask_bytes : -1;
-        if (shapes[l].drops) mask_bytes += rows * shapes[l].out / 8 + 2;
+        if (shapes[l].drops) mask_bytes += mask_bytes_of(rows, shapes[l].out);
     }
     p.masks = take(ceil_div(mask_bytes, 4));
     const int before = floats;

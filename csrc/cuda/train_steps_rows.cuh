@@ -15,165 +15,148 @@ static_assert(kMostWidth <= rules::kKC, "a product over a layer's width is one c
 
 // ---- products ------------------------------------------------------------------------------------------------------
 
-// Item `i` of a product of so many groups of rows and columns. Neighbouring lanes take two groups of rows of the same
-// columns: loads of 16 bytes then serve half a warp at once.
-struct Item {
-    int row_group, col_group;
+// A thread's part of a product: a group of columns, and every step-th group of rows. Neighbouring lanes take two groups
+// of rows of the same columns: loads of 16 bytes then serve half a warp at once.
+struct Share {
+    int row_group, step, col_group;
 
-    __device__ __forceinline__ Item(int i, int row_groups, int col_groups) {
-        const int pair = row_groups > 1, rest = i >> pair, down = rest / col_groups;
-        col_group = rest - down * col_groups;
-        row_group = (down << pair) + (i & pair);
-    }
-    static __device__ __forceinline__ int count(int row_groups, int col_groups) {
-        return (row_groups > 1 ? row_groups + (row_groups & 1) : row_groups) * col_groups;
+    __device__ __forceinline__ explicit Share(int log_cols) {  // no more than 2^log_cols groups of columns
+        const int t = int(threadIdx.x);
+        row_group = (t >> (log_cols + 1)) * 2 + (t & 1);
+        step = 2 * (kWorkers >> (log_cols + 1));
+        col_group = t >> 1 & ((1 << log_cols) - 1);
     }
 };
 
-__device__ __forceinline__ float4 load4(const float* p) { return *reinterpret_cast<const float4*>(p); }
-__device__ __forceinline__ float part(const float4& v, int i) {
-    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-}
-
-// Y = b + X W: a thread makes R rows by C neighbouring columns. All row strides are whole groups of four, so the last
-// columns of a group may lie in the padding.
-template <int R, int C>
+// Y = b + X W: a thread makes R rows by four neighbouring columns. There is room for R rows and, all row strides being
+// whole groups of four, for four columns: what a group has beyond the last row or column is never used. The operands of
+// four steps are asked for while four others are used.
+template <int R>
 __device__ __forceinline__ void forward_product(const float* X, int x_rs, const float* W, int w_rs, const float* b,
-                                                float* Y, int y_rs, int rows, int I, int O) {
-    const int row_groups = ceil_div(rows, R), col_groups = ceil_div(O, C);
-    for (int i = threadIdx.x; i < Item::count(row_groups, col_groups); i += kWorkers) {
-        const Item item(i, row_groups, col_groups);
-        if (item.row_group >= row_groups) continue;
-        const int row = item.row_group * R, col = item.col_group * C;
-        const float *x[R], *w = W + col;
-        float acc[R][C];
+                                                float* Y, int y_rs, int rows, int I, int O, int log_cols) {
+    const Share share(log_cols);
+    const int col = 4 * share.col_group, whole = I & ~3;
+    if (col >= O) return;
+#pragma unroll 1
+    for (int row = share.row_group * R; row < rows; row += share.step * R) {
+        const float* x[R];
+        float bias[4] = {}, acc[R][4];
+        if (b) load4(b + col, bias);
 #pragma unroll
         for (int r = 0; r < R; ++r) {
             x[r] = X + least(row + r, rows - 1) * x_rs;
 #pragma unroll
-            for (int c = 0; c < C; ++c) acc[r][c] = b ? b[col + c] : 0.0f;
+            for (int c = 0; c < 4; ++c) acc[r][c] = bias[c];
         }
-        const auto step = [&](const float (&xs)[R]) {
-            float ws[C];
-            if constexpr (C == 4) {
-                const float4 four = load4(w);
+        struct Operands {
+            float x[R][4], w[4][4];
+        } now, next;
+        const auto load = [&](int k, Operands* to) {
 #pragma unroll
-                for (int c = 0; c < C; ++c) ws[c] = part(four, c);
-            } else {
+            for (int r = 0; r < R; ++r) load4(x[r] + k, to->x[r]);
 #pragma unroll
-                for (int c = 0; c < C; ++c) ws[c] = w[c];
+            for (int u = 0; u < 4; ++u) load4(W + (k + u) * w_rs + col, to->w[u]);
+        };
+        const auto multiply = [&](const Operands& a) {
+#pragma unroll
+            for (int u = 0; u < 4; ++u)
+#pragma unroll
+                for (int r = 0; r < R; ++r)
+#pragma unroll
+                    for (int c = 0; c < 4; ++c) acc[r][c] = __fmaf_rn(a.x[r][u], a.w[u][c], acc[r][c]);
+        };
+        if (whole > 0) {
+            load(0, &now);
+#pragma unroll 2
+            for (int k = 4; k < whole; k += 4) {
+                load(k, &next);
+                multiply(now);
+                now = next;
             }
+            multiply(now);
+        }
+#pragma unroll 1
+        for (int k = whole; k < I; ++k) {
+            float w[4];
+            load4(W + k * w_rs + col, w);
 #pragma unroll
             for (int r = 0; r < R; ++r)
 #pragma unroll
-                for (int c = 0; c < C; ++c) acc[r][c] = __fmaf_rn(xs[r], ws[c], acc[r][c]);
-            w += w_rs;
-        };
-        int k = 0;
-#pragma unroll 2
-        for (; k + 4 <= I; k += 4) {
-            float4 four[R];
-#pragma unroll
-            for (int r = 0; r < R; ++r) four[r] = load4(x[r] + k);
-#pragma unroll
-            for (int u = 0; u < 4; ++u) {
-                float xs[R];
-#pragma unroll
-                for (int r = 0; r < R; ++r) xs[r] = part(four[r], u);
-                step(xs);
-            }
-        }
-        for (; k < I; ++k) {
-            float xs[R];
-#pragma unroll
-            for (int r = 0; r < R; ++r) xs[r] = x[r][k];
-            step(xs);
+                for (int c = 0; c < 4; ++c) acc[r][c] = __fmaf_rn(x[r][k], w[c], acc[r][c]);
         }
 #pragma unroll
-        for (int r = 0; r < R; ++r) {
-            if (row + r >= rows) break;
-            float* y = Y + (row + r) * y_rs + col;
-            if constexpr (C == 4)
-                *reinterpret_cast<float4*>(y) = make_float4(acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
-            else
-#pragma unroll
-                for (int c = 0; c < C; ++c) y[c] = acc[r][c];
-        }
+        for (int r = 0; r < R; ++r) store4(Y + (row + r) * y_rs + col, acc[r]);
     }
 }
 
-// dX = dZ W^T: a thread makes R rows by C columns that lie col_groups apart, so that neighbouring lanes read
+// dX = dZ W^T: a thread makes R rows by four columns that lie a quarter of them apart, so that neighbouring lanes read
 // neighbouring rows of W, which begin in different banks.
-template <int R, int C>
+template <int R>
 __device__ __forceinline__ void backward_product(const float* dZ, int z_rs, const float* W, int w_rs, float* dX,
-                                                 int x_rs, int rows, int I, int O) {
-    const int row_groups = ceil_div(rows, R), col_groups = ceil_div(I, C);
-    for (int i = threadIdx.x; i < Item::count(row_groups, col_groups); i += kWorkers) {
-        const Item item(i, row_groups, col_groups);
-        if (item.row_group >= row_groups) continue;
-        const int row = item.row_group * R;
-        const float *z[R], *w[C];
-        float acc[R][C];
+                                                 int x_rs, int rows, int I, int O, int log_cols) {
+    const Share share(log_cols);
+    const int quarter = ceil_div(I, 4), whole = O & ~3;
+    if (share.col_group >= quarter) return;
+    const float* w[4];
 #pragma unroll
-        for (int r = 0; r < R; ++r) {
-            z[r] = dZ + least(row + r, rows - 1) * z_rs;
+    for (int c = 0; c < 4; ++c) w[c] = W + least(share.col_group + c * quarter, I - 1) * w_rs;
+#pragma unroll 1
+    for (int row = share.row_group * R; row < rows; row += share.step * R) {
+        const float* z[R];
+        float acc[R][4] = {};
 #pragma unroll
-            for (int c = 0; c < C; ++c) acc[r][c] = 0.0f;
-        }
+        for (int r = 0; r < R; ++r) z[r] = dZ + least(row + r, rows - 1) * z_rs;
+        struct Operands {
+            float z[R][4], w[4][4];
+        } now, next;
+        const auto load = [&](int k, Operands* to) {
 #pragma unroll
-        for (int c = 0; c < C; ++c) w[c] = W + least(item.col_group + c * col_groups, I - 1) * w_rs;
-        int k = 0;
+            for (int r = 0; r < R; ++r) load4(z[r] + k, to->z[r]);
+#pragma unroll
+            for (int c = 0; c < 4; ++c) load4(w[c] + k, to->w[c]);
+        };
+        const auto multiply = [&](const Operands& a) {
+#pragma unroll
+            for (int u = 0; u < 4; ++u)
+#pragma unroll
+                for (int r = 0; r < R; ++r)
+#pragma unroll
+                    for (int c = 0; c < 4; ++c) acc[r][c] = __fmaf_rn(a.z[r][u], a.w[c][u], acc[r][c]);
+        };
+        if (whole > 0) {
+            load(0, &now);
 #pragma unroll 2
-        for (; k + 4 <= O; k += 4) {
-            float4 zs[R];
-#pragma unroll
-            for (int r = 0; r < R; ++r) zs[r] = load4(z[r] + k);
-#pragma unroll
-            for (int c = 0; c < C; ++c) {
-                const float4 ws = load4(w[c] + k);
-#pragma unroll
-                for (int r = 0; r < R; ++r) {
-                    acc[r][c] = __fmaf_rn(zs[r].x, ws.x, acc[r][c]);
-                    acc[r][c] = __fmaf_rn(zs[r].y, ws.y, acc[r][c]);
-                    acc[r][c] = __fmaf_rn(zs[r].z, ws.z, acc[r][c]);
-                    acc[r][c] = __fmaf_rn(zs[r].w, ws.w, acc[r][c]);
-                }
+            for (int k = 4; k < whole; k += 4) {
+                load(k, &next);
+                multiply(now);
+                now = next;
             }
+            multiply(now);
         }
-        for (; k < O; ++k)
+#pragma unroll 1
+        for (int k = whole; k < O; ++k)
 #pragma unroll
-            for (int c = 0; c < C; ++c)
+            for (int c = 0; c < 4; ++c)
 #pragma unroll
                 for (int r = 0; r < R; ++r) acc[r][c] = __fmaf_rn(z[r][k], w[c][k], acc[r][c]);
 #pragma unroll
         for (int r = 0; r < R; ++r)
 #pragma unroll
-            for (int c = 0; c < C; ++c) {
-                const int col = item.col_group + c * col_groups;
-                if (row + r < rows && col < I) dX[(row + r) * x_rs + col] = acc[r][c];
+            for (int c = 0; c < 4; ++c) {
+                const int col = share.col_group + c * quarter;
+                if (col < I) dX[(row + r) * x_rs + col] = acc[r][c];
             }
     }
 }
 
-// f(R, C): as many elements to a thread as leave work for four warps.
+// f(R): rows for each thread, so that four warps have work.
 template <class F>
-__device__ __forceinline__ void with_shape(int elements, F f) {
-    using One = std::integral_constant<int, 1>;
-    using Two = std::integral_constant<int, 2>;
-    using Four = std::integral_constant<int, 4>;
-    if (elements >= 1024) return f(Two{}, Four{});
-    if (elements >= 512) return f(One{}, Four{});
-    f(One{}, One{});
+__device__ __forceinline__ void with_rows(int elements, F f) {
+    if (elements >= 1024) return f(std::integral_constant<int, 2>{});
+    f(std::integral_constant<int, 1>{});
 }
 
 // ---- elements ------------------------------------------------------------------------------------------------------
-
-// f(row, col), by the workers.
-template <class F>
-__device__ __forceinline__ void each_element(int rows, int cols, F f) {
-    for (int row = threadIdx.x / 32; row < rows; row += kWarps)
-        for (int col = threadIdx.x % 32; col < cols; col += 32) f(row, col);
-}
 
 // The decisions of all layers for step `step` and these rows of its batch.
 __device__ __forceinline__ void make_masks(const Parameters& p, float* memory, uint32_t step, Range rows) {
@@ -195,7 +178,8 @@ __device__ __forceinline__ void make_masks(const Parameters& p, float* memory, u
     }
 }
 
-// Y = dropout(f(Z)) in place, Z kept where backward needs it: finish_forward of cpu/dense.inl.
+// Y = dropout(f(Z)) in place, Z kept where backward needs it: finish_forward of cpu/dense.inl. Groups of four may end
+// in the padding, here and below.
 __device__ __forceinline__ void activate_rows(const Parameters& p, float* memory, int l, const Piece& piece) {
     using V = Lane<float>;
     const Layer& layer = p.layer[l];
@@ -203,14 +187,21 @@ __device__ __forceinline__ void activate_rows(const Parameters& p, float* memory
     float *const Y = memory + plan.y, *const Z = plan.z >= 0 ? memory + plan.z : nullptr;
     const Masks masks = piece.masks(p.plan, l, memory);
     const bool drops = layer.drops();
+    const V scale{layer.scale}, alpha{layer.alpha};
     rules::with_activation(layer.activation, [&](auto act) {
-        each_element(piece.rows, plan.out, [&](int row, int col) {
-            const int at = row * plan.rs + col;
-            V v{Y[at]};
-            if (Z) Z[at] = v.v;
-            v = decltype(act)::forward(v, V{layer.alpha});
-            if (drops) v = masks.kept(row, col) ? v * V{layer.scale} : V::set(0);
-            Y[at] = v.v;
+        each_group(piece.rows, ceil_div(plan.out, 4), plan.log_out, [&](int row, int group) {
+            const int at = row * plan.rs + 4 * group;
+            float y[4];
+            load4(Y + at, y);
+            const unsigned kept = drops ? masks.four(row, 4 * group) : 0;
+            if (Z) store4(Z + at, y);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                V v = decltype(act)::forward(V{y[i]}, alpha);
+                if (drops) v = kept >> i & 1 ? v * scale : V::set(0);
+                y[i] = v.v;
+            }
+            store4(Y + at, y);
         });
     });
 }
@@ -224,15 +215,23 @@ __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory
     const float *const Y = memory + plan.y, *const Z = plan.z >= 0 ? memory + plan.z : nullptr;
     const Masks masks = piece.masks(p.plan, l, memory);
     const bool drops = layer.drops();
+    const V scale{layer.scale}, alpha{layer.alpha};
     rules::with_activation(layer.activation, [&](auto act) {
         using Act = decltype(act);
-        const V scale{layer.scale}, alpha{layer.alpha};
-        each_element(piece.rows, plan.out, [&](int row, int col) {
-            const int at = row * plan.rs + col;
-            const V g = rules::layer_gradient<Act>(
-                V{G[at]}, alpha, scale, drops, Z != nullptr, [&] { return V{Y[at]}; }, [&] { return V{Z[at]}; },
-                [&](V v) { return masks.kept(row, col) ? v * scale : V::set(0); });
-            G[at] = g.v;
+        each_group(piece.rows, ceil_div(plan.out, 4), plan.log_out, [&](int row, int group) {
+            const int at = row * plan.rs + 4 * group;
+            float g[4], y[4], z[4] = {};
+            load4(G + at, g);
+            load4(Y + at, y);
+            if (Z) load4(Z + at, z);
+            const unsigned kept = drops ? masks.four(row, 4 * group) : 0;
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+                g[i] = rules::layer_gradient<Act>(
+                           V{g[i]}, alpha, scale, drops, Z != nullptr, [&] { return V{y[i]}; }, [&] { return V{z[i]}; },
+                           [&](V v) { return kept >> i & 1 ? v * scale : V::set(0); })
+                           .v;
+            store4(G + at, g);
         });
     });
 }
@@ -240,13 +239,15 @@ __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory
 // Rows of a (., rs) array in shared memory to the columns of scratch memory from `column` on, lanes along rows.
 __device__ __forceinline__ void put_columns(const Parameters& p, const float* from, int rs, int cols, int column,
                                             const Piece& piece) {
-    int log = 0;  // of the lanes a column takes
-    while (1 << log < piece.rows) ++log;
-    const int lane = threadIdx.x % 32, row = lane & ((1 << log) - 1), at_once = 32 >> log;
+    const int log = piece.log_rows, row = int(threadIdx.x) & ((1 << log) - 1), stride = p.plan.column_stride;
     if (row >= piece.rows) return;
-    float* to = p.columns + int64_t(column) * p.plan.column_stride + piece.first + row;
-    for (int col = int(threadIdx.x / 32) * at_once + (lane >> log); col < cols; col += kWarps * at_once)
-        to[int64_t(col) * p.plan.column_stride] = from[row * rs + col];
+    float* const to = p.columns + (column * stride + piece.first + row);
+    for (int group = int(threadIdx.x) >> log; group < ceil_div(cols, 4); group += kWorkers >> log) {
+        float v[4];
+        load4(from + row * rs + 4 * group, v);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) to[(4 * group + i) * stride] = v[i];
+    }
 }
 
 // ---- losses --------------------------------------------------------------------------------------------------------
@@ -308,11 +309,11 @@ __device__ __forceinline__ void train_rows(const Parameters& p, float* memory, c
         const LayerPlan& layer = p.plan.layer[l];
         const float* const X = l ? memory + layer.x : piece.x;
         const float* const b = layer.b >= 0 ? memory + layer.b : nullptr;
-        with_shape(piece.rows * layer.out, [&](auto R, auto C) {
-            forward_product<R.value, C.value>(X, layer.x_rs, memory + layer.w, layer.w_rs, b, memory + layer.y,
-                                              layer.rs, piece.rows, layer.in, layer.out);
-        });
         put_columns(p, X, layer.x_rs, layer.in, layer.x_column, piece);
+        with_rows(piece.rows * layer.out, [&](auto R) {
+            forward_product<R.value>(X, layer.x_rs, memory + layer.w, layer.w_rs, b, memory + layer.y, layer.rs,
+                                     piece.rows, layer.in, layer.out, layer.log_out);
+        });
         sync_workers();
         if (!changes_rows(p, l)) continue;
         activate_rows(p, memory, l, piece);
@@ -331,14 +332,13 @@ __device__ __forceinline__ void train_rows(const Parameters& p, float* memory, c
             gradient_rows(p, memory, l, piece);
             sync_workers();
         }
-        if (l > 0) {
-            const LayerPlan& before = p.plan.layer[l - 1];
-            with_shape(piece.rows * layer.in, [&](auto R, auto C) {
-                backward_product<R.value, C.value>(G, layer.rs, memory + layer.w, layer.w_rs, memory + before.g,
-                                                   before.rs, piece.rows, layer.in, layer.out);
-            });
-        }
         put_columns(p, G, layer.rs, layer.out, layer.g_column, piece);
+        if (l == 0) return;
+        const LayerPlan& before = p.plan.layer[l - 1];
+        with_rows(piece.rows * layer.in, [&](auto R) {
+            backward_product<R.value>(G, layer.rs, memory + layer.w, layer.w_rs, memory + before.g, before.rs,
+                                      piece.rows, layer.in, layer.out, before.log_out);
+        });
     }
 }
 

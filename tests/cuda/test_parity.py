@@ -158,6 +158,10 @@ LAYERS: dict[str, Callable[[], list[Any]]] = {
     "no bias": lambda: [Dense(40, activation="silu", use_bias=False), Dense(3, use_bias=False)],
     "dropout first": lambda: [Dropout(0.3), Dense(16, activation="tanh"), Dense(3)],
     "dropout twice": lambda: [Dense(16, activation="selu"), Dropout(0.3), Dropout(0.3, seed=5), Dense(3)],
+    "dropout of odd rows": lambda: [
+        Dense(37, activation="gelu"), Dropout(0.4), Dense(19, "relu"), Dropout(0.2), Dense(3, use_bias=False),
+    ],
+    "widest": lambda: [Dense(256, activation="tanh"), Dropout(0.5), Dense(30, "relu"), Dense(129), Dense(3)],
     "scale at inference": lambda: [Dense(16, "relu"), Dropout(0.5, scale_at="inference"), Dense(3)],
     "activations": lambda: [Dense(16), LeakyReLU(0.1), Dense(17), ELU(0.5), Dense(3), Activation("softplus")],
     "softmax inside": lambda: [Dense(16, activation="softmax"), Dense(3)],

@@ -98,10 +98,12 @@ void test_memory(const Plan& p, const LayerShape* shapes, int limit) {
         CHECK((p.layer[l].masks >= 0) == shapes[l].drops);
         if (!shapes[l].drops) continue;
         CHECK(p.layer[l].masks == mask_bytes);
-        mask_bytes += most * shapes[l].out / 8 + 2;
+        mask_bytes += mask_bytes_of(most, shapes[l].out);
         for (int rank = 0; rank < p.ranks; ++rank) {
             const Range r = rows_of(rank, p.ranks, p.batch);
-            CHECK(ceil_div(r.end * shapes[l].out, 8) - r.begin * shapes[l].out / 8 <= most * shapes[l].out / 8 + 2);
+            // Four decisions from the last number on, in two bytes.
+            const int last = (r.end * shapes[l].out - 1) / 8 + 1;
+            CHECK(r.begin == r.end || last - r.begin * shapes[l].out / 8 < mask_bytes_of(most, shapes[l].out));
         }
     }
     kept.emplace_back(p.masks, p.masks + ceil_div(mask_bytes, 4));
