@@ -15,6 +15,14 @@ __device__ __forceinline__ T* dynamic_shared() {
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) { return uint32_t(__cvta_generic_to_shared(p)); }
 
+// The same address in a register: the compiler, which sees where it comes from, asks for the number of the CTA in its
+// cluster before every use otherwise.
+template <class T>
+__device__ __forceinline__ T* keep_shared(T* p) {
+    const uint32_t at = __shfl_sync(0xFFFFFFFFu, shared_address(p), 0);
+    return static_cast<T*>(__cvta_shared_to_generic(at));
+}
+
 // The compiler keeps x in a register instead of working it out again and again.
 __device__ __forceinline__ void keep(uint32_t& x) { asm volatile("" : "+r"(x)); }
 

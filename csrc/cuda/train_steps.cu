@@ -14,7 +14,7 @@ namespace {
 
 // ---- weights to shared memory --------------------------------------------------------------------------------------
 
-// All weights as the last step left them, by the workers. Other CTAs wrote them: past the first cache.
+// All weights as the last step left them, by the workers.
 __device__ __forceinline__ void load_weights(const Parameters& p, float* memory) {
     for (int s = 0; s < p.n_segments; ++s) {
         const Segment& segment = p.segment[s];
@@ -24,7 +24,7 @@ __device__ __forceinline__ void load_weights(const Parameters& p, float* memory)
             if (by_four)
                 copy16(to + row * segment.shared_rs + 4 * group, segment.w + row * segment.cols + 4 * group);
             else
-                to[row * segment.shared_rs + group] = __ldcg(segment.w + row * segment.cols + group);
+                copy4(to + row * segment.shared_rs + group, segment.w + row * segment.cols + group);
         });
     }
     end_copies();
@@ -56,10 +56,9 @@ __device__ __forceinline__ void work(const Parameters& p, float* memory, const S
             const Piece piece{rows,
                               first,
                               n,
-                              log_at_least(n),
                               memory + plan.input + at * plan.input_rs,
                               memory + plan.target + at * plan.target_rs,
-                              p.row_weight ? memory + plan.row_weight + at : nullptr,
+                              memory + plan.row_weight + at,
                               B == plan.batch ? p.share : p.last_share};
             train_rows(p, memory, piece);
             buffer ^= 1;
@@ -144,7 +143,7 @@ __device__ __forceinline__ void count(const Parameters& p, Barrier& barrier) {
 
 __global__ void __launch_bounds__(kThreads, 1) train_kernel(const __grid_constant__ Parameters p) {
     __shared__ StepState states[2];  // of a step and the next
-    float* const memory = ptx::dynamic_shared<float>();
+    float* const memory = ptx::keep_shared(ptx::dynamic_shared<float>());
     Barrier barrier(p.barrier);
     const int warp = int(threadIdx.x / 32), round = int(threadIdx.x);
     if (round < p.plan.rounds)
@@ -259,6 +258,8 @@ void add_epoch(const TrainSteps<float>& t, Parameters* p) {
     p->loss = t.loss;
     p->share = categorical ? float(1.0 / B) : float(1.0 / (B * O));
     p->last_share = categorical ? float(1.0 / last) : float(1.0 / (last * O));
+    p->block = int(rules::k_block(t.batch));
+    p->last_block = int(rules::k_block(int64_t(last)));
     const rules::TargetMap map = rules::smoothing_of(t.loss, O);
     p->keep_target = float(map.keep);
     p->add_target = float(map.add);

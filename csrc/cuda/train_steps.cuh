@@ -43,6 +43,7 @@ struct Parameters {
     LossSpec loss;
     float keep_target, add_target;  // label smoothing
     float share, last_share;        // of a loss in the gradient; last: of the last batch
+    int block, last_block;          // k_block() of a batch
     const float *x, *y, *row_weight;
     const uint32_t* order;
     int64_t rows, first_row, n_steps;
@@ -89,11 +90,10 @@ struct Masks {
 
 // What a CTA works at in the first half of a step.
 struct Piece {
-    Range mine;    // its rows of the batch
-    int first;     // the first of them in shared memory now
-    int rows;      // how many
-    int log_rows;  // no more than 2^log_rows
-    const float *x, *target, *row_weight;
+    Range mine;                            // its rows of the batch
+    int first;                             // the first of them in shared memory now
+    int rows;                              // how many
+    const float *x, *target, *row_weight;  // row_weight only where rows have weights
     float share;
 
     __device__ __forceinline__ Masks masks(const Plan& plan, int l, const float* memory) const {
@@ -135,7 +135,7 @@ __device__ __forceinline__ void store4(float* to, const float (&v)[4]) {
 
 // ---- copies to shared memory ---------------------------------------------------------------------------------------
 
-// Data that other CTAs write is copied past the first cache: 16 bytes at a time by cp.async.cg, else by __ldcg.
+// Nothing of data that other CTAs write is in the first cache after a barrier: waiting empties it.
 __device__ __forceinline__ void copy16(float* shared, const float* global) {
 #if __CUDA_ARCH__ >= 800
     ptx::copy16(ptx::shared_address(shared), global);
@@ -143,12 +143,11 @@ __device__ __forceinline__ void copy16(float* shared, const float* global) {
     *reinterpret_cast<float4*>(shared) = __ldcg(reinterpret_cast<const float4*>(global));
 #endif
 }
-// Of what nobody writes.
 __device__ __forceinline__ void copy4(float* shared, const float* global) {
 #if __CUDA_ARCH__ >= 800
     ptx::copy4(ptx::shared_address(shared), global);
 #else
-    *shared = __ldg(global);
+    *shared = __ldcg(global);
 #endif
 }
 __device__ __forceinline__ void end_copies() {  // of a group

@@ -3,8 +3,8 @@
 // know CUDA, and nothing here can change the bits of a step.
 //
 // "CTA" below is one of `ranks` that run at once. Rows: a CTA takes its rows of the batch forward and backward.
-// Weights: tiles of kTileI x kTileO weights, a warp's each, so many one after another to a CTA; eight at a time are a
-// round.
+// Weights: tiles of kTileI x kTileO weights or kTileBias biases, a warp's each, so many one after another to a CTA;
+// eight at a time are a round.
 #pragma once
 #include <cstdint>
 
@@ -16,11 +16,11 @@ constexpr int kMostLayers = 8, kMostSegments = 16, kMostMetrics = 4, kMostRanks 
               kMostBatch = 4096;
 constexpr int kMostWeights = 20000;                                          // with biases
 constexpr int kWarps = 8, kWorkers = 32 * kWarps, kThreads = kWorkers + 64;  // two warps more serve
-constexpr int kTileI = 16, kTileO = 8;
-constexpr int kUnit = 8;         // columns that are brought to shared memory together
-constexpr int kMostRows = 32;    // at a time: a warp's lanes ask for one row each
-constexpr int kMostSteps = 128;  // of a chain that are in shared memory at a time
-constexpr int kMostUnits = kWarps * (kTileI + kTileO) / kUnit;
+constexpr int kTileI = 16, kTileO = 8, kTileBias = 32;
+constexpr int kUnit = 8;                                // columns that are brought to shared memory together
+constexpr int kMostRows = 32;                           // at a time: a warp's lanes ask for one row each
+constexpr int kMostSteps = 128;                         // of a chain that are in shared memory at a time
+constexpr int kMostUnits = kWarps * kTileBias / kUnit;  // tiles of weights need fewer
 constexpr int kMostRounds = 24;
 
 FR_RULE constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
@@ -64,13 +64,14 @@ struct LayerPlan {
     int log_out;      // no more than 2^log_out groups of four in a row
     int x, x_rs;      // the layer's input; the first layer's is in a buffer of its own: x is not used
     int masks;
-    int x_column, g_column;  // where the transposed input and dZ begin in scratch memory, in columns
-    int first_tile, tiles_o;
+    int x_column, g_column;               // where the transposed input and dZ begin in scratch memory, in columns
+    int first_tile, bias_tiles, tiles_o;  // the tiles of the bias come first; tiles_o of weights side by side
 };
 
 struct Plan {
     int ranks, n_layers, batch, y_cols;
-    int rows_at_once, steps_at_once;
+    int rows_at_once, log_rows;                          // rows_at_once = 2^log_rows
+    int steps_at_once, log_steps;                        // steps_at_once = 4 * 2^log_steps
     int input, input_rs, target, target_rs, row_weight;  // two buffers each, one behind the other
     int masks;                                           // begins here, in floats
     int staging;                                         // as activations are, which are not needed at the same time
@@ -85,7 +86,8 @@ struct Plan {
 FR_RULE int staging_stride(const Plan& p) { return p.steps_at_once + 4; }  // an odd number of groups of four
 
 // The tiles of one round of a CTA and the columns they need: unit[i] is the first of kUnit columns of scratch memory,
-// brought to place i. A tile's input columns are at places x_place and x_place + 1, its dZ at g_place.
+// brought to place i. A tile's input columns are at places x_place and x_place + 1, its dZ from g_place on. Biases are
+// a tile that has no input: i0 < 0.
 struct Round {
     int n_tiles, n_units;
     int layer[kWarps], i0[kWarps], o0[kWarps];
@@ -93,10 +95,13 @@ struct Round {
     int unit[kMostUnits];
 };
 
-// Places for `count` units from column `first` on: those they have already, or new ones.
+// Places, one behind the other, for `count` units from column `first` on: those they have already, or new ones.
 FR_RULE int place_of(Round* r, int first, int count) {
-    for (int i = 0; i < r->n_units; ++i)
-        if (r->unit[i] == first) return i;
+    for (int i = 0; i + count <= r->n_units; ++i) {
+        int same = 0;
+        while (same < count && r->unit[i + same] == first + same * kUnit) ++same;
+        if (same == count) return i;
+    }
     const int place = r->n_units;
     for (int i = 0; i < count; ++i) r->unit[r->n_units++] = first + i * kUnit;
     return place;
@@ -110,12 +115,14 @@ FR_RULE void make_round(const Plan& p, int rank, int round, Round* r) {
         int l = 0;
         while (l + 1 < p.n_layers && tile >= p.layer[l + 1].first_tile) ++l;
         const LayerPlan& layer = p.layer[l];
-        const int within = tile - layer.first_tile, n = r->n_tiles++;
+        const int of_bias = tile - layer.first_tile, of_weights = of_bias - layer.bias_tiles, n = r->n_tiles++;
+        const bool is_bias = of_weights < 0;
         r->layer[n] = l;
-        r->i0[n] = within / layer.tiles_o * kTileI;
-        r->o0[n] = within % layer.tiles_o * kTileO;
-        r->x_place[n] = place_of(r, layer.x_column + r->i0[n], kTileI / kUnit);
-        r->g_place[n] = place_of(r, layer.g_column + r->o0[n], kTileO / kUnit);
+        r->i0[n] = is_bias ? -1 : of_weights / layer.tiles_o * kTileI;
+        r->o0[n] = is_bias ? of_bias * kTileBias : of_weights % layer.tiles_o * kTileO;
+        const int columns = least(is_bias ? kTileBias : kTileO, layer.out - r->o0[n]);
+        r->x_place[n] = is_bias ? 0 : place_of(r, layer.x_column + r->i0[n], kTileI / kUnit);
+        r->g_place[n] = place_of(r, layer.g_column + r->o0[n], ceil_div(columns, kUnit));
     }
 }
 
@@ -159,7 +166,8 @@ inline bool make_plan(const LayerShape* shapes, int n_layers, int batch, int y_c
         layer.log_out = log_at_least(ceil_div(s.out, 4));
         layer.tiles_o = ceil_div(s.out, kTileO);
         layer.first_tile = p.tiles;
-        p.tiles += ceil_div(s.in, kTileI) * layer.tiles_o;
+        layer.bias_tiles = s.has_bias ? ceil_div(s.out, kTileBias) : 0;
+        p.tiles += layer.bias_tiles + ceil_div(s.in, kTileI) * layer.tiles_o;
         layer.x_column = p.columns;
         layer.g_column = p.columns + round_up(s.in, kTileI);
         p.columns = layer.g_column + round_up(s.out, kTileO);
@@ -191,7 +199,9 @@ inline bool make_plan(const LayerShape* shapes, int n_layers, int batch, int y_c
             if (steps > 16 && steps / 2 >= batch) continue;
             floats = before;
             p.rows_at_once = at_once;
+            p.log_rows = log_at_least(at_once);
             p.steps_at_once = steps;
+            p.log_steps = log_at_least(steps / 4);
             p.input_rs = odd_stride(shapes[0].in);
             p.input = take(2 * at_once * p.input_rs);
             p.target_rs = y_cols;

@@ -32,8 +32,9 @@ struct Share {
 // whole groups of four, for four columns: what a group has beyond the last row or column is never used. The operands of
 // four steps are asked for while four others are used.
 template <int R>
-__device__ __forceinline__ void forward_product(const float* X, int x_rs, const float* W, int w_rs, const float* b,
-                                                float* Y, int y_rs, int rows, int I, int O, int log_cols) {
+__device__ __forceinline__ void forward_product(const float* X, int x_rs, const float* W, int w_rs, bool has_b,
+                                                const float* b, float* Y, int y_rs, int rows, int I, int O,
+                                                int log_cols) {
     const Share share(log_cols);
     const int col = 4 * share.col_group, whole = I & ~3;
     if (col >= O) return;
@@ -41,7 +42,7 @@ __device__ __forceinline__ void forward_product(const float* X, int x_rs, const 
     for (int row = share.row_group * R; row < rows; row += share.step * R) {
         const float* x[R];
         float bias[4] = {}, acc[R][4];
-        if (b) load4(b + col, bias);
+        if (has_b) load4(b + col, bias);
 #pragma unroll
         for (int r = 0; r < R; ++r) {
             x[r] = X + least(row + r, rows - 1) * x_rs;
@@ -184,7 +185,8 @@ __device__ __forceinline__ void activate_rows(const Parameters& p, float* memory
     using V = Lane<float>;
     const Layer& layer = p.layer[l];
     const LayerPlan& plan = p.plan.layer[l];
-    float *const Y = memory + plan.y, *const Z = plan.z >= 0 ? memory + plan.z : nullptr;
+    float *const Y = memory + plan.y, *const Z = memory + plan.z;
+    const bool has_z = plan.z >= 0;
     const Masks masks = piece.masks(p.plan, l, memory);
     const bool drops = layer.drops();
     const V scale{layer.scale}, alpha{layer.alpha};
@@ -194,7 +196,7 @@ __device__ __forceinline__ void activate_rows(const Parameters& p, float* memory
             float y[4];
             load4(Y + at, y);
             const unsigned kept = drops ? masks.four(row, 4 * group) : 0;
-            if (Z) store4(Z + at, y);
+            if (has_z) store4(Z + at, y);
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 V v = decltype(act)::forward(V{y[i]}, alpha);
@@ -212,7 +214,8 @@ __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory
     const Layer& layer = p.layer[l];
     const LayerPlan& plan = p.plan.layer[l];
     float* const G = memory + plan.g;
-    const float *const Y = memory + plan.y, *const Z = plan.z >= 0 ? memory + plan.z : nullptr;
+    const float *const Y = memory + plan.y, *const Z = memory + plan.z;
+    const bool has_z = plan.z >= 0;
     const Masks masks = piece.masks(p.plan, l, memory);
     const bool drops = layer.drops();
     const V scale{layer.scale}, alpha{layer.alpha};
@@ -223,12 +226,12 @@ __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory
             float g[4], y[4], z[4] = {};
             load4(G + at, g);
             load4(Y + at, y);
-            if (Z) load4(Z + at, z);
+            if (has_z) load4(Z + at, z);
             const unsigned kept = drops ? masks.four(row, 4 * group) : 0;
 #pragma unroll
             for (int i = 0; i < 4; ++i)
                 g[i] = rules::layer_gradient<Act>(
-                           V{g[i]}, alpha, scale, drops, Z != nullptr, [&] { return V{y[i]}; }, [&] { return V{z[i]}; },
+                           V{g[i]}, alpha, scale, drops, has_z, [&] { return V{y[i]}; }, [&] { return V{z[i]}; },
                            [&](V v) { return kept >> i & 1 ? v * scale : V::set(0); })
                            .v;
             store4(G + at, g);
@@ -239,7 +242,7 @@ __device__ __forceinline__ void gradient_rows(const Parameters& p, float* memory
 // Rows of a (., rs) array in shared memory to the columns of scratch memory from `column` on, lanes along rows.
 __device__ __forceinline__ void put_columns(const Parameters& p, const float* from, int rs, int cols, int column,
                                             const Piece& piece) {
-    const int log = piece.log_rows, row = int(threadIdx.x) & ((1 << log) - 1), stride = p.plan.column_stride;
+    const int log = p.plan.log_rows, row = int(threadIdx.x) & ((1 << log) - 1), stride = p.plan.column_stride;
     if (row >= piece.rows) return;
     float* const to = p.columns + (column * stride + piece.first + row);
     for (int group = int(threadIdx.x) >> log; group < ceil_div(cols, 4); group += kWorkers >> log) {
@@ -262,12 +265,10 @@ __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memor
     const bool categorical = sparse || p.loss.kind == Loss::categorical_crossentropy;  // both from logits
     const rules::LossScalars<V> scalars{{float(p.loss.delta)}, {p.keep_target}, {p.add_target}};
     const auto put = [&](int row, float loss) {
-        const double weight = piece.row_weight ? double(piece.row_weight[row]) : 1.0;
+        const double weight = p.row_weight ? double(piece.row_weight[row]) : 1.0;
         p.losses[piece.first + row] = double(loss) * weight;
     };
-    const auto weight_of = [&](int row) {
-        return piece.row_weight ? piece.row_weight[row] * piece.share : piece.share;
-    };
+    const auto weight_of = [&](int row) { return p.row_weight ? piece.row_weight[row] * piece.share : piece.share; };
     if (!categorical && O == 1) {
         for (int row = threadIdx.x; row < piece.rows; row += kWorkers) {
             const V y{memory[last.y + row * last.rs]}, t{piece.target[row]}, weight{weight_of(row)};
@@ -308,11 +309,10 @@ __device__ __forceinline__ void train_rows(const Parameters& p, float* memory, c
     for (int l = 0; l <= last; ++l) {
         const LayerPlan& layer = p.plan.layer[l];
         const float* const X = l ? memory + layer.x : piece.x;
-        const float* const b = layer.b >= 0 ? memory + layer.b : nullptr;
         put_columns(p, X, layer.x_rs, layer.in, layer.x_column, piece);
         with_rows(piece.rows * layer.out, [&](auto R) {
-            forward_product<R.value>(X, layer.x_rs, memory + layer.w, layer.w_rs, b, memory + layer.y, layer.rs,
-                                     piece.rows, layer.in, layer.out, layer.log_out);
+            forward_product<R.value>(X, layer.x_rs, memory + layer.w, layer.w_rs, layer.b >= 0, memory + layer.b,
+                                     memory + layer.y, layer.rs, piece.rows, layer.in, layer.out, layer.log_out);
         });
         sync_workers();
         if (!changes_rows(p, l)) continue;

@@ -3,7 +3,6 @@
 // in order, as in cpu/gemm.inl and sum_columns of cpu/dense.inl; the step is that of rules/update.h.
 #pragma once
 #include "cuda/train_steps.cuh"
-#include "rules/k_block.h"
 
 namespace fastreg::cuda::steps {
 
@@ -17,9 +16,14 @@ struct Weights {
     // Asked for before the gradient is made, so that they are there when it is. Nobody else writes them.
     __device__ __forceinline__ void load_slots(const Segment& s) {
 #pragma unroll
-        for (int k = 0; k < 3; ++k)
+        for (int k = 0; k < 3; ++k) {
 #pragma unroll
-            for (int e = 0; e < kPerLane; ++e) slots[k][e] = s.slot[k] && at[e] >= 0 ? s.slot[k][at[e]] : 0.0f;
+            for (int e = 0; e < kPerLane; ++e) slots[k][e] = 0.0f;
+            if (!s.slot[k]) continue;
+#pragma unroll
+            for (int e = 0; e < kPerLane; ++e)
+                if (at[e] >= 0) slots[k][e] = s.slot[k][at[e]];
+        }
     }
     __device__ __forceinline__ void store(const Segment& s) const {
 #pragma unroll
@@ -79,13 +83,12 @@ __device__ __forceinline__ void step_weights(const OptimizerSpec& optimizer, con
 
 // ---- gradients -----------------------------------------------------------------------------------------------------
 
-// Sums of a lane: of products, and of the two columns of dZ where the tile has the bias.
+// Sums of a lane over the rows of the batch: of products, or in the first place of a column of dZ.
 struct Sums {
     float chain[kPerLane], total[kPerLane];
-    float column[2], column_total[2];
     bool first;  // no block has ended yet
 
-    __device__ __forceinline__ Sums() : chain{}, total{}, column{}, column_total{}, first(true) {}
+    __device__ __forceinline__ Sums() : chain{}, total{}, first(true) {}
 
     __device__ __forceinline__ void end_block() {
 #pragma unroll
@@ -93,42 +96,63 @@ struct Sums {
             total[e] = first ? chain[e] : total[e] + chain[e];
             chain[e] = 0.0f;
         }
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-            column_total[e] = column_total[e] + column[e];
-            column[e] = 0.0f;
-        }
         first = false;
     }
 
-    template <bool kBias>
     __device__ __forceinline__ void add(float x0, float x1, float g0, float g1) {
         chain[0] = __fmaf_rn(x0, g0, chain[0]);
         chain[1] = __fmaf_rn(x0, g1, chain[1]);
         chain[2] = __fmaf_rn(x1, g0, chain[2]);
         chain[3] = __fmaf_rn(x1, g1, chain[3]);
-        if (kBias) {
-            column[0] = column[0] + g0;
-            column[1] = column[1] + g1;
-        }
     }
 
-    // Rows [from, to) of columns in shared memory; from is a multiple of 4.
-    template <bool kBias>
-    __device__ __forceinline__ void add_rows(const float* x, int x_step, const float* g, int g_step, int from, int to) {
-        int k = from;
-#pragma unroll 4
-        for (; k + 4 <= to; k += 4) {
-            const float4 x0 = *reinterpret_cast<const float4*>(x + k),
-                         x1 = *reinterpret_cast<const float4*>(x + x_step + k);
-            const float4 g0 = *reinterpret_cast<const float4*>(g + k),
-                         g1 = *reinterpret_cast<const float4*>(g + g_step + k);
-            add<kBias>(x0.x, x1.x, g0.x, g1.x);
-            add<kBias>(x0.y, x1.y, g0.y, g1.y);
-            add<kBias>(x0.z, x1.z, g0.z, g1.z);
-            add<kBias>(x0.w, x1.w, g0.w, g1.w);
+    // The next `rows` rows of columns in shared memory. Eight rows are asked for while eight others are used.
+    __device__ __forceinline__ void add_products(const float* x, int x_step, const float* g, int g_step, int rows) {
+        struct Operands {
+            float x[2][2][4], g[2][2][4];
+        } now, next;
+        const auto load = [&](int k, Operands* to) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half)
+#pragma unroll
+                for (int i = 0; i < 2; ++i) {
+                    load4(x + i * x_step + k + 4 * half, to->x[half][i]);
+                    load4(g + i * g_step + k + 4 * half, to->g[half][i]);
+                }
+        };
+        const auto multiply = [&](const Operands& a) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half)
+#pragma unroll
+                for (int u = 0; u < 4; ++u) add(a.x[half][0][u], a.x[half][1][u], a.g[half][0][u], a.g[half][1][u]);
+        };
+        const int whole = rows & ~7;
+        if (whole > 0) {
+            load(0, &now);
+#pragma unroll 2
+            for (int k = 8; k < whole; k += 8) {
+                load(k, &next);
+                multiply(now);
+                now = next;
+            }
+            multiply(now);
         }
-        for (; k < to; ++k) add<kBias>(x[k], x[x_step + k], g[k], g[g_step + k]);
+#pragma unroll 1
+        for (int k = whole; k < rows; ++k) add(x[k], x[x_step + k], g[k], g[g_step + k]);
+    }
+
+    // A sum that begins at 0 is never -0, so it does not matter that 0 is not added to the first block's.
+    __device__ __forceinline__ void add_column(const float* g, int rows) {
+        int k = 0;
+#pragma unroll 4
+        for (; k + 4 <= rows; k += 4) {
+            float four[4];
+            load4(g + k, four);
+#pragma unroll
+            for (int u = 0; u < 4; ++u) chain[0] = chain[0] + four[u];
+        }
+#pragma unroll 1
+        for (; k < rows; ++k) chain[0] = chain[0] + g[k];
     }
 };
 
@@ -136,56 +160,68 @@ struct Sums {
 // up to the next multiple of four come along and are not used.
 __device__ __forceinline__ void stage(const Parameters& p, const Round& round, float* buffer, int begin, int B) {
     const Plan& plan = p.plan;
-    const int stride = staging_stride(plan), rows = least(plan.steps_at_once, B - begin);
-    int log = 2;  // of the quads of a column: steps_at_once is a power of two
-    while (4 << log < plan.steps_at_once) ++log;
-    const int quads = ceil_div(rows, 4), pieces = round.n_units * kUnit << log;
-    for (int i = threadIdx.x; i < pieces; i += kWorkers) {
-        const int column = i >> log, quad = i & ((1 << log) - 1);
-        if (quad >= quads) continue;
-        const int from = round.unit[column / kUnit] + column % kUnit;
-        copy16(buffer + column * stride + 4 * quad, p.columns + int64_t(from) * plan.column_stride + begin + 4 * quad);
+    const int stride = staging_stride(plan), quads = ceil_div(least(plan.steps_at_once, B - begin), 4);
+    const int quad = int(threadIdx.x) & ((1 << plan.log_steps) - 1), columns = round.n_units * kUnit;
+    const int first = int(threadIdx.x) >> plan.log_steps, step = kWorkers >> plan.log_steps;
+    if (quad < quads) {
+        const float* const from = p.columns + (begin + 4 * quad);
+        int unit = round.unit[least(first, columns - 1) / kUnit];
+        for (int column = first; column < columns; column += step) {
+            const int place = unit + column % kUnit;
+            unit = round.unit[least(column + step, columns - 1) / kUnit];  // asked for before a copy begins
+            copy16(buffer + column * stride + 4 * quad, from + place * plan.column_stride);
+        }
     }
     end_copies();
 }
+
+// The weights of a tile that are this lane's. Lanes two apart share input columns, neighbours columns of dZ: loads of
+// 16 bytes then serve half a warp at once. A lane has one bias.
+struct Place {
+    int i, o;
+
+    __device__ __forceinline__ Place() {
+        const int lane = int(threadIdx.x) % 32;
+        i = (lane & 1) | (lane >> 2 & 6);
+        o = lane >> 1 & 3;
+    }
+};
 
 // The second half of a step, by the workers.
 __device__ __forceinline__ void train_weights(const Parameters& p, float* memory, const StepState& state, int B) {
     const Plan& plan = p.plan;
     const Round* const all_rounds = reinterpret_cast<const Round*>(memory + plan.rounds_at);
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, stride = staging_stride(plan);
-    // Lanes two apart share input columns, neighbours columns of dZ: loads of 16 bytes then serve half a warp at once.
-    const int i = (lane & 1) | (lane >> 2 & 6), o = lane >> 1 & 3;
-    const int block = int(rules::k_block(B)), pieces = ceil_div(B, plan.steps_at_once);
+    const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, stride = staging_stride(plan);
+    const Place place;
+    const int block = B == plan.batch ? p.block : p.last_block;
+    const int pieces = (B + plan.steps_at_once - 1) >> (plan.log_steps + 2);
     for (int n = 0; n < plan.rounds; ++n) {
         const Round& round = all_rounds[n];
         if (round.n_tiles == 0) break;
         if (n > 0) sync_workers();
-        stage(p, round, memory + plan.staging, 0, B);
-        if (pieces > 1) stage(p, round, memory + plan.staging + plan.staging_floats, plan.steps_at_once, B);
+#pragma unroll 1
+        for (int piece = 0; piece < least(pieces, 2); ++piece)
+            stage(p, round, memory + plan.staging + piece * plan.staging_floats, piece * plan.steps_at_once, B);
         const bool has_tile = warp < round.n_tiles;
-        const int mine = has_tile ? warp : 0, l = round.layer[mine];
+        const int mine = has_tile ? warp : 0, l = round.layer[mine], i0 = round.i0[mine], o0 = round.o0[mine];
         const LayerPlan& layer = plan.layer[l];
-        const Segment& kernel = p.segment[p.layer[l].kernel];
-        const int i0 = round.i0[mine] + i, o0 = round.o0[mine] + o;
-        const bool biases = has_tile && round.i0[mine] == 0 && p.layer[l].bias >= 0;
-        Weights own, own_bias;
-        const float* const W = memory + layer.w;
+        const bool is_bias = i0 < 0;
+        const Segment& segment = p.segment[is_bias ? p.layer[l].bias : p.layer[l].kernel];
+        const float* const from = memory + segment.shared;
+        Weights own;
 #pragma unroll
         for (int e = 0; e < kPerLane; ++e) {
-            const int row = i0 + e / 2 * 8, col = o0 + e % 2 * 4;
-            const bool there = has_tile && row < layer.in && col < layer.out;
-            own.at[e] = there ? row * layer.out + col : -1;
-            own.w[e] = there ? W[row * layer.w_rs + col] : 0.0f;
-            const bool bias = biases && i == 0 && e < 2 && col < layer.out;
-            own_bias.at[e] = bias ? col : -1;
-            own_bias.w[e] = bias ? memory[layer.b + col] : 0.0f;
+            const int row = is_bias ? e : i0 + place.i + e / 2 * 8,
+                      col = is_bias ? o0 + lane : o0 + place.o + e % 2 * 4;
+            const bool there = has_tile & (row < segment.rows) & (col < segment.cols);  // without branches
+            own.at[e] = there ? row * segment.cols + col : -1;
+            own.w[e] = from[there ? row * segment.shared_rs + col : 0];
         }
-        own.load_slots(kernel);
-        const Segment& bias_segment = p.segment[biases ? p.layer[l].bias : p.layer[l].kernel];
-        own_bias.load_slots(bias_segment);
+        own.load_slots(segment);
 
-        const int x_at = (round.x_place[mine] * kUnit + i) * stride, g_at = (round.g_place[mine] * kUnit + o) * stride;
+        const int column = is_bias ? least(lane, layer.out - 1 - o0) : place.o;
+        const int x_at = (round.x_place[mine] * kUnit + place.i) * stride;
+        const int g_at = (round.g_place[mine] * kUnit + column) * stride;
         Sums sums;
         int block_end = block;
         for (int piece = 0; piece < pieces; ++piece) {
@@ -199,11 +235,11 @@ __device__ __forceinline__ void train_weights(const Parameters& p, float* memory
             const int begin = piece * plan.steps_at_once, end = least(begin + plan.steps_at_once, B);
             for (int k = begin; has_tile && k < end;) {  // blocks begin at multiples of 8
                 const int to = least(end, block_end);
-                const float *x = buffer + x_at, *g = buffer + g_at;
-                if (biases)
-                    sums.add_rows<true>(x, kUnit * stride, g, 4 * stride, k - begin, to - begin);
+                const float *const x = buffer + x_at + (k - begin), *const g = buffer + g_at + (k - begin);
+                if (is_bias)
+                    sums.add_column(g, to - k);
                 else
-                    sums.add_rows<false>(x, kUnit * stride, g, 4 * stride, k - begin, to - begin);
+                    sums.add_products(x, kUnit * stride, g, 4 * stride, to - k);
                 k = to;
                 if (k == block_end || k == B) {
                     sums.end_block();
@@ -217,19 +253,9 @@ __device__ __forceinline__ void train_weights(const Parameters& p, float* memory
         }
         if (!has_tile) continue;
 #pragma unroll
-        for (int e = 0; e < kPerLane; ++e) {
-            own.g[e] = sums.total[e];
-            own_bias.g[e] = sums.column_total[e % 2];
-        }
-        const Segment* segment = &kernel;
-#pragma unroll 1
-        for (bool is_bias = false;; is_bias = true) {  // one text for both
-            step_weights<float>(p.optimizer, *segment, state, &own);
-            own.store(*segment);
-            if (is_bias || !biases) break;
-            own = own_bias;
-            segment = &bias_segment;
-        }
+        for (int e = 0; e < kPerLane; ++e) own.g[e] = sums.total[e];
+        step_weights<float>(p.optimizer, segment, state, &own);
+        own.store(segment);
     }
 }
 

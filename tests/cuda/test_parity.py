@@ -217,6 +217,20 @@ def test_more_rows_than_are_computed_at_once() -> None:
     assert_same_on_both(lambda device: fitted(classifier(device), y, x, batch_size=4096, epochs=2))
 
 
+@pytest.mark.parametrize("batch_size", [129, 500, 1024])
+def test_large_batches_of_many_steps(batch_size: int) -> None:
+    """Rows that are not all in shared memory at once, gradients of several blocks of rows, a last batch of fewer."""
+    x = np.random.default_rng(1).normal(size=(2 * batch_size + batch_size * 4 // 5, 21)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)
+
+    def train(device: str) -> Outcome:
+        layers = [Dense(37, activation="relu"), Dropout(0.3), Dense(33, activation="tanh"), Dense(3)]
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+        return fitted(compiled(device, layers, "adam", loss), y, x, batch_size=batch_size, epochs=2)
+
+    assert_same_on_both(train)
+
+
 def test_losses_and_metrics_of_thousands_of_rows() -> None:
     """More than are added up at a time, and as many again in part."""
     x = np.random.default_rng(1).normal(size=(18_100, 5)).astype(np.float32)

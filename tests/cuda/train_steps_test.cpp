@@ -58,21 +58,29 @@ void test_tiles(const Plan& p) {
             }
             for (int t = 0; t < r.n_tiles; ++t) {
                 const LayerPlan& layer = p.layer[r.layer[t]];
+                const int o0 = r.o0[t];
+                if (r.i0[t] < 0) {
+                    for (int o = o0; o < o0 + kTileBias && o < layer.out; ++o) {
+                        const int within = o - o0;
+                        CHECK(r.unit[r.g_place[t] + within / kUnit] + within % kUnit == layer.g_column + o);
+                        ++bias_owners[r.layer[t]][o];
+                    }
+                    continue;
+                }
                 for (int i = r.i0[t]; i < r.i0[t] + kTileI && i < layer.in; ++i) {
                     const int within = i - r.i0[t];
                     CHECK(r.unit[r.x_place[t] + within / kUnit] + within % kUnit == layer.x_column + i);
-                    for (int o = r.o0[t]; o < r.o0[t] + kTileO && o < layer.out; ++o) {
-                        CHECK(r.unit[r.g_place[t]] + o - r.o0[t] == layer.g_column + o);
+                    for (int o = o0; o < o0 + kTileO && o < layer.out; ++o) {
+                        CHECK(r.unit[r.g_place[t]] + o - o0 == layer.g_column + o);
                         ++owners[r.layer[t]][i * layer.out + o];
-                        if (i == 0) ++bias_owners[r.layer[t]][o];
                     }
                 }
             }
         }
     for (const auto& layer : owners)
         for (int n : layer) CHECK(n == 1);
-    for (const auto& layer : bias_owners)
-        for (int n : layer) CHECK(n == 1);
+    for (int l = 0; l < p.n_layers; ++l)
+        for (int n : bias_owners[l]) CHECK(n == (p.layer[l].b >= 0));
 }
 
 // The pieces of shared memory that are alive at one time.

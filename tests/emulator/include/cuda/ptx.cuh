@@ -11,6 +11,10 @@ template <class T>
 T* dynamic_shared() {
     return reinterpret_cast<T*>(emulator::dynamic_shared());
 }
+template <class T>
+T* keep_shared(T* p) {
+    return p;
+}
 inline uint32_t shared_address(const void* p) {
     return uint32_t(static_cast<const unsigned char*>(p) - emulator::dynamic_shared());
 }
