@@ -65,17 +65,21 @@ GemmArgs<T> arguments(const Product<T>& p, const T* bias) {
     g.C = p.C;
     g.c_rs = p.c_rs;
     g.c_wide = can_store_wide(p.C, p.c_rs);
+    g.blocks = KBlocks(p.K);
     return g;
 }
 
+// Orders the tiles of a product; how many there are.
 template <class T>
-int64_t small_tile_count(const GemmArgs<T>& g) {
-    return tiles_along(g.M, kSmallTile) * tiles_along(g.N, kSmallTile);
+int64_t order_tiles(GemmArgs<T>& g, int tile) {
+    const int64_t rows = tiles_along(g.M, tile), cols = tiles_along(g.N, tile);
+    g.tiles = TileOrder(rows, cols);
+    return rows * cols;
 }
 
 // The tiles of a product, for `wave` blocks of k, or all of them.
 template <class T>
-void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Epilogue<T>& epilogue) {
+void launch_tiles(const GemmPlan& plan, GemmArgs<T> g, int wave, const Epilogue<T>& epilogue) {
     if constexpr (sizeof(T) == 4) {
         if (plan.narrow) {
             const dim3 ctas(unsigned(tiles_along(g.M + g.ones, kNarrowThreads)), unsigned(wave));
@@ -86,16 +90,17 @@ void launch_tiles(const GemmPlan& plan, const GemmArgs<T>& g, int wave, const Ep
             return launch(kernel, ctas, dim3(kNarrowThreads), 0, g);
         }
         if (plan.large) {
-            const int64_t tiles = tiles_along(g.M, kLargeTile) * tiles_along(g.N, kLargeTile);
+            const int64_t tiles = order_tiles(g, kLargeTile);
             return launch(large_tiles, dim3(unsigned(tiles), unsigned(wave)), dim3(LargeShape::kThreads), 0, g,
                           epilogue);
         }
     }
     const int threads = SmallShape<T>::kThreads;
+    const int64_t tiles = order_tiles(g, kSmallTile);
     if (g.partial)
-        launch(small_tiles<T>, dim3(unsigned(small_tile_count(g)), unsigned(wave)), dim3(threads), 0, g, epilogue);
+        launch(small_tiles<T>, dim3(unsigned(tiles), unsigned(wave)), dim3(threads), 0, g, epilogue);
     else
-        launch_clusters(small_tiles<T>, small_tile_count(g), plan.ranks, threads, g, epilogue);
+        launch_clusters(small_tiles<T>, tiles, plan.ranks, threads, g, epilogue);
 }
 
 // Wave after wave of blocks of k into the workspace, and from there onto C. column_sums: null, or with a narrow plan N
@@ -233,6 +238,7 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
     }
     GemmGroup<T> group{};
     while (next < n_products || next_sum < n_sums) {
+        group.sum_blocks = KBlocks(n_sums > 0 ? sums->rows : 0);
         group.sum_ctas = take_sums(group.sums, sums, n_sums, &next_sum, SmallShape<T>::kThreads);
         int64_t ctas = group.sum_ctas;
         int ranks = 1;
@@ -247,7 +253,7 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
             }
             group.products[group.n] = arguments(p, static_cast<const T*>(nullptr));
             group.first[group.n++] = int(ctas);
-            ctas += small_tile_count(group.products[group.n - 1]);
+            ctas += order_tiles(group.products[group.n - 1], kSmallTile);
             if (plan.ranks > ranks) ranks = plan.ranks;
         }
         if (ctas > device().multiprocessors * 4) ranks = 1;  // enough CTAs without clusters

@@ -74,6 +74,8 @@ struct GemmArgs {
     const T* bias;
     T* C;
     int64_t c_rs;
+    KBlocks blocks;
+    TileOrder tiles;
     int64_t partial;  // 0: no workspace
     int first_block;
     bool c_wide;  // whether groups of four columns of C can be stored at once
@@ -85,8 +87,8 @@ struct BlockRange {
     int first, count;
 
     template <class T>
-    __device__ __forceinline__ BlockRange(const GemmArgs<T>& g, const KBlocks& all)
-        : first(g.partial ? g.first_block + int(blockIdx.y) : 0), count(g.partial ? 1 : all.count) {}
+    __device__ __forceinline__ explicit BlockRange(const GemmArgs<T>& g)
+        : first(g.partial ? g.first_block + int(blockIdx.y) : 0), count(g.partial ? 1 : g.blocks.count) {}
 };
 
 // Tiles of kM x kN, kK steps of k at a time; each thread has kT x kT outputs.

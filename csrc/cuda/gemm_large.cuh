@@ -24,8 +24,8 @@ __global__ void __launch_bounds__(LargeShape::kThreads, kLargeResident)
     using S = LargeShape;
     constexpr int kGroups = S::kT / 4;
     __shared__ LargeShared shared;
-    const KBlocks blocks(g.K);
-    const BlockRange mine(g, blocks);
+    const KBlocks& blocks = g.blocks;
+    const BlockRange mine(g);
     const int thread_row = S::thread_row(int(threadIdx.x)), thread_col = S::thread_col(int(threadIdx.x));
 
     // Tiles of k go on from block to block: all blocks but the last have whole tiles.
@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(LargeShape::kThreads, kLargeResident)
     int tiles_left = steps > 0 ? int((steps + S::kK - 1) / S::kK) : 1;
     const int tail = int(steps - int64_t(tiles_left - 1) * S::kK);  // steps of the last tile
     int block_left = mine.count > 1 ? int(blocks.step / S::kK) : tiles_left, buffer = 0;
-    const TileAt at = tile_at(int(blockIdx.x), int(tiles_along(g.M, S::kM)), int(tiles_along(g.N, S::kN)));
+    const TileAt at = g.tiles.at(int(blockIdx.x));
     if (threadIdx.x == 0) {
         shared.tile = at;
         shared.block_tiles = block_left;

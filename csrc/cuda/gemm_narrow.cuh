@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kNarrowRows, 6)
     __shared__ float4 b[kNarrowSteps][kN / 4];
     const int thread = int(threadIdx.x);
     const int64_t row0 = int64_t(blockIdx.x) * kNarrowRows;
-    const KBlocks blocks(g.K);
+    const KBlocks& blocks = g.blocks;
 
     float4 next_a[kGroups];
     float next_b[kOfB];
@@ -120,7 +120,7 @@ template <int kN, bool kBf16>
 __global__ void __launch_bounds__(kNarrowThreads, 6) narrow_block(const __grid_constant__ GemmArgs<float> g) {
     constexpr int kAtOnce = 16;
     __shared__ float4 b[rules::kKC][kN / 4];
-    const KBlocks blocks(g.K);
+    const KBlocks& blocks = g.blocks;
     const int block = g.first_block + int(blockIdx.y);
     const int64_t begin = blocks.begin(block);
     const int steps = int(blocks.end(block) - begin);

@@ -8,16 +8,28 @@
 
 namespace fastreg::cuda {
 
-// The blocks of a sum over K steps, at least one.
+// The blocks of a sum over K steps, at least one. Made on the host: a kernel would begin with two divisions.
 struct KBlocks {
     int64_t K, step;
     int count;
 
+    KBlocks() = default;
     FR_RULE explicit KBlocks(int64_t k)
         : K(k), step(rules::k_block(k)), count(k <= rules::kKC ? 1 : int((k + step - 1) / step)) {}
     FR_RULE int64_t begin(int i) const { return i * step; }
     FR_RULE int64_t end(int i) const { return (i + 1) * step < K ? (i + 1) * step : K; }
 };
+
+// n / d by one multiplication, for n up to most_n: the factor, or 0 where it would not be exact (Granlund and
+// Montgomery 1994, theorem 4.2: 2^40 / d rounded up is too large by less than 1).
+constexpr int kReciprocalBits = 40;
+constexpr uint64_t reciprocal_of(int64_t d, int64_t most_n) {
+    if (most_n >= int64_t(1) << (64 - kReciprocalBits) || most_n >= (int64_t(1) << kReciprocalBits) / d) return 0;
+    return ((uint64_t(1) << kReciprocalBits) + uint64_t(d) - 1) / uint64_t(d);
+}
+FR_RULE int quotient_by(int n, int d, uint64_t reciprocal) {
+    return reciprocal ? int(uint64_t(n) * reciprocal >> kReciprocalBits) : n / d;
+}
 
 // A tile by its number. Bands of kBand tile rows, each by columns, so that the CTAs that run at one time share rows of
 // A and columns of B in the L2 cache.
@@ -25,12 +37,23 @@ struct TileAt {
     int row, col;
 };
 constexpr int kBand = 8;
-FR_RULE TileAt tile_at(int index, int tile_rows, int tile_cols) {
-    const int band = index / (kBand * tile_cols), first = band * kBand;
-    const int rows = tile_rows - first < kBand ? tile_rows - first : kBand;
-    const int within = index - first * tile_cols;
-    return {first + within % rows, within / rows};
-}
+struct TileOrder {
+    int rows, cols;             // of tiles
+    uint64_t band, short_band;  // reciprocals of the tiles of a band, and of the rows of the last where it has fewer
+
+    TileOrder() = default;
+    TileOrder(int64_t n_rows, int64_t n_cols) : rows(int(n_rows)), cols(int(n_cols)) {
+        band = reciprocal_of(kBand * n_cols, n_rows * n_cols);
+        short_band = reciprocal_of(n_rows % kBand ? n_rows % kBand : 1, kBand * n_cols);
+    }
+    FR_RULE TileAt at(int index) const {
+        const int first = quotient_by(index, kBand * cols, band) * kBand, within = index - first * cols;
+        const int left = rows - first;
+        if (left >= kBand) return {first + within % kBand, within / kBand};
+        const int col = quotient_by(within, left, short_band);
+        return {first + within - col * left, col};
+    }
+};
 
 constexpr int kLargeTile = 128, kSmallTile = 32;
 FR_RULE constexpr int64_t tiles_along(int64_t n, int tile) { return (n + tile - 1) / tile; }

@@ -77,10 +77,10 @@ __device__ __forceinline__ void small_tile(const GemmArgs<T>& g, const Epilogue<
                                            SmallShared<T>& shared) {
     using S = SmallShape<T>;
     constexpr int kGroups = S::kM * S::kN / 4, kMine = kGroups / S::kThreads;
-    const KBlocks blocks(g.K);
-    const BlockRange range(g, blocks);
+    const KBlocks& blocks = g.blocks;
+    const BlockRange range(g);
     const int ranks = g.partial ? 1 : int(gridDim.y), rank = g.partial ? 0 : int(blockIdx.y);
-    const TileAt tile = tile_at(index, int(tiles_along(g.M, S::kM)), int(tiles_along(g.N, S::kN)));
+    const TileAt tile = g.tiles.at(index);
     const int64_t row0 = int64_t(tile.row) * S::kM, col0 = int64_t(tile.col) * S::kN;
     const auto group_at = [&](int mine) { return finished_group(mine, rank, ranks, int(threadIdx.x), S::kThreads); };
 
@@ -138,8 +138,10 @@ struct GemmGroup {
     int first[kMostTogether];  // CTA of each
     int n;
     ColumnSums<T> sums;
+    KBlocks sum_blocks;  // of the rows of all
     int sum_ctas;
 };
+static_assert(sizeof(GemmGroup<double>) <= 4096, "all that older drivers pass to a kernel");
 template <class T>
 __global__ void __launch_bounds__(SmallShape<T>::kThreads, kSmallResident)
     small_group(const __grid_constant__ GemmGroup<T> a) {
@@ -154,7 +156,7 @@ __global__ void __launch_bounds__(SmallShape<T>::kThreads, kSmallResident)
     const ColumnSum<T>& x = a.sums.sums[s];
     const int64_t col = int64_t(index - a.sums.first[s]) * SmallShape<T>::kThreads + threadIdx.x;
     if (col >= x.cols) return;
-    const KBlocks blocks(x.rows);
+    const KBlocks& blocks = a.sum_blocks;
     T total = T(0);
     for (int block = 0; block < blocks.count; ++block)
         total = total + column_chain(x.x + blocks.begin(block) * x.row_stride + col, x.row_stride,

@@ -36,16 +36,33 @@ void test_blocks() {
     }
 }
 
+bool all_tiles_once(int rows, int cols) {
+    std::vector<int> visits(size_t(rows) * size_t(cols));
+    const TileOrder order(rows, cols);
+    for (int i = 0; i < rows * cols; ++i) {
+        const TileAt at = order.at(i);
+        if (at.row < 0 || at.row >= rows || at.col < 0 || at.col >= cols) return false;
+        ++visits[size_t(at.row) * size_t(cols) + size_t(at.col)];
+    }
+    return each_once(visits);
+}
+
 void test_tiles() {
     for (int rows = 1; rows < 30; ++rows)
-        for (int cols = 1; cols < 30; ++cols) {
-            std::vector<int> visits(size_t(rows * cols));
-            for (int i = 0; i < rows * cols; ++i) {
-                const TileAt at = tile_at(i, rows, cols);
-                if (at.row >= 0 && at.row < rows && at.col >= 0 && at.col < cols)
-                    ++visits[size_t(at.row * cols + at.col)];
-            }
-            check(each_once(visits), "tiles", rows, cols);
+        for (int cols = 1; cols < 30; ++cols) check(all_tiles_once(rows, cols), "tiles", rows, cols);
+    const int large[][2] = {{1, 70001}, {70001, 1}, {2047, 1025}, {5, 999983}, {4100, 4099}};  // the last divides
+    for (const auto& n : large) check(all_tiles_once(n[0], n[1]), "tiles", n[0], n[1]);
+    check(TileOrder(2047, 1025).band != 0 && TileOrder(4100, 4099).band == 0, "reciprocals where they are exact");
+}
+
+void test_quotients() {
+    for (int64_t d = 1; d < 3000; ++d)
+        for (const int64_t most : {int64_t(1), d, int64_t(1) << 20, (int64_t(1) << 24) - 1}) {
+            const uint64_t reciprocal = reciprocal_of(d, most);
+            bool ok = reciprocal != 0 || most >= (int64_t(1) << kReciprocalBits) / d;
+            for (int64_t n = most; n >= 0 && n > most - 3 * d && ok; --n)
+                ok = quotient_by(int(n), int(d), reciprocal) == int(n / d);
+            check(ok, "quotient", d, most);
         }
 }
 
@@ -135,6 +152,7 @@ void test_plans() {
 int main() {
     test_blocks();
     test_tiles();
+    test_quotients();
     test_tile<kLargeTile, kLargeTile, 8, 8, 4>();
     test_tile<kSmallTile, kSmallTile, 32, 4, 4>();
     test_tile<kSmallTile, kSmallTile, 8, 4, 2>();
