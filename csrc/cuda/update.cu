@@ -191,11 +191,16 @@ __device__ __forceinline__ void step_weights(const PenaltySpec& p, const rules::
         step(rules::Terms<rules::L1::none, false>{});
 }
 
-// Warps that step weights, and one more that adds up the penalties of the chunk before: its chains of sums take as long
-// as the others need for the next chunk's arrays to come.
+// Warps that step weights, and one more that works the step out and adds up the penalties of the chunk before: its
+// chains of sums take as long as the others need for the next chunk's arrays to come.
 constexpr int kUpdateThreads = kBlock + 32;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+constexpr int kFloatBlocks = 4;
+#else
+constexpr int kFloatBlocks = 3;  // Turing's multiprocessors have 1024 threads
+#endif
 template <class T>
-constexpr int kUpdateBlocks = sizeof(T) == 4 ? 3 : 1;  // of a multiprocessor at least; Turing's have 1024 threads
+constexpr int kUpdateBlocks = sizeof(T) == 4 ? kFloatBlocks : 1;  // of a multiprocessor at least
 
 // Of a launch's blocks that are done, and of its chunks that were asked for; each ends at 0 again, for the next launch.
 struct Counters {
@@ -221,13 +226,16 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
     __shared__ bool last;
     const int chunks = segments.begin[segments.n];
     const bool steps = threadIdx.x < kBlock;
-    if (threadIdx.x < 2) {
-        if (prepared)
-            shared[threadIdx.x].state = *prepared;
-        else
-            step.work_out(&shared[threadIdx.x].state);
+    if (!steps) {  // while the others ask for their first chunk
+        const unsigned lane = threadIdx.x - kBlock;
+        if (lane < 2) {
+            if (prepared)
+                shared[lane].state = *prepared;
+            else
+                step.work_out(&shared[lane].state);
+        }
+        __syncwarp();
     }
-    __syncthreads();
     int chunk = int(blockIdx.x);
     for (int turn = 0; chunk < chunks; turn ^= 1) {
         ChunkShared<T>& mine = shared[turn];
@@ -245,10 +253,9 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
 #pragma unroll
             for (int k = 0; k < O::kSlots; ++k) load_group(segment.slot[k] + at, 0, n, segment.wide, slots[k]);
             if (penalised) store_group(mine.before + kPerThread * threadIdx.x, 0, kPerThread, true, w);
-            if (threadIdx.x == 0) {
-                rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &mine.state.scalars);
-                mine.next = int(gridDim.x + taken);
-            }
+            if (threadIdx.x == 0) mine.next = int(gridDim.x + taken);
+        } else if (threadIdx.x == kBlock) {
+            rules::set_penalty(segment.penalty, scales ? scales[s] : 1.0, &mine.state.scalars);
         }
         __syncthreads();  // who is here has done with the chunk before, and with the arrays of the one before that
         const int this_chunk = chunk;
@@ -281,7 +288,7 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
         if (blockIdx.x == 0 && threadIdx.x < unsigned(segments.n)) penalties[threadIdx.x] = 0.0;
         return;
     }
-    if (threadIdx.x == kBlock) {  // which wrote this block's
+    if (threadIdx.x == kBlock) {  // which wrote this block's values
         __threadfence();
         last = atomicInc(&counters->done, gridDim.x - 1) == gridDim.x - 1;
     }
