@@ -150,10 +150,12 @@ __device__ __forceinline__ void backward_product(const float* dZ, int z_rs, cons
     }
 }
 
-// f(R): rows for each thread, so that four warps have work.
+// f(R): rows for each thread. What a multiprocessor does at a time are 128 products or 32 numbers brought to its lanes:
+// the more rows, the fewer numbers a product takes, and the longer a thread is at it.
 template <class F>
 __device__ __forceinline__ void with_rows(int elements, F f) {
-    if (elements >= 1024) return f(std::integral_constant<int, 2>{});
+    if (elements >= 1024) return f(std::integral_constant<int, 4>{});
+    if (elements >= 512) return f(std::integral_constant<int, 2>{});
     f(std::integral_constant<int, 1>{});
 }
 
