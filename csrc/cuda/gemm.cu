@@ -107,7 +107,7 @@ void launch_tiles(const GemmPlan& plan, GemmArgs<T> g, int wave, const Epilogue<
 // numbers, which become the sums of B's columns.
 template <class T>
 void gemm_by_workspace(const GemmPlan& plan, const GemmArgs<T>& whole, const Epilogue<T>& epilogue, T* column_sums) {
-    const int blocks = KBlocks(whole.K).count;
+    const int blocks = whole.blocks.count;
     const bool ones = column_sums != nullptr;
     const int64_t partial_rs = padded4(whole.N), partial = (whole.M + ones) * partial_rs;
     T* workspace = scratch<T>(Scratch::gemm, partial * plan.wave);
@@ -159,12 +159,14 @@ void launch_narrow_rows(const GemmArgs<float>& g, const Epilogue<float>& epilogu
            dim3(unsigned(tiles_along(g.M, kNarrowRows))), dim3(kNarrowRows), 0, g, epilogue);
 }
 
-// Fills in the sums from `next` on, as many as fit in a launch of CTAs of so many columns; the number of CTAs.
+// Fills in the sums from `next` on, as many as fit in a launch of CTAs of so many columns and have as many rows; the
+// number of CTAs.
 template <class T>
 int take_sums(ColumnSums<T>& to, const ColumnSum<T>* sums, int64_t n, int64_t* next, int columns) {
     int64_t ctas = 0;
     to.n = 0;
-    for (; *next < n && to.n < kMostTogether; ++*next) {
+    to.blocks = KBlocks(*next < n ? sums[*next].rows : 0);
+    for (; *next < n && to.n < kMostTogether && sums[*next].rows == to.blocks.K; ++*next) {
         to.sums[to.n] = sums[*next];
         to.first[to.n++] = int(ctas);
         ctas += tiles_along(sums[*next].cols, columns);
@@ -238,7 +240,6 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
     }
     GemmGroup<T> group{};
     while (next < n_products || next_sum < n_sums) {
-        group.sum_blocks = KBlocks(n_sums > 0 ? sums->rows : 0);
         group.sum_ctas = take_sums(group.sums, sums, n_sums, &next_sum, SmallShape<T>::kThreads);
         int64_t ctas = group.sum_ctas;
         int ranks = 1;

@@ -138,7 +138,6 @@ struct GemmGroup {
     int first[kMostTogether];  // CTA of each
     int n;
     ColumnSums<T> sums;
-    KBlocks sum_blocks;  // of the rows of all
     int sum_ctas;
 };
 static_assert(sizeof(GemmGroup<double>) <= 4096, "all that older drivers pass to a kernel");
@@ -156,7 +155,7 @@ __global__ void __launch_bounds__(SmallShape<T>::kThreads, kSmallResident)
     const ColumnSum<T>& x = a.sums.sums[s];
     const int64_t col = int64_t(index - a.sums.first[s]) * SmallShape<T>::kThreads + threadIdx.x;
     if (col >= x.cols) return;
-    const KBlocks& blocks = a.sum_blocks;
+    const KBlocks& blocks = a.sums.blocks;
     T total = T(0);
     for (int block = 0; block < blocks.count; ++block)
         total = total + column_chain(x.x + blocks.begin(block) * x.row_stride + col, x.row_stride,

@@ -84,6 +84,7 @@ struct ColumnSums {
     ColumnSum<T> sums[kMostTogether];
     int first[kMostTogether];  // CTA of each
     int n;
+    KBlocks blocks;  // of the rows, of which all have as many
 };
 
 // Few columns a CTA, so that there are many CTAs: a sector of memory. Quarters of warps make the blocks of rows side by
@@ -96,7 +97,7 @@ __global__ void __launch_bounds__(kSumColumns* kSumChains) sum_columns(const __g
     const int lane = int(threadIdx.x) % kSumColumns, chain = int(threadIdx.x) / kSumColumns;
     const ColumnSum<T>& x = a.sums[s];
     const int64_t col = int64_t(int(blockIdx.x) - a.first[s]) * kSumColumns + lane;
-    const KBlocks blocks(x.rows);
+    const KBlocks& blocks = a.blocks;
     T total = T(0);
     for (int first = 0; first < blocks.count; first += kSumChains) {
         const int block = first + chain;

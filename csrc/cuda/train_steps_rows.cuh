@@ -16,7 +16,7 @@ static_assert(kMostWidth <= rules::kKC, "a product over a layer's width is one c
 // ---- products ------------------------------------------------------------------------------------------------------
 
 // A thread's part of a product: a group of columns, and every step-th group of rows. Neighbouring lanes take two groups
-// of rows of the same columns: loads of 16 bytes then serve half a warp at once.
+// of rows of the same columns, so that a warp reads little of either operand.
 struct Share {
     int row_group, step, col_group;
 

@@ -175,24 +175,13 @@ __device__ __forceinline__ void stage(const Parameters& p, const Round& round, f
     end_copies();
 }
 
-// The weights of a tile that are this lane's. Lanes two apart share input columns, neighbours columns of dZ: loads of
-// 16 bytes then serve half a warp at once. A lane has one bias.
-struct Place {
-    int i, o;
-
-    __device__ __forceinline__ Place() {
-        const int lane = int(threadIdx.x) % 32;
-        i = (lane & 1) | (lane >> 2 & 6);
-        o = lane >> 1 & 3;
-    }
-};
-
 // The second half of a step, by the workers.
 __device__ __forceinline__ void train_weights(const Parameters& p, float* memory, const StepState& state, int B) {
     const Plan& plan = p.plan;
     const Round* const all_rounds = reinterpret_cast<const Round*>(memory + plan.rounds_at);
     const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, stride = staging_stride(plan);
-    const Place place;
+    // Lanes two apart share input columns, neighbours columns of dZ: a warp reads little of either.
+    const int i = (lane & 1) | (lane >> 2 & 6), o = lane >> 1 & 3;
     const int block = B == plan.batch ? p.block : p.last_block;
     const int pieces = (B + plan.steps_at_once - 1) >> (plan.log_steps + 2);
     for (int n = 0; n < plan.rounds; ++n) {
@@ -211,16 +200,15 @@ __device__ __forceinline__ void train_weights(const Parameters& p, float* memory
         Weights own;
 #pragma unroll
         for (int e = 0; e < kPerLane; ++e) {
-            const int row = is_bias ? e : i0 + place.i + e / 2 * 8,
-                      col = is_bias ? o0 + lane : o0 + place.o + e % 2 * 4;
+            const int row = is_bias ? e : i0 + i + e / 2 * 8, col = is_bias ? o0 + lane : o0 + o + e % 2 * 4;
             const bool there = has_tile & (row < segment.rows) & (col < segment.cols);  // without branches
             own.at[e] = there ? row * segment.cols + col : -1;
             own.w[e] = from[there ? row * segment.shared_rs + col : 0];
         }
         own.load_slots(segment);
 
-        const int column = is_bias ? least(lane, layer.out - 1 - o0) : place.o;
-        const int x_at = (round.x_place[mine] * kUnit + place.i) * stride;
+        const int column = is_bias ? least(lane, layer.out - 1 - o0) : o;
+        const int x_at = (round.x_place[mine] * kUnit + i) * stride;
         const int g_at = (round.g_place[mine] * kUnit + column) * stride;
         Sums sums;
         int block_end = block;
