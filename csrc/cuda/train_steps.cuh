@@ -111,6 +111,22 @@ __device__ __forceinline__ void each_group(int rows, int groups, int log_groups,
     for (int row = int(threadIdx.x) >> log_groups; row < rows; row += kWorkers >> log_groups) f(row, group);
 }
 
+// use(operands) for k = 0, kStep, ... below n, a multiple of kStep; load(k, &operands) asks for those of the next k
+// before the ones at hand are used.
+template <class Operands, int kStep, class Load, class Use>
+__device__ __forceinline__ void each_ahead(int n, Load load, Use use) {
+    if (n <= 0) return;
+    Operands now, next;
+    load(0, &now);
+#pragma unroll 2
+    for (int k = kStep; k < n; k += kStep) {
+        load(k, &next);
+        use(now);
+        now = next;
+    }
+    use(now);
+}
+
 // f(row, half_warp) by a half-warp for each row of the last layer's outputs; in a half-warp without a row, half_warp.n
 // is 0 and row the last, so that its threads come along for the shuffles.
 template <class F>

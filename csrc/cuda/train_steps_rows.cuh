@@ -51,7 +51,7 @@ __device__ __forceinline__ void forward_product(const float* X, int x_rs, const 
         }
         struct Operands {
             float x[R][4], w[4][4];
-        } now, next;
+        };
         const auto load = [&](int k, Operands* to) {
 #pragma unroll
             for (int r = 0; r < R; ++r) load4(x[r] + k, to->x[r]);
@@ -66,16 +66,7 @@ __device__ __forceinline__ void forward_product(const float* X, int x_rs, const 
 #pragma unroll
                     for (int c = 0; c < 4; ++c) acc[r][c] = __fmaf_rn(a.x[r][u], a.w[u][c], acc[r][c]);
         };
-        if (whole > 0) {
-            load(0, &now);
-#pragma unroll 2
-            for (int k = 4; k < whole; k += 4) {
-                load(k, &next);
-                multiply(now);
-                now = next;
-            }
-            multiply(now);
-        }
+        each_ahead<Operands, 4>(whole, load, multiply);
 #pragma unroll 1
         for (int k = whole; k < I; ++k) {
             float w[4];
@@ -109,7 +100,7 @@ __device__ __forceinline__ void backward_product(const float* dZ, int z_rs, cons
         for (int r = 0; r < R; ++r) z[r] = dZ + least(row + r, rows - 1) * z_rs;
         struct Operands {
             float z[R][4], w[4][4];
-        } now, next;
+        };
         const auto load = [&](int k, Operands* to) {
 #pragma unroll
             for (int r = 0; r < R; ++r) load4(z[r] + k, to->z[r]);
@@ -124,16 +115,7 @@ __device__ __forceinline__ void backward_product(const float* dZ, int z_rs, cons
 #pragma unroll
                     for (int c = 0; c < 4; ++c) acc[r][c] = __fmaf_rn(a.z[r][u], a.w[c][u], acc[r][c]);
         };
-        if (whole > 0) {
-            load(0, &now);
-#pragma unroll 2
-            for (int k = 4; k < whole; k += 4) {
-                load(k, &next);
-                multiply(now);
-                now = next;
-            }
-            multiply(now);
-        }
+        each_ahead<Operands, 4>(whole, load, multiply);
 #pragma unroll 1
         for (int k = whole; k < O; ++k)
 #pragma unroll

@@ -110,7 +110,7 @@ struct Sums {
     __device__ __forceinline__ void add_products(const float* x, int x_step, const float* g, int g_step, int rows) {
         struct Operands {
             float x[2][2][4], g[2][2][4];
-        } now, next;
+        };
         const auto load = [&](int k, Operands* to) {
 #pragma unroll
             for (int half = 0; half < 2; ++half)
@@ -127,16 +127,7 @@ struct Sums {
                 for (int u = 0; u < 4; ++u) add(a.x[half][0][u], a.x[half][1][u], a.g[half][0][u], a.g[half][1][u]);
         };
         const int whole = rows & ~7;
-        if (whole > 0) {
-            load(0, &now);
-#pragma unroll 2
-            for (int k = 8; k < whole; k += 8) {
-                load(k, &next);
-                multiply(now);
-                now = next;
-            }
-            multiply(now);
-        }
+        each_ahead<Operands, 8>(whole, load, multiply);
 #pragma unroll 1
         for (int k = whole; k < rows; ++k) add(x[k], x[x_step + k], g[k], g[g_step + k]);
     }

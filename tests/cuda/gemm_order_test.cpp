@@ -64,6 +64,13 @@ void test_quotients() {
                 ok = quotient_by(int(n), int(d), reciprocal) == int(n / d);
             check(ok, "quotient", d, most);
         }
+    for (int64_t d = 1000000; d < 1000100; ++d) {  // too many for one multiplication: wrong just below a multiple of d
+        const int64_t most = (int64_t(1) << 24) - 1;
+        const uint64_t reciprocal = reciprocal_of(d, most);
+        bool ok = true;
+        for (int64_t n = d - 1; n <= most; n += d) ok &= quotient_by(int(n), int(d), reciprocal) == int(n / d);
+        check(ok, "quotient by many", d);
+    }
 }
 
 template <int kM, int kN, int kK, int kT, int kWide>
