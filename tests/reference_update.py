@@ -93,9 +93,8 @@ def step_and_threshold(g: F64, slots: list[F64], t: int, spec: Spec) -> tuple[F6
         m = b1 * slots[0] + (1 - b1) * g
         v = b2 * slots[1] + (1 - b2) * g * g
         top = np.maximum(slots[2], v) if spec["amsgrad"] else v
-        rate = lr * math.sqrt(1 - b2**t) / (1 - b1**t)
-        threshold = lr / (np.sqrt(top / (1 - b2**t)) + eps)
-        return -rate * m / (np.sqrt(top) + eps), threshold, [m, v] + ([top] if spec["amsgrad"] else [])
+        scale = lr * math.sqrt(1 - b2**t) / (np.sqrt(top) + eps)  # times a gradient that stays the same
+        return -scale * m / (1 - b1**t), scale, [m, v] + ([top] if spec["amsgrad"] else [])
     if kind == "adagrad":
         accumulator = slots[0] + g * g
         scale = lr / np.sqrt(accumulator + spec["epsilon"])

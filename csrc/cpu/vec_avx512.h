@@ -53,25 +53,6 @@ struct VF {
     }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm512_sqrt_ps(a.v)}; }
-    // n / x by fused steps, so that the divider is free for the root and the division beside it: a reciprocal y of x,
-    // whose error of 2^-14 two steps take to half a unit and 2^-14 units in the last place; n y; and two corrections by
-    // the exact remainder (Markstein 1990). A quotient lies at least 2^-24 ulp(q) / m from the middle between two
-    // numbers, m being the mantissa of x in [1, 2); the second correction is off by less than
-    // 2^-26 (1 + 2^-11) m ulp(q), which is less where m < 2 - 2^-11. Others, and what is so large or small that a
-    // remainder could be lost, are divided.
-    FR_VEC friend VF quotient(T n, VF x) {
-        constexpr uint32_t kLeast = 67u << 23, kMost = 187u << 23, kLastMantissas = 0x1000;  // 2^-60, 2^60
-        const auto in_range = [](T v) { return v >= 0x1p-60f && v <= 0x1p60f; };
-        const __m512i at = _mm512_sub_epi32(word(x), _mm512_set1_epi32(int(kLeast - kLastMantissas)));
-        const M below = _mm512_cmplt_epu32_mask(at, _mm512_set1_epi32(int(kMost - kLeast)));
-        const M fits = _mm512_mask_test_epi32_mask(below, at, _mm512_set1_epi32(int(0x800000 - kLastMantissas)));
-        const VF numerator = set(n), one = set(1);
-        if (__builtin_expect(fits != 0xFFFF || !in_range(n), 0)) return numerator / x;
-        const VF y0{_mm512_rcp14_ps(x.v)}, e{_mm512_fnmadd_ps(x.v, y0.v, one.v)}, y = fma(y0, fma(e, e, e), y0);
-        VF q = numerator * y;
-        q = fma(VF{_mm512_fnmadd_ps(q.v, x.v, numerator.v)}, y, q);
-        return fma(VF{_mm512_fnmadd_ps(q.v, x.v, numerator.v)}, y, q);
-    }
     FR_VEC static VF min(VF a, VF b) { return {_mm512_min_ps(a.v, b.v)}; }
     FR_VEC static VF max(VF a, VF b) { return {_mm512_max_ps(a.v, b.v)}; }
 

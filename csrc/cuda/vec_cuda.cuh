@@ -32,6 +32,12 @@ struct Lane {
         else
             return {__ddiv_rn(a.v, b.v)};
     }
+    friend __device__ __forceinline__ Lane reciprocal(Lane a) {
+        if constexpr (sizeof(T) == 4)
+            return {__frcp_rn(a.v)};
+        else
+            return {__drcp_rn(a.v)};
+    }
     friend __device__ __forceinline__ Lane fma(Lane a, Lane b, Lane c) {
         if constexpr (sizeof(T) == 4)
             return {__fmaf_rn(a.v, b.v, c.v)};

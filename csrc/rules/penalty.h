@@ -24,17 +24,17 @@ FR_RULE V penalty_gradient(V w, V l1, V two_l2) {
     return fma(two_l2, w, l1 * sign(w));
 }
 
-// prox of t |.|: sign(u) max(|u| - t, 0), which is u less u cut off at -t and t; t >= 0. Exactly +0 for |u| <= t; NaN
-// stays NaN. t = 0 changes nothing but -0.
+// prox of t |.| with t = rate * scale >= 0: sign(u) max(|u| - t, 0). Exactly +0 for |u| <= t; NaN stays NaN. t = 0
+// changes nothing but -0.
 template <class V>
-FR_RULE V soft_threshold(V u, V t) {
-    return u - V::min(t, V::max(negate(t), u));
+FR_RULE V soft_threshold(V u, V rate, V scale) {
+    return V::max(fma(negate(rate), scale, u), V::min(V::set(0), fma(rate, scale, u)));
 }
 
 // argmin_x (x - u)^2 / 2 + l1 |x| + l2 x^2, the caller giving inv = 1 / (1 + 2 l2).
 template <class V>
 FR_RULE V prox_elastic_net(V u, V l1, V inv) {
-    return soft_threshold(u, l1) * inv;
+    return soft_threshold(u, l1, V::set(1)) * inv;
 }
 
 }  // namespace fastreg::rules

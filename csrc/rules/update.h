@@ -3,7 +3,8 @@
 //
 // The threshold is l1 times the factor by which the optimizer multiplies a constant gradient, so that a rest point of
 // the iteration is a rest point of the objective (ProxGen: Yun, Lozano, Yang 2020): SGD lr/(1-momentum), Adam
-// lr/(sqrt(v_hat)+eps), RMSprop and Adagrad lr/sqrt(v+eps).
+// lr sqrt(1-b2^t)/(sqrt(v)+eps), RMSprop and Adagrad lr/sqrt(v+eps). So a weight has one denominator, for its step and
+// its threshold.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -23,7 +24,6 @@ struct StepScalars {
     T lr, momentum;
     T prox_lr, threshold;                              // lr * prox_factor(); that times l1
     T one_minus_beta_1, one_minus_beta_2, alpha, eps;  // alpha: adam's bias-corrected lr
-    T eps_hat;                                         // eps sqrt(1-b2^t): eps where v_hat is meant but v is at hand
     T rho, one_minus_rho;
 };
 
@@ -37,7 +37,7 @@ FR_RULE double power(double b, int64_t t) {
 
 // What the threshold has beside lr * l1, and, with adaptive optimizers, beside the weight's own denominator.
 FR_RULE double prox_factor(const OptimizerSpec& o, double one_minus_beta_2_t) {
-    if (o.kind == Optimizer::adam) return std::sqrt(one_minus_beta_2_t);  // v at hand where v_hat is meant
+    if (o.kind == Optimizer::adam) return std::sqrt(one_minus_beta_2_t);  // alpha, without the correction of m
     if (o.kind == Optimizer::adagrad) return 1.0;                         // which has no momentum
     return 1.0 / (1.0 - o.momentum);
 }
@@ -54,7 +54,6 @@ FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     s->one_minus_beta_2 = T(1.0 - o.beta_2);
     s->alpha = T(o.learning_rate * std::sqrt(c2) / c1);
     s->eps = T(o.epsilon);
-    s->eps_hat = T(o.epsilon * std::sqrt(c2));
     s->rho = T(o.rho);
     s->one_minus_rho = T(1.0 - o.rho);
 }
@@ -67,20 +66,20 @@ FR_RULE void set_penalty(const PenaltySpec& p, double clip_scale, StepScalars<T>
     s->clip_scale = T(clip_scale);
 }
 
-// n / x for a number n that all weights share: what a vector type may do in another way, with the same bits.
+// 1 / x: what a vector type may do in another way, with the same bits.
 template <class V>
-FR_RULE V quotient(typename V::T n, V x) {
-    return V::set(n) / x;
+FR_RULE V reciprocal(V x) {
+    return V::set(1) / x;
 }
 
-// The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight and, if kThreshold, the threshold of the proximal
-// step in *threshold. Slots are updated in place.
+// The optimizers: step(w, g, s0, s1, s2, c) returns the moved weight, and in *scale what the proximal step's threshold
+// is multiplied by. Slots are updated in place.
 template <bool Momentum, bool Nesterov>
 struct Sgd {  // v = momentum v - lr g; w += v, or momentum v - lr g (Nesterov)
     static constexpr int kSlots = Momentum ? 1 : 0;
-    template <bool kThreshold, class V>
-    static FR_RULE V step(V w, V g, V& v, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
-        if (kThreshold) *threshold = V::set(c.threshold);
+    template <class V>
+    static FR_RULE V step(V w, V g, V& v, V&, V&, const StepScalars<typename V::T>& c, V* scale) {
+        *scale = V::set(1);
         const V move = V::set(-c.lr) * g;
         if (!Momentum) return w + move;
         v = fma(V::set(c.momentum), v, move);
@@ -89,25 +88,24 @@ struct Sgd {  // v = momentum v - lr g; w += v, or momentum v - lr g (Nesterov)
 };
 
 template <bool AmsGrad>
-struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1); v += (g^2-v)(1-b2); w -= alpha
-               // m/(sqrt(v)+eps)
+struct Adam {  // Kingma & Ba 2015; AMSGrad: Reddi et al. 2018. m += (g-m)(1-b1); v += (g^2-v)(1-b2);
+               // w -= alpha m / (sqrt(v)+eps)
     static constexpr int kSlots = AmsGrad ? 3 : 2;
-    template <bool kThreshold, class V>
-    static FR_RULE V step(V w, V g, V& m, V& v, V& v_max, const StepScalars<typename V::T>& c, V* threshold) {
+    template <class V>
+    static FR_RULE V step(V w, V g, V& m, V& v, V& v_max, const StepScalars<typename V::T>& c, V* scale) {
         m = fma(g - m, V::set(c.one_minus_beta_1), m);
         v = fma(fms(g, g, v), V::set(c.one_minus_beta_2), v);
         if (AmsGrad) v_max = V::select(v_max < v, v, v_max);
-        const V root = sqrt(AmsGrad ? v_max : v);
-        if (kThreshold) *threshold = quotient(c.threshold, root + V::set(c.eps_hat));
-        return w - m * V::set(c.alpha) / (root + V::set(c.eps));
+        *scale = reciprocal(sqrt(AmsGrad ? v_max : v) + V::set(c.eps));
+        return fma(V::set(-c.alpha) * m, *scale, w);
     }
 };
 
 template <bool Momentum, bool Centered>
 struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps), the step optionally through a momentum
     static constexpr int kSlots = 1 + int(Momentum) + int(Centered);
-    template <bool kThreshold, class V>
-    static FR_RULE V step(V w, V g, V& v, V& s1, V& s2, const StepScalars<typename V::T>& c, V* threshold) {
+    template <class V>
+    static FR_RULE V step(V w, V g, V& v, V& s1, V& s2, const StepScalars<typename V::T>& c, V* scale) {
         V& mean = Momentum ? s2 : s1;
         v = fma(V::set(c.one_minus_rho) * g, g, V::set(c.rho) * v);
         V below = v;
@@ -116,9 +114,8 @@ struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps)
             below = v - mean * mean;  // a variance, which rounding may take below 0
             below = V::select(below <= V::set(0), V::set(0), below);
         }
-        const V scale = quotient(typename V::T(1), sqrt(below + V::set(c.eps)));
-        if (kThreshold) *threshold = V::set(c.threshold) * scale;
-        const V move = V::set(c.lr) * g * scale;
+        *scale = reciprocal(sqrt(below + V::set(c.eps)));
+        const V move = V::set(c.lr) * g * *scale;
         if (!Momentum) return w - move;
         s1 = fma(V::set(c.momentum), s1, move);
         return w - s1;
@@ -127,12 +124,11 @@ struct RmsProp {  // v = rho v + (1-rho) g^2; w -= lr g / sqrt(v - mean^2 + eps)
 
 struct Adagrad {  // Duchi et al. 2011: a += g^2; w -= lr g / sqrt(a + eps)
     static constexpr int kSlots = 1;
-    template <bool kThreshold, class V>
-    static FR_RULE V step(V w, V g, V& a, V&, V&, const StepScalars<typename V::T>& c, V* threshold) {
+    template <class V>
+    static FR_RULE V step(V w, V g, V& a, V&, V&, const StepScalars<typename V::T>& c, V* scale) {
         a = fma(g, g, a);
-        const V scale = quotient(typename V::T(1), sqrt(a + V::set(c.eps)));
-        if (kThreshold) *threshold = V::set(c.threshold) * scale;
-        return w - V::set(c.lr) * g * scale;
+        *scale = reciprocal(sqrt(a + V::set(c.eps)));
+        return fma(V::set(-c.lr) * g, *scale, w);
     }
 };
 
@@ -210,16 +206,15 @@ FR_RULE V flush(V x, typename V::T least) {
 
 template <class O, class Terms, bool Clip, class V>
 FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typename V::T>& c) {
-    constexpr bool kProximal = Terms::kL1 == L1::proximal;
     g = without_tiny(full_gradient<Terms>(w, g, c));
     if (Clip) {
         g = g * V::set(c.clip_scale);
         const V limit = V::set(c.clipvalue);
         if (c.clipvalue > 0) g = V::select(limit < abs(g), with_sign(limit, g), g);
     }
-    V threshold = V::set(0);
-    const V moved = O::template step<kProximal>(w * V::set(c.decay), g, s0, s1, s2, c, &threshold);
-    return kProximal ? soft_threshold(moved, threshold) : moved;
+    V scale = V::set(0);
+    const V moved = O::step(w * V::set(c.decay), g, s0, s1, s2, c, &scale);
+    return Terms::kL1 == L1::proximal ? soft_threshold(moved, V::set(c.threshold), scale) : moved;
 }
 
 // What a gradient is multiplied by so that its norm is at most `limit`: Keras's clip_by_norm. A limit of 0 clips

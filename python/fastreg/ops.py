@@ -465,7 +465,8 @@ def adam_update(
     learning_rate, beta_1, beta_2, epsilon, weight_decay
         See `optimizers.Adam`.
     l1, l2, method
-        As for `sgd_update`; the proximal threshold is per weight, `lr * l1 / (sqrt(v_hat) + epsilon)`.
+        As for `sgd_update`; the proximal threshold is per weight,
+        `lr * l1 * sqrt(1 - beta_2**step) / (sqrt(v) + epsilon)`, by the denominator of the step.
 
     Returns
     -------

@@ -282,43 +282,6 @@ void test_set(const char* type) {
     check(set_bits, type, "set_bits");
 }
 
-// ---- quotient(n, x) where a vector type has its own, for float: n / x with the bits of a division ----
-
-// Numerators of any mantissa and size, by denominators of every mantissa, at the ends of what is not simply divided
-// too; and by special ones.
-template <class V>
-auto test_quotient(const char* type, int) -> decltype(quotient(typename V::T(1), V()), void()) {
-    using T = typename V::T;
-    std::vector<T> numerators = {1, 2 - 0x1p-23f, T(0.001), 0x1p-60f, 0x1.8p-61f, 0x1p60f, 0x1.8p60f, 0x1p-130f, 0, -1};
-    for (T special : {std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN()})
-        numerators.push_back(special);
-    std::mt19937 random(2);
-    for (int i = 0; i < 12; ++i) numerators.push_back(std::ldexp(as<T>(0x3f800000u | uint32_t(random()) >> 9), i - 6));
-    const std::vector<T> specials = make_samples<V>().c;
-    const T exponents[] = {0x1p-61f, 0x1p-60f, 0x1p-17f, 1, 0x1p59f, 0x1p60f, 0x1p100f};
-    int64_t wrong = 0;
-    const auto compare = [&](T n, const T* x) {
-        const auto got = lanes<T>(quotient(n, from_lanes<V>(x)));
-        for (int k = 0; k < V::L; ++k) {
-            const T want = n / x[k];
-            if (as<uint32_t>(got[k]) == as<uint32_t>(want) || (std::isnan(got[k]) && std::isnan(want))) continue;
-            if (++wrong <= 3) std::printf("  %a / %a: got %a, expected %a\n", n, x[k], got[k], want);
-        }
-    };
-    for (T n : numerators) {
-        for (size_t i = 0; i < specials.size(); i += V::L) compare(n, &specials[i]);
-        for (T exponent : exponents)
-            for (uint32_t mantissa = 0; mantissa < 1u << 23; mantissa += V::L) {
-                T x[V::L];
-                for (int k = 0; k < V::L; ++k) x[k] = exponent * as<T>(0x3f800000u | (mantissa + uint32_t(k)));
-                compare(n, x);
-            }
-    }
-    check(wrong == 0, type, "quotient");
-}
-template <class V>
-void test_quotient(const char*, long) {}
-
 // ---- memory: partial loads and stores, dropout decisions, transposes ----
 
 template <class V>
@@ -418,7 +381,6 @@ void test_real(const char* type) {
     test_load_store<V>(type);
     test_below<V>(type);
     test_transpose<V>(type);
-    test_quotient<V>(type, 0);
 }
 
 // ---- U32 ----

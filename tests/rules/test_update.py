@@ -103,6 +103,18 @@ def test_proximal_rest_point_is_that_of_the_objective(name: str) -> None:
     assert (w[2:5] == 0).all(), f"{name}: {w}"
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "amsgrad", "rmsprop", "adagrad"])
+def test_a_weight_at_its_optimum_stays_from_the_first_step_on(name: str, isa: str, dtype: str) -> None:
+    """Where g + l1 sign(w) = 0 the step and its soft threshold cancel: both have the metric of the step."""
+    spec = OPTIMIZERS[name] | {"weight_decay": 0.0, "epsilon": 1e-2}
+    start = np.array([1.0, -1.0, 0.5, -2.0] * 5, dtype)
+    w, g = start.copy(), (-0.3 * np.sign(start)).astype(dtype)
+    slots = [s.astype(dtype) for s in rule.initial_slots(spec, w)]
+    for t in range(1, 40):
+        _core.update(spec, w, g, slots, t, float(-g[0]), 0.0, True)
+        assert_close(w, start, 4 * t * eps(dtype) * np.abs(start), f"{name}, step {t}")
+
+
 def test_centered_rmsprop_survives_a_constant_gradient(dtype: str) -> None:
     """v - mean^2 tends to 0 and must not be rounded below -epsilon: its root would be NaN."""
     spec = optimizer_spec("rmsprop", learning_rate=1e-3, centered=True)

@@ -372,7 +372,7 @@ class ElasticNetAdam(_ElasticNet):
 
     `m += (1 - b1) * (g - m)`, `v += (1 - b2) * (g**2 - v)`,
     `w -= lr * sqrt(1 - b2**t) / (1 - b1**t) * m / (sqrt(v) + eps)`, then the soft threshold of each weight,
-    `lr * l1 / (sqrt(v / (1 - b2**t)) + eps)` (ProxGen, Yun et al. 2020).
+    `lr * l1 * sqrt(1 - b2**t) / (sqrt(v) + eps)`, in the metric of the step (ProxGen, Yun et al. 2020).
 
     Parameters
     ----------
