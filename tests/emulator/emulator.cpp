@@ -4,8 +4,8 @@
 // go on is drawn at random, and so is when an asynchronous copy happens, so that a kernel that lacks a barrier gives
 // other numbers. Blocks are shared out to threads of the host; those of a cluster have one each.
 // A kernel that waits for what cannot come, leaves copies behind or writes outside its memory ends the program with a
-// message. It must not know kernels. It is over 250 lines because threads, memory and recorded graphs are few words
-// each.
+// message; a launch that no device would start is refused. It must not know kernels. It is over 250 lines because
+// threads, memory and recorded graphs are few words each.
 #include <cuda_runtime.h>
 #include <setjmp.h>
 #include <sys/mman.h>
@@ -112,6 +112,14 @@ struct Block {
 };
 thread_local Block t_block;
 thread_local unsigned char t_marker;
+
+// What a kernel may have.
+struct Allowed {
+    size_t shared = 48 * 1024;
+    int cluster = 8;
+};
+std::mutex g_allowed_mutex;
+std::map<const void*, Allowed> g_allowed;
 
 void run_threads() {
     while (t_block.begun < t_block.n) {
@@ -293,10 +301,29 @@ void wait_for_groups(int left) {
     }
 }
 
+cudaError_t allow(const void* kernel, cudaFuncAttribute attribute, int value) {
+    const std::lock_guard<std::mutex> lock(g_allowed_mutex);
+    Allowed& allowed = g_allowed[kernel];
+    if (attribute == cudaFuncAttributeNonPortableClusterSizeAllowed)
+        allowed.cluster = value ? 16 : 8;
+    else if (value < 0 || value > kMostShared)
+        return cudaErrorInvalidValue;
+    else
+        allowed.shared = size_t(value);
+    return cudaSuccess;
+}
+
+bool may_run(const void* kernel, const cudaLaunchConfig_t& config, int cluster) {
+    const dim3 grid = config.gridDim, block = config.blockDim;
+    const std::lock_guard<std::mutex> lock(g_allowed_mutex);
+    const Allowed& allowed = g_allowed[kernel];
+    return block.x >= 1 && block.x <= 1024 && block.y == 1 && block.z == 1 && grid.x >= 1 && grid.x <= 0x7fffffff &&
+           grid.y >= 1 && grid.y <= 65535 && grid.z == 1 && config.dynamicSmemBytes <= allowed.shared &&
+           cluster <= allowed.cluster && grid.x * grid.y % unsigned(cluster) == 0;
+}
+
 void run_grid(const cudaLaunchConfig_t& config, int cluster, const std::function<void()>& kernel) {
     const dim3 grid = config.gridDim, block = config.blockDim;
-    if (block.x == 0 || block.x > 1024 || block.y != 1 || block.z != 1) give_up("a block of threads that cannot be");
-    if (config.dynamicSmemBytes > size_t(kMostShared)) give_up("a block with more shared memory than there is");
     const unsigned blocks = grid.x * grid.y * grid.z;
     // Neighbours in x, then in y, as those of a cluster are.
     const auto index = [&](unsigned i) { return uint3{i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y}; };

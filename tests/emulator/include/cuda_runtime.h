@@ -32,7 +32,7 @@ struct dim3 {
     unsigned x, y, z;
     constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
 };
-struct float2 {
+struct alignas(8) float2 {
     float x, y;
 };
 struct alignas(16) float4 {
@@ -287,14 +287,24 @@ cudaError_t cudaUserObjectCreate(cudaUserObject_t* object, void* owned, void (*l
 cudaError_t cudaUserObjectRelease(cudaUserObject_t object, unsigned count);
 cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object, unsigned count, unsigned flags);
 
+namespace emulator {
+// Runs or records it.
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> what);
+void run_grid(const cudaLaunchConfig_t& config, int cluster, const std::function<void()>& kernel);
+// A kernel may have more shared memory or larger clusters than all kernels may.
+cudaError_t allow(const void* kernel, cudaFuncAttribute attribute, int value);
+// Whether a device would start it.
+bool may_run(const void* kernel, const cudaLaunchConfig_t& config, int cluster);
+}  // namespace emulator
+
 template <class Kernel>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel) {
     *attributes = {0, 90};  // no registers: as of a kernel that was compiled without its body
     return cudaSuccess;
 }
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int) {
-    return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(Kernel kernel, cudaFuncAttribute attribute, int value) {
+    return emulator::allow(reinterpret_cast<const void*>(kernel), attribute, value);
 }
 template <class Kernel>
 cudaError_t cudaOccupancyMaxActiveClusters(int* n, Kernel, const cudaLaunchConfig_t*) {
@@ -307,12 +317,6 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* n, Kernel, int, s
     return cudaSuccess;
 }
 
-namespace emulator {
-// Runs or records it.
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> what);
-void run_grid(const cudaLaunchConfig_t& config, int cluster, const std::function<void()>& kernel);
-}  // namespace emulator
-
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
@@ -321,6 +325,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     for (unsigned i = 0; i < config->numAttrs; ++i)
         if (config->attrs[i].id == cudaLaunchAttributeClusterDimension)
             cluster = int(config->attrs[i].val.clusterDim.x * config->attrs[i].val.clusterDim.y);
+    if (!emulator::may_run(reinterpret_cast<const void*>(kernel), copy, cluster)) return cudaErrorInvalidValue;
     copy.attrs = nullptr;
     copy.numAttrs = 0;
     const std::function<void()> body =
