@@ -37,7 +37,7 @@ FR_RULE double power(double b, int64_t t) {
 
 // What the threshold has beside lr * l1, and, with adaptive optimizers, beside the weight's own denominator.
 FR_RULE double prox_factor(const OptimizerSpec& o, double one_minus_beta_2_t) {
-    if (o.kind == Optimizer::adam) return std::sqrt(one_minus_beta_2_t);  // alpha, without the correction of m
+    if (o.kind == Optimizer::adam) return std::sqrt(one_minus_beta_2_t);  // as in alpha, which also corrects m
     if (o.kind == Optimizer::adagrad) return 1.0;                         // which has no momentum
     return 1.0 / (1.0 - o.momentum);
 }
