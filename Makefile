@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WERROR := --config-settings=cmake.define.FASTREG_WERROR=ON
 
 # What a change of which needs a new install. Tests run against that install, never against python/fastreg.
-SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc python -type f -not -name '*.so*' -not -path '*/__pycache__/*')
+SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake csrc python -type f -not -name '*.so*' -not -path '*/__pycache__/*')
 CXX_FILES := $(shell find csrc tests benchmarks -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 ASAN_TESTS := $(wildcard tests/rules tests/ops tests/session)
 

@@ -53,12 +53,12 @@ Status check_given(const char* name, const void* p) {
 Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix* view) {
     static double nothing = 0.0;  // an array without elements is present, whatever its pointer
     const std::string name(a.name);
+    *view = {a.name, const_cast<void*>(a.data), a.rows, a.cols, a.row_stride, a.col_stride, dtype};
+    if (!a.data && a.optional) return {};
     if (!addressable(a, element))
         return invalid(name + " is too large: " + text(a.rows) + " x " + text(a.cols) + " with strides of " +
                        text(a.row_stride) + " and " + text(a.col_stride) + " elements");
-    *view = {a.name, const_cast<void*>(a.data), a.rows, a.cols, a.row_stride, a.col_stride, dtype};
     if (!a.data) {
-        if (a.optional) return {};
         if (a.rows > 0 && a.cols > 0) return check_given(a.name, a.data);
         view->data = &nothing;
         return {};

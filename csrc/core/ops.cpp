@@ -39,8 +39,7 @@ inline Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const ch
 
 Status wrong_rows_layout(const Matrix& m) {
     return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) +
-                   ", " + std::to_string(m.col_stride) + ") elements for shape " + shape(m) +
-                   "; pass np.ascontiguousarray(" + m.name + ")");
+                   ", " + std::to_string(m.col_stride) + ") elements for shape " + shape(m));
 }
 inline Status expect_rows_layout(const Matrix& m) {
     if (m.rows == 0 || m.cols == 0) return {};
@@ -51,7 +50,8 @@ inline Status expect_rows_layout(const Matrix& m) {
 Status expect_contiguous(const Matrix& m) {
     FR_RETURN_IF_ERROR(expect_rows_layout(m));
     if (m.rows <= 1 || m.cols == 0 || m.row_stride == m.cols) return {};
-    return invalid(std::string(m.name) + " must be contiguous; pass np.ascontiguousarray(" + m.name + ")");
+    return invalid(std::string(m.name) + " must be contiguous, got a row stride of " + std::to_string(m.row_stride) +
+                   " elements for shape " + shape(m));
 }
 
 const char* place(const Matrix& m) { return m.on_gpu ? "on CUDA:0" : "in the memory of the CPU"; }
@@ -330,7 +330,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
                      const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& out,
                      const Matrix& z_out) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
-    FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation=\"linear\", then activation_forward"));
+    FR_RETURN_IF_ERROR(refuse_softmax(activation, "use \"linear\", then the softmax of its result"));
     const Matrix* others[] = {&w, &b, &out, &z_out};
     for (const Matrix* m : others)
         if (*m) FR_RETURN_IF_ERROR(expect_kind(*m, x));

@@ -34,22 +34,19 @@ public:
         }
     }
 
-    // New slots, all `value`.
+    // New slots, all `value`. All memory is taken before anything changes.
     Status reset_slots(int n_slots, T value) {
         size_t bytes = 0;
         for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
+        constexpr size_t kPiece = 1 << 16;
+        const std::vector<T> piece(value == T(0) ? 0 : kPiece, value);
         Arena fresh;
-        fresh.reserve(*queue_, bytes * size_t(n_slots));  // may throw: until it has not, the old slots stay
+        fresh.reserve(*queue_, bytes * size_t(n_slots));
         slots_ = std::move(fresh);
         n_slots_ = n_slots;
-        for (size_t i = 0; i < info_.size(); ++i)
-            for (int k = 0; k < 3; ++k) {
-                segments_[i].slot[k] = k < n_slots ? slots_.take<T>(size(i)) : nullptr;
-                if (k >= n_slots || value == T(0)) continue;
-                const std::vector<T> values(size_t(size(i)), value);
-                FR_RETURN_IF_ERROR(queue_->copy_in(segments_[i].slot[k], values.data(), values.size() * sizeof(T)));
-            }
-        return {};
+        for (UpdateSegment<T>& s : segments_)
+            for (int k = 0; k < 3; ++k) s.slot[k] = k < n_slots ? slots_.take<T>(s.n) : nullptr;
+        return piece.empty() ? Status{} : fill_slots(piece);
     }
 
     size_t count() const { return info_.size(); }
@@ -75,6 +72,16 @@ public:
     }
 
 private:
+    Status fill_slots(const std::vector<T>& piece) {
+        for (const UpdateSegment<T>& s : segments_)
+            for (int k = 0; k < n_slots_; ++k)
+                for (int64_t i = 0; i < s.n; i += int64_t(piece.size())) {
+                    const size_t left = size_t(s.n - i), n = left < piece.size() ? left : piece.size();
+                    FR_RETURN_IF_ERROR(queue_->copy_in(s.slot[k] + i, piece.data(), n * sizeof(T)));
+                }
+        return {};
+    }
+
     Queue* queue_ = nullptr;
     Arena weights_, slots_;
     std::vector<ParameterInfo> info_;

@@ -42,7 +42,10 @@ Status check_constraint(std::string_view name, const ConstraintSpec& c) {
 
 Status check_penalty(std::string_view name, const PenaltySpec& p) {
     FR_RETURN_IF_ERROR(non_negative(name, " l1", p.l1));
-    return non_negative(name, " l2", p.l2);
+    FR_RETURN_IF_ERROR(non_negative(name, " l2", p.l2));
+    constexpr double kMost = 1e38;  // 2 l2 is finite in float32, too
+    FR_RETURN_IF_ERROR(check_range(name, " l1", p.l1, p.l1 <= kMost, "at most 1e38"));
+    return check_range(name, " l2", p.l2, p.l2 <= kMost, "at most 1e38");
 }
 
 Status check_activation(std::string_view name, const ActivationSpec& a) {

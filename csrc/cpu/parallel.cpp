@@ -4,9 +4,9 @@
 #include "cpu/parallel.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <new>
@@ -15,46 +15,17 @@
 #include <vector>
 
 #include "core/context.h"
+#include "core/float_settings.h"
 #include "core/tables.h"
+#include "cpu/system_threads.h"
 
 namespace fastreg {
 namespace cpu {
 namespace {
 
-constexpr int kSpins = 4000;   // about 50 us of pause instructions
-constexpr int kYields = 8000;  // a few ms of offering the core to others: a woken thread may start on a busy core
-
-void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
-
-// Moves this thread off a core that another one keeps busy: the system may wake a thread on the core of who woke it,
-// beside idle ones, and takes some 10 ms to see that.
-void leave_core(int core) {
-#if defined(__linux__)
-    cpu_set_t before, others;
-    if (core < 0 || sched_getcpu() != core || sched_getaffinity(0, sizeof before, &before) != 0) return;
-    others = before;
-    CPU_CLR(core, &others);
-    if (CPU_COUNT(&others) == 0) return;
-    sched_setaffinity(0, sizeof others, &others);  // returns on one of these
-    sched_setaffinity(0, sizeof before, &before);
-#else
-    (void)core;
-#endif
-}
-
-int this_core() {
-#if defined(__linux__)
-    return sched_getcpu();
-#else
-    return -1;
-#endif
-}
+constexpr int kSpins = 4000;  // about 50 us of pause instructions
+// Of offering the core to others: a woken thread may start on a busy core.
+constexpr std::chrono::milliseconds kYielding(4);
 
 thread_local bool t_is_worker = false;
 thread_local bool t_in_task = false;  // a task that asks for threads gets none
@@ -132,12 +103,21 @@ private:
         t_in_task = false;
     }
 
+    void wait_awake() {
+        const auto idle = [&] {
+            return empty(left_.load(std::memory_order_relaxed)) && !stopping_.load(std::memory_order_relaxed);
+        };
+        for (int spins = 0; spins < kSpins && idle(); ++spins) relax();
+        const auto end = std::chrono::steady_clock::now() + kYielding;
+        while (idle() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    }
+
     void worker() {
+        const FloatSettings settings;
         t_is_worker = true;
         const auto called = [&] { return !empty(left_.load(std::memory_order_seq_cst)) || stopping_.load(); };
         while (!stopping_.load(std::memory_order_relaxed)) {
-            for (int spins = 0; empty(left_.load(std::memory_order_relaxed)) && spins < kSpins + kYields; ++spins)
-                spins < kSpins ? relax() : std::this_thread::yield();
+            wait_awake();
             if (!called()) {
                 std::unique_lock<std::mutex> lock(sleep_mutex_);
                 sleepers_.fetch_add(1, std::memory_order_seq_cst);
@@ -153,6 +133,7 @@ private:
     void start(int threads) {
         stopping_ = false;
         workers_.reserve(size_t(threads));
+        const SignalsElsewhere masked;
         try {
             for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { worker(); });
         } catch (const std::exception&) {

@@ -30,22 +30,9 @@ void launch_clusters(Kernel kernel, int64_t x, int ranks, int threads, const Arg
     queue.note(cudaLaunchKernelEx(&config, kernel, arguments...), "a launch");
 }
 
-// Whether the code that runs on this queue's device knows clusters: a new device may run what was compiled for an old
-// one.
-bool code_has_clusters(int capability) {
-    thread_local int asked = 0;
-    thread_local bool has = false;
-    if (asked != capability) {
-        cudaFuncAttributes code{};
-        has = cudaFuncGetAttributes(&code, small_tiles<float>) == cudaSuccess && code.ptxVersion >= 90;
-        asked = capability;
-    }
-    return has;
-}
-
 Device device() {
     const CudaQueue& queue = CudaQueue::current();
-    return {queue.multiprocessors(), queue.capability() >= 90 && code_has_clusters(queue.capability())};
+    return {queue.multiprocessors(), queue.capability() >= 90};
 }
 
 template <class T>
@@ -195,7 +182,7 @@ bool gemm_of_bf16(const Product<float>& p, const Bfloat* A16, const float* bias,
     g.A16 = A16;
     if (!A16 && has_few_steps(p.M, p.N, p.K)) {
         launch_few_steps<true>(g, epilogue);
-    } else if (A16 && has_narrow_rows(p.M, p.N, p.K) && p.A.cs == 1 && p.A.rs % 8 == 0 && p.K % 8 == 0 &&
+    } else if (A16 && !sums && has_narrow_rows(p.M, p.N, p.K) && p.A.cs == 1 && p.A.rs % 8 == 0 && p.K % 8 == 0 &&
                reinterpret_cast<uintptr_t>(A16) % 16 == 0) {
         launch_narrow_rows(g, epilogue);
     } else if (A16 && plan_for(p).narrow) {

@@ -29,6 +29,9 @@ constexpr int64_t kStepsInGroup = 16;
 // Steps of so many batch sizes are kept recorded; with one more, all are forgotten.
 constexpr size_t kMostSteps = 16;
 
+// What the code was compiled for is asked of a kernel.
+__global__ void compiled_as_all() {}
+
 constexpr const char* kForked =
     "a forked process cannot use the GPU of its parent: start it with the method \"spawn\", and build the model there";
 
@@ -72,7 +75,10 @@ void CudaQueue::ask_device() {
     int major = 0, minor = 0;
     note(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "asking the device");
     note(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device_), "asking the device");
-    capability_ = 10 * major + minor;
+    cudaFuncAttributes code{};
+    note(cudaFuncGetAttributes(&code, compiled_as_all), "asking the device");
+    const int capability = 10 * major + minor;
+    capability_ = code.ptxVersion < capability ? code.ptxVersion : capability;
     t_current = this;
 }
 

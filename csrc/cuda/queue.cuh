@@ -43,7 +43,8 @@ public:
 
     cudaStream_t stream() const { return stream_; }
     int multiprocessors() const { return multiprocessors_; }
-    int capability() const { return capability_; }  // 90 for 9.0
+    // 90 for 9.0; less where the code that the device runs was compiled for an earlier one.
+    int capability() const { return capability_; }
     // Null outside a step.
     const DeviceClock* clock() const { return in_step_ ? clock_ : nullptr; }
     DeviceClock* mutable_clock() const { return in_step_ ? clock_ : nullptr; }

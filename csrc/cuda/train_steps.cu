@@ -311,10 +311,11 @@ struct Launch {
     Launch(const Launch&) = delete;
 
     // Whether the device has room for them all at once.
-    bool fits(const CudaQueue& queue) const {
+    // The kernel is allowed the same shared memory each time: a session of another thread may be about to launch it.
+    bool fits(const CudaQueue& queue, int shared_limit) const {
         int n = 0;
-        bool ok = cudaFuncSetAttribute(train_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       int(config.dynamicSmemBytes)) == cudaSuccess;
+        bool ok = cudaFuncSetAttribute(train_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit) ==
+                  cudaSuccess;
         if (queue.capability() >= 90) {
             if (config.gridDim.x > 8)
                 ok = ok && cudaFuncSetAttribute(train_kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) ==
@@ -355,7 +356,7 @@ bool train_steps_on(const TrainSteps<float>& t, int wanted) {
     for (int ranks = wanted ? wanted : wanted_ranks(int(t.batch), int(weights), kMostRanks);; ranks = 8) {
         if (!wanted && !worth_it(t.batch, weights, ranks)) return false;
         if (make_plan(shapes, int(t.n_layers), int(t.batch), int(t.y_cols), ranks, limit, &p.plan) &&
-            Launch(queue, p.plan).fits(queue))
+            Launch(queue, p.plan).fits(queue, limit))
             break;
         if (wanted || ranks <= 8) return false;
     }

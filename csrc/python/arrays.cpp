@@ -90,16 +90,22 @@ const char* layout_words(Layout layout) {
     return "";
 }
 
-void require_layout(const AnyArray& array, const Name& name, Layout layout) {
+// How to get an array that will do. Of what is written in place a copy alone would not: the copy would change.
+std::string advice(const Name& name, Access access, const std::string& copy) {
+    if (access == Access::read) return "; use " + copy;
+    return "; it is written in place: first say " + name + " = " + copy + ", and go on with that array";
+}
+
+void require_layout(const AnyArray& array, const Name& name, Layout layout, Access access) {
     if (!has_layout(array, layout)) {
         const Shape strides(array.strides(), array.strides() + array.ndim());
-        const std::string fix = array.on_gpu() ? name + ".contiguous()" : "np.ascontiguousarray(" + name + ")";
+        const std::string copy = array.on_gpu() ? name + ".contiguous()" : "np.ascontiguousarray(" + name + ")";
         raise(PyExc_ValueError, name + " must " + layout_words(layout) + ", got shape " + to_text(shape_of(array)) +
-                                    " with strides " + to_text(strides) + " in bytes; use " + fix);
+                                    " with strides " + to_text(strides) + " in bytes" + advice(name, access, copy));
     }
     if (array.size() > 0 && !is_whole(array, reinterpret_cast<py::ssize_t>(array.data()))) {
         raise(PyExc_ValueError, name + " must be aligned to its elements of " + std::to_string(array.itemsize()) +
-                                    " bytes; use " + name + ".copy()");
+                                    " bytes" + advice(name, access, name + ".copy()"));
     }
 }
 
@@ -287,7 +293,7 @@ AnyArray ArrayGate::check(py::handle value, const Name& name) {
 Matrix ArrayGate::matrix(const ArrayArgument& argument, Layout layout) {
     const AnyArray array = check(argument.value, argument.name);
     require_ndim(array, argument.name, 2);
-    require_layout(array, argument.name, layout);
+    require_layout(array, argument.name, layout, argument.access);
     require_access(array, argument.name, argument.access);
     return matrix_of(array, argument.name, dtype_);
 }
@@ -307,7 +313,7 @@ Matrix ArrayGate::optional_vector(const ArrayArgument& argument) {
 
 Matrix ArrayGate::flat(const ArrayArgument& argument, Layout layout) {
     const AnyArray array = check(argument.value, argument.name);
-    require_layout(array, argument.name, layout);
+    require_layout(array, argument.name, layout, argument.access);
     require_access(array, argument.name, argument.access);
     return make_matrix(array, argument.name, dtype_, 1, array.size());
 }
@@ -319,7 +325,7 @@ void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout lay
         const AnyArray array = check(value, name), first = passed(arguments[0].value);
         if (!same_shape(array, first))
             wrong_shape(array, name, shape_of(first), std::string(", that of ") + arguments[0].name);
-        require_layout(array, name, keep_rows && array.ndim() != 2 ? Layout::contiguous : layout);
+        require_layout(array, name, keep_rows && array.ndim() != 2 ? Layout::contiguous : layout, access);
         require_access(array, name, access);
         contiguous = contiguous && is_contiguous(array);
     }
@@ -339,7 +345,7 @@ void ArrayGate::elementwise(const ArrayArgument* arguments, size_t n, Layout lay
 Matrix ArrayGate::item(py::handle value, const Name& name, Access access, py::handle first, const Name& first_name) {
     const AnyArray array = check(value, name), model = passed(first);
     if (!same_shape(array, model)) wrong_shape(array, name, shape_of(model), ", that of " + first_name);
-    require_layout(array, name, Layout::contiguous);
+    require_layout(array, name, Layout::contiguous, access);
     require_access(array, name, access);
     return make_matrix(array, "", dtype_, 1, array.size());
 }
@@ -349,7 +355,7 @@ void* ArrayGate::numbers(py::handle value, const Name& name, const Shape& shape,
     const AnyArray array = check(value, name);
     if (array.on_gpu()) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got an array on CUDA:0");
     if (shape_of(array) != shape) wrong_shape(array, name, shape, source);
-    require_layout(array, name, Layout::contiguous);
+    require_layout(array, name, Layout::contiguous, access);
     require_access(array, name, access);
     return data_of(array);
 }

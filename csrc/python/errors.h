@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/context.h"
+#include "core/float_settings.h"
 #include "core/status.h"
 
 namespace fastreg::python {
@@ -107,6 +108,7 @@ template <class Compute>
 Status interruptible(Compute compute) {
     SignalPoll signals;
     Cancel cancel(&SignalPoll::interrupted, &signals);
+    const FloatSettings settings;
     const WithoutGil nogil;
     return compute(cancel);
 }
@@ -121,6 +123,7 @@ template <class Compute>
 void run(Compute compute) {
     Status status;
     {
+        const FloatSettings settings;
         const WithoutGil nogil;
         status = compute();
     }

@@ -56,7 +56,7 @@ PySession::Values PySession::given_values(py::handle list, const Name& name) con
 }
 
 py::list PySession::parameter_info() {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     py::list list;
     for (const ParameterInfo& info : core_->parameters()) {
         list.append(py::make_tuple(info.name, py::tuple(py::cast(shape_of(info))), info.layer));
@@ -65,27 +65,27 @@ py::list PySession::parameter_info() {
 }
 
 py::list PySession::get_weights() {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const Values values = new_values();
     run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get_parameter(i, data); }); });
     return values.arrays;
 }
 
 void PySession::set_weights(py::handle weights) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const Values values = given_values(weights, "weights");
     run([&] { return each(values.data, [&](int64_t i, const void* data) { return core_->set_parameter(i, data); }); });
 }
 
 py::list PySession::slot_names() {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     py::list names;
     for (int64_t slot = 0; slot < core_->n_slots(); ++slot) names.append(core_->slot_name(slot));
     return names;
 }
 
 py::list PySession::get_slots() {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     py::list slots;
     for (int64_t slot = 0; slot < core_->n_slots(); ++slot) {
         const Values values = new_values();
@@ -96,7 +96,7 @@ py::list PySession::get_slots() {
 }
 
 void PySession::set_slots(py::handle slots) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     std::vector<Values> checked;
     for (const py::handle slot : to_items(slots, "slots", core_->n_slots(), "slots")) {
         checked.push_back(given_values(slot, Name("slots", checked.size())));
@@ -110,33 +110,33 @@ void PySession::set_slots(py::handle slots) {
 }
 
 std::vector<double> PySession::penalties() {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     std::vector<double> values(core_->parameters().size());
     run([&] { return each(values, [&](int64_t i, double& value) { return core_->penalty(i, &value); }); });
     return values;
 }
 
 std::vector<int64_t> PySession::count_zeros() {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     std::vector<int64_t> counts(core_->parameters().size());
     run([&] { return each(counts, [&](int64_t i, int64_t& count) { return core_->count_zeros(i, &count); }); });
     return counts;
 }
 
 void PySession::set_penalty(py::handle parameter, py::handle l1, py::handle l2, py::handle proximal) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const int64_t i = to_int64(parameter, "parameter");
     const PenaltySpec penalty{to_double(l1, "l1"), to_double(l2, "l2"), to_bool(proximal, "proximal")};
     run([&] { return core_->set_penalty(i, penalty); });
 }
 
 void PySession::set_position(py::handle step, py::handle epoch) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     raise_if_error(core_->set_position(to_uint64(step, "step"), to_uint64(epoch, "epoch")));
 }
 
 void PySession::set_learning_rate(py::handle value) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const double rate = to_double(value, "learning_rate");
     run([&] { return core_->set_learning_rate(rate); });
 }

@@ -97,18 +97,17 @@ PySession::PySession(py::handle layers, py::handle input_units, py::handle dtype
 }
 
 void PySession::compile(py::handle loss, py::handle optimizer, py::handle metrics) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const LossSpec loss_spec = to_loss(loss, "loss");
     const OptimizerSpec optimizer_spec = to_optimizer(optimizer, "optimizer");
-    Metrics wanted = to_metrics(metrics, "metrics");
+    const Metrics wanted = to_metrics(metrics, "metrics");
     run([&] { return core_->compile(loss_spec, optimizer_spec, wanted.specs); });
-    metrics_ = std::move(wanted);
     epoch_data_.reset();
 }
 
 void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
                             py::handle shuffle, py::handle fresh) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     DataSet data = to_data(core_->dtype(), x, y, sample_weight);
     const int64_t size = to_size(batch_size, "batch_size");
     const bool shuffled = to_bool(shuffle, "shuffle"), is_fresh = to_bool(fresh, "fresh");
@@ -119,7 +118,7 @@ void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight
 
 // An epoch ends when it has finished or failed, and lets go of its arrays.
 py::dict PySession::run_steps(py::handle max_steps, py::handle stop_on_nonfinite) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const int64_t steps = to_int64(max_steps, "max_steps");
     const bool stop = to_bool(stop_on_nonfinite, "stop_on_nonfinite");
     if (!epoch_data_) raise(PyExc_RuntimeError, "run_steps needs an epoch: call begin_epoch first");
@@ -132,7 +131,7 @@ py::dict PySession::run_steps(py::handle max_steps, py::handle stop_on_nonfinite
 }
 
 py::dict PySession::train_batch(py::handle x, py::handle y, py::handle sample_weight) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
     Totals totals;
     run_interruptible([&](Cancel& cancel) { return core_->train_batch(cancel, data.view, &totals); });
@@ -141,7 +140,7 @@ py::dict PySession::train_batch(py::handle x, py::handle y, py::handle sample_we
 
 py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
                              py::handle fresh) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
     const int64_t size = to_size(batch_size, "batch_size");
     const bool is_fresh = to_bool(fresh, "fresh");
@@ -151,7 +150,7 @@ py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weigh
 }
 
 void PySession::predict(py::handle x, py::handle out, py::handle batch_size) {
-    const Turn turn(busy_);
+    const Turn turn(door_);
     ArrayGate gate(core_->dtype(), "the session");
     const DataView data = to_rows(&gate, x);
     void* out_numbers =

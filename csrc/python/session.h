@@ -3,7 +3,6 @@
 #pragma once
 #include <pybind11/pybind11.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,24 +12,11 @@
 #include "core/session.h"
 #include "python/errors.h"
 #include "python/specs.h"
+#include "python/turn.h"
 
 namespace fastreg::python {
 
 namespace py = pybind11;
-
-// One thread's turn with a session. Python threads meet here whenever the GIL is released.
-class Turn {
-public:
-    explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
-        if (busy_.exchange(true)) raise(PyExc_RuntimeError, "session is in use by another thread");
-    }
-    ~Turn() { busy_.store(false); }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-private:
-    std::atomic<bool>& busy_;
-};
 
 // A data set: the core's view, and the arrays that it points into.
 struct DataSet {
@@ -67,7 +53,7 @@ public:
     template <class Value>
     static auto getter(Value (Session::*get)() const) {
         return [get](PySession& self) {
-            const Turn turn(self.busy_);
+            const Turn turn(self.door_);
             return (self.core_.get()->*get)();
         };
     }
@@ -83,9 +69,8 @@ private:
     Values given_values(py::handle list, const Name& name) const;
 
     std::unique_ptr<Session> core_;
-    std::atomic<bool> busy_{false};
+    Door door_;
     std::optional<DataSet> epoch_data_;  // alive while core_ may read it
-    Metrics metrics_;                    // core_ reads its thresholds
 };
 
 }  // namespace fastreg::python

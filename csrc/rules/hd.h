@@ -5,6 +5,10 @@
 // Rules are templates on a vector type V (see cpu/vec_scalar.h for what V offers); they must not include a SIMD header.
 #pragma once
 
+#if defined(__FAST_MATH__)
+#error "fastreg keeps its bits, NaN and infinity: compile it without -ffast-math"
+#endif
+
 #if defined(__CUDACC__)
 #define FR_RULE __host__ __device__ __forceinline__
 #define FR_RULE_OF_CALLER _Pragma("nv_exec_check_disable")

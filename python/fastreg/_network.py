@@ -43,6 +43,7 @@ class Network(HasWeights):
         self._input_units: int | None = None
         self._session: _core.Session | None = None
         self._fitting = threading.Lock()  # held by a fit, whose session must stay the model's
+        self._making = threading.RLock()  # held while the session is made: an initializer may ask the model
 
     # ---- layers ------------------------------------------------------------------------------------------------
     def add(self, layer: Layer) -> None:
@@ -190,7 +191,9 @@ class Network(HasWeights):
     def _ready(self) -> _core.Session:
         """The session, made now if need be."""
         if self._session is None:
-            self._session = self._new_session(self._require_input_units())
+            with self._making:  # another thread may have come first
+                if self._session is None:
+                    self._session = self._new_session(self._require_input_units())
         return self._session
 
     def _ready_for_width(self, input_units: int) -> _core.Session:

@@ -97,6 +97,8 @@ def test_layouts_of_an_operation() -> None:
             _core.dropout(view, 0.5, 0, 0, 0, np.empty(view.shape))
     with raises(ValueError, "w must be contiguous (C order)", "(8, 32)"):
         _core.update(ADAM, np.ones((2, 4)).T, *(np.ones((4, 2)), []), 1, 0.0, 0.0, True)
+    with raises(ValueError, "w must be contiguous (C order)", "; it is written in place: first say w = "):
+        _core.update(ADAM, np.ones((2, 4)).T, *(np.ones((4, 2)), []), 1, 0.0, 0.0, True)
     with raises(ValueError, "x must be contiguous"):
         _core.all_finite(wide[:, :2])
     with raises(ValueError, "x must be contiguous (C order)"):

@@ -1,13 +1,14 @@
-"""Threads and signals at the gate of the native module: one thread a session, Ctrl-C within a moment.
+"""Threads and signals at the gate of the native module: a session's threads take turns, Ctrl-C within a moment.
 
 It must not check what training computes: tests/session does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -29,20 +30,18 @@ def long_job() -> tuple[_core.Session, np.ndarray, np.ndarray]:
     return busy, x, y
 
 
-def test_one_thread_at_a_time() -> None:
+def test_threads_take_turns() -> None:
+    """A call beside a training gets the next turn, between two calls of it."""
     model, x, y = long_job()
-    started, ended = threading.Event(), threading.Event()
+    turns, ended = [0], threading.Event()
 
     def train() -> None:
-        started.set()
         while not ended.is_set():
-            with contextlib.suppress(RuntimeError):  # refused: the main thread's call came first
-                model.run_steps(500)
+            model.run_steps(50)
+            turns[0] += 1
 
     thread = threading.Thread(target=train)
     thread.start()
-    started.wait()
-    refused: dict[str, str] = {}
     calls: dict[str, Any] = {
         "step": lambda: model.step,
         "learning_rate": lambda: setattr(model, "learning_rate", 0.1),
@@ -50,17 +49,86 @@ def test_one_thread_at_a_time() -> None:
         "predict": lambda: model.predict(x[:1], np.empty((1, 2), "f4"), 1),
         "begin_epoch": lambda: model.begin_epoch(x, y, None, 8, False),
     }
-    for name, call in calls.items():
-        deadline = time.monotonic() + 30
-        while name not in refused and time.monotonic() < deadline:
-            try:
-                call()
-            except RuntimeError as error:
-                refused[name] = str(error)
-    ended.set()
+    waited = {}
+    try:
+        for name, call in calls.items():
+            before = turns[0]
+            call()
+            waited[name] = turns[0] - before
+    finally:
+        ended.set()
+        thread.join()
+    assert max(waited.values()) <= 3, f"turns of the training that each call waited for: {waited}"
+    assert turns[0] > 0
+
+
+def busy_session() -> tuple[_core.Session, threading.Thread]:
+    """A session that another thread trains for some seconds in one call."""
+    model, _, _ = long_job()
+    thread = threading.Thread(target=lambda: model.run_steps(10_000))
+    thread.start()
+    time.sleep(0.1)
+    return model, thread
+
+
+def test_a_signal_ends_a_wait() -> None:
+    model, thread = busy_session()
+    timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.get_weights()
+    assert thread.is_alive(), "the wait ended with the other's call, not with the signal"
+    timer.join()
+    assert model.step == 10_000  # waits for its turn
     thread.join()
-    assert refused == dict.fromkeys(calls, "session is in use by another thread")
-    assert len(model.get_weights()) == 6  # and is free again
+
+
+def test_a_handler_cannot_use_the_session_that_it_interrupts() -> None:
+    model, _, _ = long_job()
+
+    def handler(number: int, frame: object) -> None:
+        model.get_weights()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(RuntimeError, match="by this very thread"):
+            model.run_steps()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(model.get_weights()) == 6
+
+
+def test_a_fork_does_not_wait_for_a_thread_that_it_has_not() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "the session was in use when this process was forked; make another one\n", (
+        done.stderr
+    )
+    assert done.returncode == 0
+
+
+FORK = """
+import os, threading, time
+import numpy as np
+from fastreg import _core
+model = _core.Session([{"kind": "dense", "units": 512}] * 2, 3, "float32", 0)
+model.compile({"kind": "mean_squared_error"}, {"kind": "sgd", "learning_rate": 1e-6}, [])
+x, y = np.ones((2_000_000, 3), np.float32), np.ones((2_000_000, 512), np.float32)
+model.begin_epoch(x, y, None, 8, False)
+threading.Thread(target=model.run_steps, daemon=True).start()
+time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    try:
+        model.get_weights()
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+os._exit(0)
+"""
 
 
 @pytest.mark.parametrize("call", ["run_steps", "evaluate", "predict"])

@@ -513,6 +513,7 @@ OPS: list[Row] = [
     ),
     (lambda: ops.dropout_mask(-1, 0.5, 1), ValueError, "shape must be at least 0"),
     (lambda: ops.elastic_net(W, -1, 0), ValueError, "l1 must be finite and >= 0, got -1"),
+    (lambda: ops.elastic_net(W, 1e39, 0), ValueError, r"l1 must be at most 1e38, got 1e\+39"),
     (lambda: ops.elastic_net(W.astype(int), 1, 0), TypeError, "w must have dtype float32 or float64"),
     (lambda: ops.elastic_net_gradient(W, 0, NAN), ValueError, "l2 must be finite and >= 0, got nan"),
     (lambda: ops.prox(W, 1, 0, -1), ValueError, "step must be finite and >= 0"),

@@ -74,3 +74,33 @@ time.sleep(0.2)
 print("alive")
 """)
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+MEMORY = """
+import resource
+import numpy as np
+from fastreg import _core
+MILLION = 10**6
+session = _core.Session([{"kind": "dense", "units": 2500, "use_bias": False}], 4000, "float32", 0)
+loss, sgd = {"kind": "mean_squared_error"}, {"kind": "sgd", "learning_rate": 0.1}
+adagrad = {"kind": "adagrad", "learning_rate": 0.1, "initial_accumulator_value": 0.25}
+session.compile(loss, sgd, [])
+size = 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1])
+def allow(more):
+    resource.setrlimit(resource.RLIMIT_AS, (size + more, resource.RLIM_INFINITY))
+allow(20 * MILLION)
+try:
+    session.compile(loss, adagrad, [])
+except MemoryError:
+    print("refused", [len(arrays) for arrays in session.get_slots()])
+allow(60 * MILLION)  # the 40 MB of the slots, but no second copy of them
+session.compile(loss, adagrad, [])
+allow(200 * MILLION)
+print([[float(array.min()), float(array.max())] for arrays in session.get_slots() for array in arrays])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of a process is read from /proc")
+def test_a_compile_without_memory_leaves_a_session_that_can_be_compiled() -> None:
+    done = run(MEMORY)
+    assert (done.stdout, done.stderr) == ("refused []\n[[0.25, 0.25]]\n", "")
