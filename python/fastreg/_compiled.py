@@ -27,7 +27,7 @@ class Compiled:
         reduction = "sum_over_batch_size" if self.loss is None else self.loss.reduction
         if reduction != "sum_over_batch_size":
             raise ValueError(f'training needs a loss with reduction="sum_over_batch_size", not {reduction!r}')
-        self._identifiers = (_listed(unweighted, "metrics"), _listed(weighted, "weighted_metrics"))
+        self._given = (_listed(unweighted, "metrics"), _listed(weighted, "weighted_metrics"))
         self._metrics: dict[str, metrics.Metric] = {}
 
     @property
@@ -42,7 +42,7 @@ class Compiled:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `compile`, as JSON can hold them."""
-        unweighted, weighted = ([describe(item) for item in group] for group in self._identifiers)
+        unweighted, weighted = ([describe(item) for item in group] for group in self._given)
         return {
             "optimizer": describe(self.optimizer),
             "loss": describe(self.loss),
@@ -65,7 +65,7 @@ class Compiled:
             return
         described = [metric.native() for metric in self._metrics.values()]
         for position, description in enumerate(described):
-            description["weighted"] = position >= len(self._identifiers[0])
+            description["weighted"] = position >= len(self._given[0])
         session.compile(self.loss.native(), self.optimizer.native(), described)
         self.optimizer.iterations = 0
         self.optimizer._in_use = True
@@ -92,7 +92,7 @@ class Compiled:
     def _resolve(self, output_units: int) -> None:
         sparse = self.loss is not None and self.loss.kind == "sparse_categorical_crossentropy"
         found: dict[str, metrics.Metric] = {}
-        unweighted, weighted = self._identifiers
+        unweighted, weighted = self._given
         for position, identifier in enumerate((*unweighted, *weighted)):
             metric = metrics.resolve(identifier, output_units, sparse)
             base, count = metric.name, 0
@@ -119,10 +119,12 @@ class Compiled:
         return L1L2(own.l1 + self.loss.alpha, own.l2 + self.loss.beta, method)
 
 
-def _listed(value: Any, name: str) -> list[Any]:
-    """A list; a dict or a single metric is an error or a list of one."""
+def _listed(value: Any, name: str) -> list[str | metrics.Metric]:
+    """The metrics of one argument of `compile`: a single one is a list of one. Names stay names, since what "accuracy"
+    means depends on the width of the output; all else is made the object that it means."""
     if value is None:
         return []
     if isinstance(value, dict):
         raise TypeError(f"{name} must be a list: a Sequential model has one output")
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [item if isinstance(item, str) else metrics.get(item) for item in items]

@@ -93,16 +93,19 @@ def table_of(
 def find(identifier: Any, family: type[T], table: Mapping[str, Callable[..., T]], what: str) -> T:
     """The object that `identifier` means: an object of the family, its name, its class or its description.
 
-    Raises ValueError for a name that is not in `table`, TypeError for anything else, also for what `check_native` bars.
+    Raises ValueError for a name that is not in `table`, TypeError for anything else, also for the family's base and for
+    what `check_native` bars.
     """
+    if identifier is family or type(identifier) is family:
+        raise TypeError(f"{what} must be one of the kinds of {family.__name__}, not {family.__name__} itself")
+    if inspect.isclass(identifier) and issubclass(identifier, family):
+        identifier = identifier()
     if isinstance(identifier, family):
         if isinstance(identifier, Configurable):
             check_native(identifier, what)
         return identifier
     if isinstance(identifier, str):
         return _named(identifier, table, what)()
-    if inspect.isclass(identifier) and issubclass(identifier, family):
-        return identifier()
     if isinstance(identifier, Mapping) and "class_name" in identifier:
         return _named(identifier["class_name"], table, what)(**identifier.get("config", {}))
     raise TypeError(

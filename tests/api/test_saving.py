@@ -20,7 +20,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from fastreg import callbacks, layers, losses, metrics, optimizers
+from fastreg import callbacks, constraints, initializers, layers, losses, metrics, optimizers, regularizers
 from fastreg.layers import Dense, Dropout, Input
 from fastreg.models import Sequential, load_model
 from fastreg.regularizers import L1L2
@@ -101,6 +101,55 @@ def test_everything_comes_back(dtype: str, tmp_path: Path) -> None:
     assert np.array_equal(other.predict(X), model.predict(X))
     assert other.optimizer.iterations == model.optimizer.iterations == 3
     assert other.seed == model.seed
+
+
+def of_parts(made: bool) -> Sequential:
+    """A model of parts that are given as classes, or `made` objects of them."""
+
+    def part(cls: Any) -> Any:
+        return cls() if made else cls
+
+    hidden = Dense(
+        4,
+        kernel_initializer=part(initializers.HeNormal),
+        kernel_regularizer=part(regularizers.L1),
+        kernel_constraint=part(constraints.NonNeg),
+    )
+    model = Sequential([hidden, Dense(1, "sigmoid")], seed=0)
+    measures = {"metrics": [part(metrics.AUC), "mae"], "weighted_metrics": part(metrics.Precision)}
+    model.compile(part(optimizers.Adam), part(losses.BinaryCrossentropy), **measures)
+    return model
+
+
+def test_a_class_means_an_object_of_it_also_in_files(tmp_path: Path) -> None:
+    model, same = of_parts(made=False), of_parts(made=True)
+    checkpoint = callbacks.ModelCheckpoint(tmp_path / "in fit", monitor="loss")
+    model.fit(X, Y, verbose=0, callbacks=[checkpoint])
+    same.fit(X, Y, verbose=0)
+    model.save(tmp_path / "saved")
+    for other in (load_model(tmp_path / "in fit"), load_model(tmp_path / "saved"), copy.deepcopy(model)):
+        assert other.metrics_names == ["loss", "auc", "mae", "precision"]
+        assert other.get_config() == same.get_config()
+        assert other._compiled.get_config() == same._compiled.get_config()  # type: ignore[union-attr]
+        assert other.evaluate(X, Y, verbose=0) == same.evaluate(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        losses.mean_absolute_error,
+        metrics.MeanAbsoluteError,
+        {"class_name": "MeanAbsoluteError"},
+        {"class_name": "AUC", "config": {"num_thresholds": np.int64(20)}},
+    ],
+)
+def test_a_metric_in_any_form_can_be_saved(metric: Any) -> None:
+    model = new_model()
+    model.compile("sgd", "mse", metrics=[metric])
+    model.fit(X, Y, verbose=0)
+    other = pickle.loads(pickle.dumps(model))
+    assert other.metrics_names == model.metrics_names
+    assert other.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
 
 
 def test_the_file_is_safetensors_with_json_metadata(tmp_path: Path) -> None:

@@ -168,6 +168,15 @@ class Own:
             lambda: Sequential([Dense(1)]).compile("sgd", "mse", metrics=[Own.Better()]).fit(X, Y),
             "metric Better brings its own result",
         ),
+        (lambda: Dense(2, kernel_regularizer=Own.Penalty), "regularizer Penalty brings its own __call__"),
+        (
+            lambda: Sequential([Dense(1)]).compile(Own.Slow, "mse"),
+            "optimizer Slow brings its own update_step",
+        ),
+        (
+            lambda: Sequential([Dense(1)]).compile("sgd", "mse", metrics=[Own.Better]),
+            "metric Better brings its own result",
+        ),
         (lambda: Own.Model([Dense(1)]), "Model brings its own train_step"),
         (lambda: Dense(2)(X), "a layer of fastreg is not called: Dense belongs into a Sequential"),
     ],
@@ -175,6 +184,24 @@ class Own:
 def test_methods_that_would_not_run_are_refused(make: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("module", "base"),
+    [
+        (constraints, "Constraint"),
+        (initializers, "Initializer"),
+        (losses, "Loss"),
+        (metrics, "Metric"),
+        (optimizers, "Optimizer"),
+        (regularizers, "Regularizer"),
+    ],
+)
+def test_the_base_of_a_family_is_refused(module: Any, base: str) -> None:
+    family = getattr(module, base)
+    for given in (family, family(0.1) if base == "Optimizer" else family()):
+        with pytest.raises(TypeError, match=rf"must be one of the kinds of {base}, not {base} itself"):
+            module.get(given)
 
 
 def test_a_subclass_may_set_arguments() -> None:
