@@ -1,7 +1,7 @@
 """Metrics: what is counted over an epoch, and how the counts become a number.
 
-During fit and evaluate the native core fills the accumulators (csrc/rules/spec.h, MetricSpec says what they hold);
-`update_state` fills the same accumulators from arrays. Neither way knows the other; `result` serves both.
+During fit and evaluate the native core fills the accumulators (at Metric, csrc/rules/spec.h says what they hold);
+`update_state` fills the same accumulators from arrays, by the same rules. `result` serves both.
 It is over 250 lines because it is a list of small classes, one for each name that Keras has.
 """
 
@@ -17,6 +17,7 @@ from fastreg import losses
 from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
+from fastreg._targets import row_weights
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
@@ -50,22 +51,26 @@ class Metric(Configurable):
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
-        """Count `y_true` and `y_pred`, (rows,) or (rows, outputs), weighted by `sample_weight` (rows,)."""
-        target, prediction = _columns(y_true, "y_true"), _columns(y_pred, "y_pred")
+        """Count `y_true` and `y_pred`, (rows,) or (rows, outputs), weighted by `sample_weight` (rows,).
+
+        It counts what `evaluate` does of a model that predicts `y_pred`, which is float32 or becomes float64; all else
+        takes its dtype.
+        """
+        prediction = _columns(y_pred, "y_pred")
+        dtype = str(prediction.dtype)
+        target = _columns(y_true, "y_true", dtype)
         width = 1 if self.sparse_targets else prediction.shape[1]
         if target.shape != (prediction.shape[0], width):
             raise ValueError(
                 f"y_true has the shape {target.shape}; {self.name} of y_pred {prediction.shape} "
                 f"needs {(prediction.shape[0], width)}"
             )
-        weight = (
-            np.ones(len(target))
-            if sample_weight is None
-            else _columns(sample_weight, "sample_weight").reshape(-1)
-        )
-        if len(weight) != len(target):
-            raise ValueError(f"sample_weight has {len(weight)} values; y_true has {len(target)} rows")
-        totals = self.accumulate(target, prediction, weight)
+        given = row_weights(sample_weight, len(target), dtype, "sample_weight")
+        weight = np.ones(len(target)) if given is None else given.astype(np.float64)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # the sums of outputs that are not finite are not either
+            totals = self.accumulate(target, prediction, weight)
         self._totals = totals if self._totals is None else self._totals + totals
 
     def result(self) -> Any:
@@ -84,8 +89,8 @@ class Metric(Configurable):
         """The metric as the native core takes it."""
         raise NotImplementedError
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
-        """The accumulators of these rows alone."""
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        """The accumulators of these rows alone: `target` of the dtype of `prediction`, `weight` (rows,)."""
         raise NotImplementedError
 
     def result_of(self, totals: Totals) -> Any:
@@ -93,9 +98,9 @@ class Metric(Configurable):
         return _ratio(float(totals[0]), float(totals[1]))
 
 
-def _columns(value: ArrayLike, name: str) -> Array:
-    array = numeric(value, name)
-    if array.ndim not in (1, 2):
+def _columns(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
+    array = numeric(value, name, dtype)
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
         raise ValueError(f"{name} must have the shape (rows,) or (rows, outputs), not {array.shape}")
     return array.reshape(-1, 1) if array.ndim == 1 else array
 
@@ -104,8 +109,8 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _weighted(values: NDArray[Any], weight: Array) -> Totals:
-    return np.array([np.dot(values, weight), weight.sum()], dtype=np.float64)
+def _weighted(values: NDArray[Any], weight: Totals) -> Totals:
+    return np.array([np.dot(values, weight), weight.sum()])
 
 
 # ---- accuracy ------------------------------------------------------------------------------------------------------
@@ -120,12 +125,22 @@ class Accuracy(Metric):
             'pass the string "accuracy", BinaryAccuracy, CategoricalAccuracy or SparseCategoricalAccuracy'
         )
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
         return _weighted((target == prediction).mean(axis=1), weight)
 
 
+def _largest(values: Array) -> NDArray[np.int64]:
+    """The place of each row's largest, the first of equals. NaN is never larger, and nothing is larger than a NaN in
+    the first place."""
+    unknown = np.isnan(values)
+    return np.where(unknown[:, 0], 0, np.where(unknown, -np.inf, values).argmax(axis=1))
+
+
 class BinaryAccuracy(Metric):
-    """Share of outputs on the right side of `threshold`: `y_true == (y_pred > threshold)`."""
+    """Share of outputs on the right side of `threshold`: `y_true == (y_pred > threshold)`.
+
+    As in Keras `threshold` is rounded to float32, so that a float32 output of 0.3 is not above 0.3.
+    """
 
     maximised = True
 
@@ -134,10 +149,15 @@ class BinaryAccuracy(Metric):
         self.threshold = number(threshold, "threshold")
 
     def native(self) -> dict[str, Any]:
-        return {"kind": "binary_accuracy", "threshold": self.threshold}
+        return {"kind": "binary_accuracy", "threshold": float(_single(self.threshold))}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
-        return _weighted((target == (prediction > self.threshold)).mean(axis=1), weight)
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        return _weighted((target == (prediction > _single(self.threshold))).mean(axis=1), weight)
+
+
+def _single(threshold: float) -> np.float32:
+    with np.errstate(over="ignore"):  # no float32 is above infinity either
+        return np.float32(threshold)
 
 
 class CategoricalAccuracy(Metric):
@@ -148,8 +168,8 @@ class CategoricalAccuracy(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "categorical_accuracy"}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
-        return _weighted(target.argmax(axis=1) == prediction.argmax(axis=1), weight)
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        return _weighted(_largest(target) == _largest(prediction), weight)
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -162,8 +182,8 @@ class SparseCategoricalAccuracy(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "sparse_categorical_accuracy"}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
-        return _weighted(target[:, 0] == prediction.argmax(axis=1), weight)
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        return _weighted(target[:, 0] == _largest(prediction), weight)
 
 
 # ---- means of losses -----------------------------------------------------------------------------------------------
@@ -175,7 +195,7 @@ class _LossMetric(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "loss", "loss": self.loss.native()}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
         return _weighted(self.loss.per_row(target, prediction), weight)
 
 
@@ -256,7 +276,10 @@ class SparseCategoricalCrossentropy(_LossMetric):
 
 # ---- counts over thresholds ----------------------------------------------------------------------------------------
 class _ThresholdMetric(Metric):
-    """Counts positives and negatives between ascending thresholds, over all outputs."""
+    """Counts positives (targets above 0.5) and negatives between ascending thresholds, over all outputs.
+
+    Thresholds are float32, outputs are compared with them exactly, and NaN is above none.
+    """
 
     maximised = True
 
@@ -265,13 +288,14 @@ class _ThresholdMetric(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "thresholds", "thresholds": [float(edge) for edge in self._edges]}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
-        bucket = np.searchsorted(self._edges, prediction.astype(np.float32).ravel(), side="left")
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        values = prediction.ravel()
+        bucket = np.where(np.isnan(values), 0, np.searchsorted(self._edges, values, side="left"))
         positive = target.ravel() > 0.5
         weights = np.repeat(weight, prediction.shape[1])
         size = len(self._edges) + 1
         counts = [np.bincount(bucket[mask], weights[mask], size) for mask in (positive, ~positive)]
-        return np.concatenate(counts).astype(np.float64)
+        return np.concatenate(counts)
 
     def confusion(self, totals: Totals) -> tuple[Totals, Totals, Totals, Totals]:
         """True positives, false positives, false negatives, true negatives at each threshold."""
@@ -315,6 +339,8 @@ class Recall(_ThresholdMetric):
 class AUC(_ThresholdMetric):
     """Area under the ROC or the precision-recall curve, from counts at `num_thresholds` thresholds.
 
+    As in Keras an output outside [0, 1] counts as the nearer end; NaN counts as 0.
+
     Parameters
     ----------
     num_thresholds : int, default 200
@@ -341,10 +367,12 @@ class AUC(_ThresholdMetric):
         edges[0], edges[-1] = -1e-7, 1.0 + 1e-7
         self._edges = edges.astype(np.float32)
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
-        if not np.all((prediction >= 0) & (prediction <= 1)):
-            raise ValueError("y_pred must lie in [0, 1] for AUC")
-        return super().accumulate(target, prediction, weight)
+    def confusion(self, totals: Totals) -> tuple[Totals, Totals, Totals, Totals]:
+        counts = np.array(totals).reshape(2, -1)
+        counts[:, 1] += counts[:, 0]  # 0 is above the first threshold alone
+        counts[:, -2] += counts[:, -1]  # 1 is above all but the last
+        counts[:, [0, -1]] = 0.0
+        return super().confusion(counts)
 
     def result_of(self, totals: Totals) -> float:
         true_positive, false_positive, false_negative, true_negative = self.confusion(totals)
@@ -399,7 +427,7 @@ class R2Score(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "r2"}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Array) -> Totals:
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
         t, y = target.astype(np.float64), prediction.astype(np.float64)
         sums = [np.full(t.shape[1], weight.sum()), weight @ t, weight @ t**2, weight @ (t - y) ** 2]
         return np.stack(sums, axis=1).ravel()

@@ -178,9 +178,22 @@ SETTINGS: list[Row] = [
     (lambda: metrics.Recall(thresholds="a"), TypeError, "thresholds must"),  # type: ignore[arg-type]
     (lambda: metrics.BinaryAccuracy(threshold=NAN), ValueError, "threshold must"),
     (lambda: metrics.R2Score("mean"), ValueError, "class_aggregation must"),
-    (lambda: metrics.AUC()([[1]], [[1.5]]), ValueError, r"y_pred must lie in \[0, 1\]"),
     (lambda: metrics.MeanSquaredError()([[1, 2]], [[1]]), ValueError, "y_true has the shape"),
-    (lambda: metrics.MeanSquaredError()([1], [1], [1, 2]), ValueError, "sample_weight has 2 values"),
+    (
+        lambda: metrics.MeanSquaredError()([1], [1], [1, 2]),
+        ValueError,
+        r"^sample_weight must have the shape \(1,\)",
+    ),
+    (
+        lambda: metrics.MeanSquaredError()([1], [1], [-1]),
+        ValueError,
+        "^sample_weight must hold finite values",
+    ),
+    (
+        lambda: metrics.CategoricalAccuracy()(np.ones((2, 0)), np.ones((2, 0))),
+        ValueError,
+        r"^y_pred must .*\(2, 0\)",
+    ),
     (lambda: callbacks.EarlyStopping(patience=-1), ValueError, "patience must be at least 0"),
     (lambda: callbacks.EarlyStopping(min_delta=NAN), ValueError, "min_delta must"),
     (lambda: callbacks.EarlyStopping(baseline="low"), TypeError, "baseline must"),  # type: ignore[arg-type]
