@@ -7,7 +7,6 @@ a list: each loss is a class and a function, as in Keras.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -240,7 +239,8 @@ class ElasticNet(Loss):
 
 def _row_values(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """One value per row; a vector is one row, as in Keras."""
-    target, prediction = np.asarray(y_true), np.asarray(y_pred)
+    prediction = numeric(y_pred, "y_pred")
+    target = numeric(y_true, "y_true", str(prediction.dtype))
     if prediction.ndim > 1:
         return loss.per_row(target, prediction)
     return loss.per_row(target.reshape(1, -1), prediction.reshape(1, -1)).reshape(())
@@ -308,20 +308,17 @@ ALIASES: dict[str, type[Loss]] = {
     "scce": SparseCategoricalCrossentropy,
 }
 _TABLE = table_of([*CLASSES, ElasticNet], ALIASES)
-_OF_FUNCTION: dict[Callable[..., Array], type[Loss]] = {
-    mean_squared_error: MeanSquaredError,
-    mean_absolute_error: MeanAbsoluteError,
-    huber: Huber,
-    poisson: Poisson,
-    hinge: Hinge,
-    binary_crossentropy: BinaryCrossentropy,
-    categorical_crossentropy: CategoricalCrossentropy,
-    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
-}
+_FUNCTIONS = (
+    mean_squared_error, mean_absolute_error, huber, poisson, hinge, binary_crossentropy, categorical_crossentropy,
+    sparse_categorical_crossentropy,
+)  # fmt: skip
+
+
+def name_of(identifier: Any) -> Any:
+    """The name of a function of this module, which its class goes by too; anything else as it is."""
+    return identifier.__name__ if inspect.isfunction(identifier) and identifier in _FUNCTIONS else identifier
 
 
 def get(identifier: Any) -> Loss:
     """The loss that `identifier` means: an object, a name such as "mse", a function of this module or a description."""
-    if inspect.isfunction(identifier) and identifier in _OF_FUNCTION:
-        return _OF_FUNCTION[identifier]()
-    return find(identifier, Loss, _TABLE, "loss")
+    return find(name_of(identifier), Loss, _TABLE, "loss")

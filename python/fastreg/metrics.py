@@ -7,7 +7,6 @@ It is over 250 lines because it is a list of small classes, one for each name th
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -458,15 +457,8 @@ _CLASSES: list[type[Metric]] = [
     MeanAbsoluteError, Hinge, Poisson, Huber, BinaryCrossentropy, CategoricalCrossentropy,
     SparseCategoricalCrossentropy, Precision, Recall, AUC, R2Score,
 ]  # fmt: skip
-_ALIASES: dict[str, type[Metric]] = {
-    "mse": MeanSquaredError,
-    "mae": MeanAbsoluteError,
-    "rmse": RootMeanSquaredError,
-    "bce": BinaryCrossentropy,
-    "cce": CategoricalCrossentropy,
-    "scce": SparseCategoricalCrossentropy,
-}
-_TABLE = table_of(_CLASSES, _ALIASES)
+_TABLE = table_of(_CLASSES, {"rmse": RootMeanSquaredError})
+_TABLE.update({alias: _TABLE[loss.__name__] for alias, loss in losses.ALIASES.items()})
 # By what the targets are: one output, class indices, one-hot rows.
 _BY_TARGETS: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
     "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
@@ -477,10 +469,7 @@ _BY_TARGETS.update(acc=_BY_TARGETS["accuracy"], ce=_BY_TARGETS["crossentropy"])
 
 def get(identifier: Any) -> Metric:
     """The metric that `identifier` means: an object, a name such as "mse" or "auc", a function or a description."""
-    name = getattr(identifier, "__name__", "")
-    if inspect.isfunction(identifier) and vars(losses).get(name) is identifier:
-        identifier = name  # the metric that is called like the loss
-    return find(identifier, Metric, _TABLE, "metric")
+    return find(losses.name_of(identifier), Metric, _TABLE, "metric")
 
 
 def resolve(identifier: Any, output_units: int, sparse_targets: bool) -> Metric:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import reference
-from fastreg import activations, losses
+from fastreg import activations, losses, metrics
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(7, 3)) * 2
@@ -75,3 +75,35 @@ def test_losses(name: str, target: Any, prediction: Any, options: Any, dtype: st
     np.testing.assert_allclose(
         cls(**options)(target, prediction), expected.mean(), rtol=tolerance, atol=tolerance
     )
+
+
+@pytest.mark.parametrize(
+    "function", [getattr(losses, name) for name in dict.fromkeys(case[0] for case in LOSSES)]
+)
+def test_a_function_goes_by_the_name_of_its_class(function: Any) -> None:
+    for module in (losses, metrics):
+        made = module.get(function)
+        assert module.get(function.__name__).get_config() == made.get_config()
+        assert getattr(module, type(made).__name__) is type(made)
+        assert getattr(module, function.__name__) is function
+    with pytest.raises(TypeError, match="must be a name or an object of fastreg, not function"):
+        losses.get(losses.get)
+
+
+@pytest.mark.parametrize("masked", ["y_true", "y_pred"])
+@pytest.mark.parametrize("name", dict.fromkeys(case[0] for case in LOSSES))
+def test_losses_refuse_masked_arrays(name: str, masked: str) -> None:
+    """The mask must not get lost on the way: what is masked, here an outlier, would count."""
+    cls = type(losses.get(name))
+    target = [1, 0] if name.startswith("sparse") else [[1.0, 0.0], [0.0, 1.0]]
+    arrays = {"y_true": np.array(target, float), "y_pred": np.array([[0.5, 0.5], [0.9, 1e9]])}
+    arrays[masked] = np.ma.masked_array(arrays[masked], arrays[masked] == arrays[masked].max())
+    for call in (getattr(losses, name), getattr(metrics, name), cls(), metrics.get(name)):
+        with pytest.raises(TypeError, match=f"^{masked} is a masked array"):
+            call(**arrays)
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(case[0] for case in ACTIVATIONS))
+def test_activations_refuse_masked_arrays(name: str) -> None:
+    with pytest.raises(TypeError, match=r"^x is a masked array"):
+        getattr(activations, name)(np.ma.masked_array([1.0, 1e9], [False, True]))
