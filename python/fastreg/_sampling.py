@@ -33,5 +33,6 @@ def sample(layers: Sequence[Layer], x: Array, seed: int, step: int) -> Array:
 def _dropped(x: Array, step: int, described: dict[str, object]) -> Array:
     rate, seed, stream = (described[name] for name in ("rate", "seed", "stream"))
     if described["scale_at_inference"]:
-        return x * ops.dropout_mask(x.shape, rate, seed, step, stream)  # type: ignore[arg-type]
+        kept = ops.dropout_mask(x.shape, rate, seed, step, stream)  # type: ignore[arg-type]
+        return np.where(kept, x, x.dtype.type(0))
     return ops.dropout(x, rate, seed, step, stream)  # type: ignore[arg-type]

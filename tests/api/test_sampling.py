@@ -55,6 +55,18 @@ def test_the_mean_of_many_passes_of_a_linear_model(scale_at: str) -> None:
     assert np.all(np.abs(mean - expected) < 0.04 * spread)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("scale_at", ["train", "inference"])
+def test_what_is_dropped_is_0_also_where_it_is_not_finite(scale_at: str, value: float) -> None:
+    same = Sequential([Dropout(0.5, scale_at=scale_at), Dense(1, use_bias=False)], seed=3)
+    same.build((None, 1))
+    same.set_weights([np.ones((1, 1))])
+    outputs = same(np.full((100, 1), value), training=True).ravel()
+    dropped = outputs == 0.0
+    assert 30 < dropped.sum() < 70
+    np.testing.assert_array_equal(outputs[~dropped], np.full((~dropped).sum(), value))
+
+
 def test_training_and_predictions_do_not_notice() -> None:
     histories = []
     for passes in (0, 3):
