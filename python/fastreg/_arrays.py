@@ -57,8 +57,8 @@ def check_finite(array: Array, name: str) -> None:
 def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueError:
     """The error for an array that holds `value`, the first that is not finite, at `place`."""
     return ValueError(
-        f"{name} holds NaN or infinite values as {value.dtype}; the first is {value} at {place}. "
-        "Clean them, or pass allow_nonfinite=True to fit"
+        f"{name} holds values that are not finite in {value.dtype}; the first is {value} at {place}. "
+        "Clean them; only Sequential.fit can be told to take them, by allow_nonfinite=True"
     )
 
 

@@ -161,10 +161,16 @@ def test_class_indices_as_a_column_or_a_vector() -> None:
 def test_nonfinite_data_is_accepted_when_asked() -> None:
     x = X.copy()
     x[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"x holds NaN .* the first is nan at \[3, 1\]"):
-        classifier().fit(x, Y, verbose=0)
-    history = classifier().fit(x, Y, verbose=0, allow_nonfinite=True).history
+    model = classifier()
+    history = model.fit(x, Y, verbose=0, allow_nonfinite=True).history
     assert np.isnan(history["loss"][0])
+    for method in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.raises(
+            ValueError,
+            match=r"^x holds values that are not finite in float32; the first is nan at \[3, 1\]. Clean them; "
+            r"only Sequential.fit can be told to take them, by allow_nonfinite=True$",
+        ):
+            method(x, Y)
 
 
 # ---- evaluate, predict, single batches ----------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_nan_in_a_plain_column_is_a_number() -> None:
     got = model.predict(pandas.DataFrame(named(holed)))
     assert np.isnan(got[3, 0])
     assert_same_bits(got, model.predict(holed), "NaN")
-    with pytest.raises(ValueError, match=r"x holds NaN or infinite values .* at \[3, 2\]"):
+    with pytest.raises(ValueError, match=r"x holds values that are not finite .* at \[3, 2\]"):
         model.fit(pandas.DataFrame(named(holed)), Y, verbose=0)
 
 

@@ -174,7 +174,7 @@ def test_refusals_name_the_argument_and_the_fix() -> None:
     holed.data[2] = np.nan
     row, column = np.argwhere(np.isnan(holed.toarray()))[0]
     with pytest.raises(
-        ValueError, match=rf"x holds NaN .* as float32; the first is nan at \[{row}, {column}\]"
+        ValueError, match=rf"x holds values .* not finite in float32; the first is nan at \[{row}, {column}\]"
     ):
         model.fit(holed, Y, verbose=0)
     model.fit(holed, Y, verbose=0, allow_nonfinite=True)
