@@ -1,6 +1,11 @@
 """Activation functions: their names, and the functions on arrays.
 
 They must not know a formula: the native core computes them.
+
+Notes
+-----
+The functions take an array of any shape, or what `np.asarray` makes one of, and give a new array of that shape: float32
+for float32, else float64. NaN gives NaN. They raise TypeError for what is no array of real numbers, or a masked one.
 """
 
 from __future__ import annotations
@@ -35,12 +40,18 @@ def _apply(x: ArrayLike, kind: str, alpha: float = 0.0) -> Array:
 
 
 def linear(x: ArrayLike) -> Array:
-    """`x` itself."""
+    """`x` itself, in a new array.
+
+    Examples
+    --------
+    >>> linear([-1.0, 2.0]).tolist()
+    [-1.0, 2.0]
+    """
     return _apply(x, "linear")
 
 
 def relu(x: ArrayLike) -> Array:
-    """`max(x, 0)`.
+    """`max(x, 0)`, in [0, inf].
 
     Examples
     --------
@@ -51,37 +62,77 @@ def relu(x: ArrayLike) -> Array:
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
-    """`x` where `x >= 0`, else `negative_slope * x`."""
+    """`x` where `x >= 0`, else `negative_slope * x`.
+
+    Raises ValueError unless `negative_slope` is finite and at least 0.
+
+    Examples
+    --------
+    >>> leaky_relu([-1.0, 2.0], negative_slope=0.25).tolist()
+    [-0.25, 2.0]
+    """
     return _apply(x, "leaky_relu", negative_slope)
 
 
 def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
-    """`x` where `x > 0`, else `alpha * (exp(x) - 1)` (Clevert et al. 2016)."""
+    """`x` where `x > 0`, else `alpha * (exp(x) - 1)`, in [-alpha, inf] (Clevert et al. 2016).
+
+    Raises ValueError unless `alpha` is finite and at least 0.
+
+    Examples
+    --------
+    >>> elu([-1.0, 2.0]).round(4).tolist()
+    [-0.6321, 2.0]
+    """
     return _apply(x, "elu", alpha)
 
 
 def selu(x: ArrayLike) -> Array:
-    """Scaled `elu` that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """Scaled `elu` that keeps mean 0 and variance 1, in [-1.7581, inf] (Klambauer et al. 2017).
+
+    Examples
+    --------
+    >>> selu([-1.0, 2.0]).round(4).tolist()
+    [-1.1113, 2.1014]
+    """
     return _apply(x, "selu")
 
 
 def gelu(x: ArrayLike, approximate: bool = False) -> Array:
-    """`x * P(N(0, 1) <= x)`; `approximate` takes the tanh form (Hendrycks and Gimpel 2016)."""
+    """`x * P(N(0, 1) <= x)`, in [-0.1701, inf]; `approximate` takes the tanh form (Hendrycks and Gimpel 2016).
+
+    Examples
+    --------
+    >>> gelu([-1.0, 2.0]).round(4).tolist()
+    [-0.1587, 1.9545]
+    """
     return _apply(x, "gelu_tanh" if approximate else "gelu")
 
 
 def silu(x: ArrayLike) -> Array:
-    """`x * sigmoid(x)` (swish)."""
+    """`x * sigmoid(x)`, in [-0.279, inf]; also called swish.
+
+    Examples
+    --------
+    >>> silu([-1.0, 2.0]).round(4).tolist()
+    [-0.2689, 1.7616]
+    """
     return _apply(x, "silu")
 
 
 def tanh(x: ArrayLike) -> Array:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent, in [-1, 1].
+
+    Examples
+    --------
+    >>> tanh([0.0, 1.0]).round(4).tolist()
+    [0.0, 0.7616]
+    """
     return _apply(x, "tanh")
 
 
 def sigmoid(x: ArrayLike) -> Array:
-    """`1 / (1 + exp(-x))`.
+    """`1 / (1 + exp(-x))`, in [0, 1].
 
     Examples
     --------
@@ -92,12 +143,24 @@ def sigmoid(x: ArrayLike) -> Array:
 
 
 def softplus(x: ArrayLike) -> Array:
-    """`log(1 + exp(x))`."""
+    """`log(1 + exp(x))`, in [0, inf].
+
+    Examples
+    --------
+    >>> softplus([0.0, 1.0]).round(4).tolist()
+    [0.6931, 1.3133]
+    """
     return _apply(x, "softplus")
 
 
 def softmax(x: ArrayLike) -> Array:
-    """`exp(x) / sum(exp(x))` along the last axis."""
+    """`exp(x) / sum(exp(x))` along the last axis: numbers in [0, 1] whose sum is 1, as far as rounding goes.
+
+    Examples
+    --------
+    >>> softmax([[0.0, 0.0], [0.0, 1.0]]).round(4).tolist()
+    [[0.5, 0.5], [0.2689, 0.7311]]
+    """
     return _apply(x, "softmax")
 
 

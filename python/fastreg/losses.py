@@ -2,6 +2,16 @@
 
 They must not know a formula: the native core computes every loss. It is over 250 lines because it is
 a list: each loss is a class and a function, as in Keras.
+
+Notes
+-----
+The function forms take `y_true` and `y_pred` (rows, outputs), or what `np.asarray` makes such arrays of, and return the
+loss of each row, (rows,), without weights. A vector is one row, whose loss is an array of shape (). `y_pred` stays
+float32 or becomes float64; `y_true` and the result take its dtype.
+
+They raise TypeError for what is no array of real numbers, or a masked one, and ValueError where shapes do not fit, for
+class indices that are none and for settings that the class refuses. They do not ask, as `fit` does, whether other
+numbers are what the loss is for: what is not finite, or out of range, is computed with.
 """
 
 from __future__ import annotations
@@ -247,46 +257,110 @@ def _row_values(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
 
 
 def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    """The function form of `MeanSquaredError`: one value per row, as in Keras."""
+    """`mean((y_true - y_pred)**2)` of each row: `MeanSquaredError` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> mean_squared_error([[1.0, 2.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]).tolist()
+    [2.5, 0.0]
+    """
     return _row_values(MeanSquaredError(), y_true, y_pred)
 
 
 def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    """The function form of `MeanAbsoluteError`: one value per row."""
+    """`mean(|y_true - y_pred|)` of each row: `MeanAbsoluteError` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> mean_absolute_error([[1.0, 2.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]).tolist()
+    [1.5, 0.0]
+    """
     return _row_values(MeanAbsoluteError(), y_true, y_pred)
 
 
 def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Array:
-    """The function form of `Huber`: one value per row."""
+    """`Huber` as a function: the mean of `e**2 / 2` where `|e| <= delta`, else of `delta * (|e| - delta / 2)`.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> huber([[1.0], [1.0]], [[1.5], [5.0]]).tolist()
+    [0.125, 3.5]
+    """
     return _row_values(Huber(delta), y_true, y_pred)
 
 
 def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    """The function form of `Poisson`: one value per row."""
+    """`mean(y_pred - y_true * log(y_pred + 1e-7))` of each row, `y_pred` at least 0: `Poisson` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> poisson([[0.0, 1.0]], [[2.0, 1.0]]).round(4).tolist()
+    [1.5]
+    """
     return _row_values(Poisson(), y_true, y_pred)
 
 
 def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    """The function form of `Hinge`: one value per row."""
+    """`mean(max(1 - y_true * y_pred, 0))` of each row, labels -1 and 1, or 0 and 1: `Hinge` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> hinge([[0.0, 1.0]], [[1.0, 0.5]]).tolist()
+    [1.25]
+    """
     return _row_values(Hinge(), y_true, y_pred)
 
 
 def binary_crossentropy(
     y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Array:
-    """The function form of `BinaryCrossentropy`: one value per row."""
+    """`BinaryCrossentropy` as a function: targets and, without `from_logits`, predictions in [0, 1].
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> binary_crossentropy([[1.0], [0.0]], [[0.5], [0.25]]).round(4).tolist()
+    [0.6931, 0.2877]
+    """
     return _row_values(BinaryCrossentropy(from_logits, label_smoothing), y_true, y_pred)
 
 
 def categorical_crossentropy(
     y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Array:
-    """The function form of `CategoricalCrossentropy`: one value per row."""
+    """`CategoricalCrossentropy` as a function: targets one-hot or probabilities.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).round(4).tolist()
+    [0.6931]
+    """
     return _row_values(CategoricalCrossentropy(from_logits, label_smoothing), y_true, y_pred)
 
 
 def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False) -> Array:
-    """The function form of `SparseCategoricalCrossentropy`: one value per row."""
+    """`SparseCategoricalCrossentropy` as a function: `y_true` (rows,) or (rows, 1) holds class indices 0, 1, ...
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> sparse_categorical_crossentropy([1, 0], [[0.2, 0.8], [0.5, 0.5]]).round(4).tolist()
+    [0.2231, 0.6931]
+    """
     return _row_values(SparseCategoricalCrossentropy(from_logits), y_true, y_pred)
 
 

@@ -11,9 +11,22 @@ stream of the first array that tells one (PyTorch's and CuPy's current stream; e
 which the producers are asked to make their arrays ready) and returns without waiting, unless it returns a
 number.
 
+Arrays must be C-contiguous, but for these. In dropout, dropout_backward, elastic_net_gradient and prox an array of one
+axis may have any stride but 0, and one of two axes contiguous rows at any distance, if they do not overlap. In
+dense_forward and dense_backward x and w may have any strides, and the others of two axes such rows. An output must not
+overlap what is read, but may be that very array where its description says so.
+
 It must not know models. Everything random is a function of (seed, stream, step, index): the same arguments give the
-same bits on every CPU and for any number of threads. The gates of the native core raise TypeError and ValueError,
-naming the argument, for arrays whose dtype, shape or layout does not fit.
+same bits on every CPU and for any number of threads.
+
+Raises
+------
+TypeError
+    For what is no array, a masked array, a dtype that is neither float32 nor float64 or not that of the call's first
+    array, and settings that are no numbers.
+ValueError
+    For another shape, another layout, memory that overlaps, an output that is read-only, and settings out of range.
+    The message names the argument, and nothing has been written.
 """
 
 from __future__ import annotations
@@ -191,6 +204,15 @@ def dense_backward(
     -------
     (dx, dw, db)
         dx is None when it is not wanted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, w = np.array([[1.0, -2.0]]), np.eye(2)
+    >>> y = dense_forward(x, w, activation="relu")
+    >>> dx, dw, db = dense_backward(np.ones((1, 2)), x, w, y, activation="relu")
+    >>> dx.tolist(), dw.tolist(), db.tolist()
+    ([[1.0, 0.0]], [[1.0, 0.0], [-2.0, 0.0]], [1.0, 0.0])
     """
     if not need_dx:
         dx = None
@@ -266,7 +288,34 @@ def dropout(
 def dropout_backward(
     dy: AnyArray, rate: float, seed: int, step: int = 0, stream: int = 0, out: AnyArray | None = None
 ) -> Array:
-    """The gradient with respect to the input of `dropout`: the same mask and scale, applied to dy."""
+    """The gradient with respect to the input of `dropout`: the same mask and scale, applied to dy.
+
+    Parameters
+    ----------
+    dy : array
+        Gradient with respect to the result of `dropout`, of any shape.
+    rate, seed, step, stream
+        What `dropout` was given.
+    out : array of the shape of dy, optional
+        May be dy.
+
+    Returns
+    -------
+    array
+        `out`, or a new NumPy array, which is refused where dy is on a GPU.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastreg.ops`; ValueError also for rate, seed, step or stream out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(1000.0)
+    >>> bool((dropout(x, 0.5, seed=1) == x * dropout_backward(np.ones(1000), 0.5, seed=1)).all())
+    True
+    """
     if dy.__class__ is not _ndarray or out.__class__ is not _ndarray:
         dy, out = _with_out(dy, "dy", out)
     try:
@@ -296,9 +345,26 @@ def _of_dy(error: Exception) -> str:
 def dropout_mask(
     shape: int | Sequence[int], rate: float, seed: int, step: int = 0, stream: int = 0, packed: bool = False
 ) -> NDArray[np.uint8]:
-    """What `dropout` keeps: 1 kept, 0 dropped, as bytes of `shape`.
+    """What `dropout` keeps: 1 kept, 0 dropped.
 
-    `packed` gives a flat array of (n + 7) // 8 bytes: bit i is in byte i // 8, lowest bit first.
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Of the array that is dropped from; each at least 0.
+    rate, seed, step, stream
+        As for `dropout`.
+    packed : bool
+        Whether to give bits instead of bytes: element i is in byte i // 8, lowest bit first.
+
+    Returns
+    -------
+    array of uint8
+        Of `shape`; packed, of (n + 7) // 8 bytes for n elements.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastreg.ops`; ValueError also for a shape, rate, seed, step or stream out of range.
 
     Examples
     --------
@@ -319,7 +385,22 @@ def dropout_mask(
 def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
     """The penalty `l1 * sum|w| + l2 * sum(w**2)` (Zou and Hastie 2005, with factors instead of a budget).
 
-    Of an array on a GPU it waits for that.
+    Parameters
+    ----------
+    w : array
+        Of any shape; C-contiguous.
+    l1, l2 : float
+        Finite, at least 0.
+
+    Returns
+    -------
+    float
+        Summed in the dtype of w. Of an array on a GPU it waits for that.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastreg.ops`; ValueError also for l1 or l2 out of range.
 
     Examples
     --------
@@ -331,7 +412,33 @@ def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
 
 
 def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None = None) -> Array:
-    """Its subgradient `l1 * sign(w) + 2 * l2 * w`, with sign(0) = 0."""
+    """The subgradient of `elastic_net`: `l1 * sign(w) + 2 * l2 * w`, with sign(0) = 0.
+
+    Parameters
+    ----------
+    w : array
+        Of any shape.
+    l1, l2 : float
+        Finite, at least 0.
+    out : array of the shape of w, optional
+        May be w.
+
+    Returns
+    -------
+    array
+        `out`, or a new NumPy array, which is refused where w is on a GPU.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastreg.ops`; ValueError also for l1 or l2 out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> elastic_net_gradient(np.array([0.0, -3.0]), 1.0, 0.5).tolist()
+    [0.0, -4.0]
+    """
     if w.__class__ is not _ndarray or out.__class__ is not _ndarray:
         w, out = _with_out(w, "w", out)
     try:
@@ -345,6 +452,25 @@ def prox(w: AnyArray, l1: float, l2: float, step: float, out: AnyArray | None = 
     """The proximal step `argmin_u (u - w)**2 / 2 + step * (l1 * |u| + l2 * u**2)`, elementwise.
 
     That is `sign(w) * max(|w| - step * l1, 0) / (1 + 2 * step * l2)` (Parikh and Boyd 2014, section 6.5).
+
+    Parameters
+    ----------
+    w : array
+        Of any shape.
+    l1, l2, step : float
+        Finite, at least 0.
+    out : array of the shape of w, optional
+        May be w.
+
+    Returns
+    -------
+    array
+        `out`, or a new NumPy array, which is refused where w is on a GPU.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastreg.ops`; ValueError also for l1, l2 or step out of range.
 
     Examples
     --------
@@ -381,7 +507,8 @@ def sgd_update(
     Parameters
     ----------
     w : array
-        Weights, changed in place.
+        Weights, of any shape, changed in place; C-contiguous, and so are the others. Of a copy, as
+        `np.ascontiguousarray` makes of another layout, the copy would change.
     g : array of the shape of w
         Gradient of the data loss. With the penalty's gradient added, numbers below 2^-56 (float64: 2^-504) count
         as 0.
@@ -472,6 +599,15 @@ def adam_update(
     -------
     float
         The penalty of w before the step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w, m, v = np.array([1.0, -1.0]), np.zeros(2), np.zeros(2)
+    >>> adam_update(w, np.array([2.0, 0.0]), m, v, step=1, learning_rate=0.1)
+    0.0
+    >>> w.round(4).tolist()
+    [0.9, -1.0]
     """
     if (
         w.__class__ is not _ndarray

@@ -142,6 +142,40 @@ def test_refusals_name_the_argument(case: int) -> None:
     assert (Z == 1).all()
 
 
+LINE, TABLE = np.arange(8.0), np.arange(32.0).reshape(4, 8)
+ROWS: list[tuple[str, Any]] = [
+    ("x", lambda w: ops.dropout(w, 0.5, 1)),
+    ("dy", lambda w: ops.dropout_backward(w, 0.5, 1)),
+    ("w", lambda w: ops.elastic_net_gradient(w, 1, 1)),
+    ("w", lambda w: ops.prox(w, 1, 1, 1)),
+]
+PACKED: list[tuple[str, Any]] = [
+    ("w", lambda w: ops.elastic_net(w, 1, 1)),
+    ("w", lambda w: ops.sgd_update(w, np.ones_like(w))),
+    ("w", lambda w: ops.adam_update(w, np.ones_like(w), np.ones_like(w), np.ones_like(w), 1)),
+]
+LAYOUTS: list[tuple[Any, bool]] = [  # of an array, and whether it may have it in ROWS
+    (LINE[::-2], True),
+    (TABLE[:, :4], True),
+    (TABLE[::-2], True),
+    (np.broadcast_to(1.0, (3,)), False),
+    (TABLE.T, False),
+    (TABLE[:, ::2], False),
+    (np.lib.stride_tricks.as_strided(LINE, (3, 3), (16, 8)), False),  # rows that overlap
+    (TABLE.reshape(4, 2, 4)[:, :, :2], False),
+]
+
+
+@pytest.mark.parametrize(("array", "rows"), LAYOUTS, ids=lambda value: str(getattr(value, "strides", value)))
+def test_layouts_are_those_that_the_module_tells(array: Any, rows: bool) -> None:
+    for name, call in ROWS if rows else []:
+        assert np.array_equal(call(array), call(array.copy(order="C"))), name
+    for name, call in PACKED if rows else ROWS + PACKED:
+        with pytest.raises(ValueError, match=rf"^{name} must (be contiguous|have contiguous rows)"):
+            call(array)
+    assert np.array_equal(TABLE.ravel(), np.arange(32.0))
+
+
 def test_momentum_may_be_any_number() -> None:
     for momentum in (0, np.float32(0.5), np.float64(0.5), np.array(0.5)):
         w, expected = X.copy(), X.copy()
