@@ -27,7 +27,7 @@ class Regularizer(Configurable):
     method: str
 
     def __call__(self, x: ArrayLike) -> float:
-        """The penalty of the array `x`, of any shape, in float64."""
+        """The penalty of the array `x`, of any shape: summed in float32 where x is float32, else in float64."""
         return _core.elastic_net(numeric(x, "x"), self.l1, self.l2)
 
     def native(self) -> dict[str, Any]:

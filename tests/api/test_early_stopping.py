@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastreg import Dense, Sequential
-from fastreg.callbacks import EarlyStopping, EarlyStoppingMonitor
+from fastreg.callbacks import Callback, EarlyStopping, EarlyStoppingMonitor
 
 NAN, INF = math.nan, math.inf
 
@@ -410,6 +410,26 @@ def test_a_real_fit_stops_and_restores() -> None:
     assert len(history["loss"]) == callback.best_epoch + 4
     best = model.evaluate(x[30:], y[30:], verbose=0)
     assert best == min(history["val_loss"])
+
+
+def test_a_fit_that_breaks_off_leaves_the_weights() -> None:
+    """As in Keras: what a user sees after Ctrl-C is where training was."""
+
+    class BreaksOff(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.set_weights([np.full((1, 1), 100.0 + epoch)])  # worse and worse
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    stopping = EarlyStopping("loss", patience=9, restore_best_weights=True)
+    model = Sequential([Dense(1, use_bias=False)], seed=0)
+    model.compile("sgd", "mse")
+    assert (stopping.best_epoch, stopping.best_weights) == (0, None)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit([[1.0]], [0.0], epochs=9, verbose=0, callbacks=[stopping, BreaksOff()])
+    assert stopping.best_epoch == 0
+    assert stopping.best_weights is not None
+    assert model.get_weights()[0].item() == 102.0
 
 
 def test_verbose_says_when_and_why(capsys: pytest.CaptureFixture[str]) -> None:

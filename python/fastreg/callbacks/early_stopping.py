@@ -33,16 +33,18 @@ class EarlyStopping(Callback):
     mode : {"auto", "min", "max"}
         "auto" maximises names that end in acc, accuracy, auc, r2, precision, recall or f1 and minimises all others.
     restore_best_weights : bool, default False
-        At the end of training, however it ended, set the weights of the best epoch; if none improved, of the first
-        monitored epoch that is not NaN. A NaN epoch is never restored: if every value was NaN, nothing is.
+        At the end of training, whoever ended it, set the weights of the best epoch; if none improved, of the first
+        monitored epoch that is not NaN. A NaN epoch is never restored: if every value was NaN, nothing is. Ctrl-C and
+        exceptions leave the weights as they are.
     min_delta_mode, check_finite, stopping_threshold, divergence_threshold
         See `EarlyStoppingMonitor`. Such a stop does not wait for other monitors.
 
     Attributes
     ----------
     best, best_epoch, wait, stopped_epoch, stopped_reason
-        See `EarlyStoppingMonitor`; all start anew with every fit.
+        See `EarlyStoppingMonitor`; all start anew with every fit. best_epoch is 0 while there is none, as in Keras.
     best_weights : list of arrays or None
+        The weights of `best_epoch`, if they are to be restored.
 
     Raises
     ------
