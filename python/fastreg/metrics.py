@@ -66,9 +66,7 @@ class Metric(Configurable):
             )
         given = row_weights(sample_weight, len(target), dtype, "sample_weight")
         weight = np.ones(len(target)) if given is None else given.astype(np.float64)
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # the sums of outputs that are not finite are not either
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are counted as they are
             totals = self.accumulate(target, prediction, weight)
         self._totals = totals if self._totals is None else self._totals + totals
 
