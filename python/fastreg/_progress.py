@@ -5,6 +5,8 @@ It must not know models or training.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from typing import Any
 
@@ -27,14 +29,37 @@ def line_of(logs: Logs, names: list[str]) -> str:
     return " - ".join(f"{name}: {logs[name]:.4g}" for name in names if name in logs)
 
 
+def fitting(logs: Logs, names: list[str], width: int) -> str:
+    """`loss=0.1234, accuracy=0.9` of as many of `names` as `width` columns hold, in their order. The losses find a
+    place first, then what was validated."""
+    kept = sorted(
+        (name for name in names if name in logs),
+        key=lambda name: (name not in ("loss", "val_loss"), not name.startswith("val_")),
+    )
+    while True:
+        text = ", ".join(f"{name}={logs[name]:.4g}" for name in names if name in kept)
+        if len(text) <= width or not kept:
+            return text
+        kept.pop()
+
+
+def say(message: str) -> None:
+    """Print a line, above the bar where there is one."""
+    tqdm = sys.modules.get("tqdm")  # in use since there was a bar
+    (tqdm.tqdm.write if tqdm else print)(message)
+
+
 class Progress:
     """A context in which `epoch_end` is called after every epoch; the bar is closed however the context is left."""
 
-    def __init__(self, verbose: int, title: str, first_epoch: int, epochs: int, names: list[str]) -> None:
+    def __init__(self, verbose: int, first_epoch: int, epochs: int, names: list[str]) -> None:
         self._verbose = verbose
         self._epochs = epochs
         self._names = [*names, *(f"val_{name}" for name in names)]
-        self._bar = _bar(title, first_epoch, epochs) if verbose == 1 else None
+        columns = _terminal_columns()
+        self._columns = min(columns or 120, 120)
+        interval = 0.1 if columns else 1.0  # a file keeps all that is drawn
+        self._bar = _bar(first_epoch, epochs, self._columns, interval) if verbose == 1 else None
         self._started = time.perf_counter()
 
     def __enter__(self) -> Progress:
@@ -46,8 +71,9 @@ class Progress:
 
     def epoch_end(self, epoch: int, logs: Logs) -> None:
         if self._bar is not None:
-            shown = {name: f"{logs[name]:.4g}" for name in ("loss", "val_loss") if name in logs}
-            self._bar.set_postfix(shown, refresh=False)
+            rest = f"Epoch {self._epochs}/{self._epochs} #  00:00<00:00"
+            shown = fitting(logs, self._names, self._columns - len(rest))
+            self._bar.set_description_str(shown, refresh=False)
             self._bar.update(1)
         elif self._verbose == 2:
             now = time.perf_counter()
@@ -55,10 +81,19 @@ class Progress:
             print(f"Epoch {epoch + 1}/{self._epochs} - {seconds:.2f}s - {line_of(logs, self._names)}")
 
 
-def _bar(title: str, first_epoch: int, epochs: int) -> Any:
+def _terminal_columns() -> int:
+    """Of the terminal that shows the bar; 0: there is none, but a file or a notebook."""
+    try:
+        return max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 0)
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+def _bar(first_epoch: int, epochs: int, columns: int, interval: float) -> Any:
     from tqdm import tqdm  # here, so that `import fastreg` stays fast
 
     class Bar(tqdm):  # type: ignore[misc, type-arg, unused-ignore]
         monitor_interval = 0  # no watching thread: a process with threads cannot fork safely
 
-    return Bar(total=epochs, initial=first_epoch, desc=title, unit="epoch")
+    shape = "Epoch {n_fmt}/{total_fmt} {bar} {desc} {elapsed}<{remaining}"
+    return Bar(total=epochs, initial=first_epoch, bar_format=shape, ncols=columns, mininterval=interval)

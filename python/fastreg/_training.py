@@ -155,7 +155,7 @@ def fit(
     logs: Logs = {}
     validated = False
     hooks.call("on_train_begin", {})
-    with Progress(plan.verbose, model.name, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
+    with Progress(plan.verbose, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
         for epoch in range(plan.initial_epoch, plan.epochs):
             hooks.call("on_epoch_begin", epoch, {})
             fresh = epoch == plan.initial_epoch  # a GPU keeps the data from epoch to epoch

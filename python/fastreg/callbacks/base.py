@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastreg._progress import say
+
 if TYPE_CHECKING:
     from fastreg.models import Sequential
 
@@ -174,5 +176,5 @@ class TerminateOnNaN(Callback):
 
     def on_nonfinite_loss(self, batch: int) -> None:
         """Called by training after such a batch."""
-        print(f"Batch {batch}: Invalid loss, terminating training")
+        say(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True

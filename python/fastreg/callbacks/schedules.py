@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastreg._arguments import integer, number
-from fastreg._progress import check_verbose
+from fastreg._progress import check_verbose, say
 from fastreg.callbacks.base import Callback, Logs, maximised_metrics
 from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode
 
@@ -101,7 +101,7 @@ class ReduceLROnPlateau(Callback):
         self.model.optimizer.learning_rate = max(rate * self.factor, self.min_lr)
         self.cooldown_counter, self.wait = self.cooldown, 0
         if self.verbose:
-            print(f"Epoch {epoch + 1}: reducing learning rate to {self.model.optimizer.learning_rate:g}.")
+            say(f"Epoch {epoch + 1}: reducing learning rate to {self.model.optimizer.learning_rate:g}.")
 
 
 class LearningRateScheduler(Callback):
@@ -136,7 +136,7 @@ class LearningRateScheduler(Callback):
         )
         optimizer.learning_rate = number(rate, "the result of schedule", low=0.0)
         if self.verbose:
-            print(f"Epoch {epoch + 1}: setting learning rate to {optimizer.learning_rate:g}.")
+            say(f"Epoch {epoch + 1}: setting learning rate to {optimizer.learning_rate:g}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
