@@ -6,6 +6,7 @@ It must not test EarlyStopping: test_early_stopping.py does. It is over 250 line
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,16 @@ def test_reduce_on_plateau(settings: dict[str, Any], values: list[float], rates:
     assert plateau(values, **settings) == rates
 
 
+def test_what_is_missing_warns_once_a_fit(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path / "m", save_best_only=True)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            regressor().fit(X, Y, epochs=3, verbose=0, callbacks=[ReduceLROnPlateau(), saving])
+        about = [str(warning.message).partition(" is conditioned on 'val_loss'")[0] for warning in caught]
+        assert about == ["reducing the learning rate", "saving the best model"]
+
+
 def test_reduce_on_plateau_logs_and_warns() -> None:
     history = regressor().fit(X, Y, verbose=0, callbacks=[ReduceLROnPlateau("loss")]).history
     assert history["learning_rate"] == [0.01]
@@ -360,6 +371,21 @@ def test_checkpoint_of_the_best_weights_only(tmp_path: Path) -> None:
     other.load_weights(path)
     assert all(np.array_equal(a, b) for a, b in zip(other.get_weights(), weights[best], strict=True))
     assert saving.best == losses[best]
+
+
+def test_checkpoint_tells_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = iter([0.5, 0.75, 0.25])
+    given = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_acc=next(values)))
+    path = tmp_path / "{epoch}"
+    best = ModelCheckpoint(path, "val_acc", save_best_only=True, verbose=1, initial_value_threshold=0.5)
+    regressor().fit(X, Y, epochs=3, verbose=0, callbacks=[given, best])
+    assert capsys.readouterr().out.splitlines() == [
+        "Epoch 1: val_acc did not improve from 0.50000",
+        f"Epoch 2: val_acc improved from 0.50000 to 0.75000, saving model to {tmp_path / '2'}",
+        "Epoch 3: val_acc did not improve from 0.75000",
+    ]
+    regressor().fit(X, Y, verbose=0, callbacks=[ModelCheckpoint(path, verbose=1)])
+    assert capsys.readouterr().out == f"Epoch 1: saving model to {tmp_path / '1'}\n"
 
 
 def test_checkpoint_needs_to_beat_the_initial_value(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import string
 from typing import Any
 
 from fastreg._arguments import flag, integer, optional_number
-from fastreg._progress import check_verbose
+from fastreg._progress import check_verbose, say
 from fastreg.callbacks.base import Callback, Logs, maximised_metrics
 from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode
 
@@ -27,6 +27,7 @@ class ModelCheckpoint(Callback):
     monitor : str, default "val_loss"
         A key of the logs; used with `save_best_only`.
     verbose : {0, 1, 2} or bool
+        1 and 2 print what is saved and why, or that nothing is.
     save_best_only : bool, default False
         Save only when `monitor` is better than ever before, or missing (with a warning).
     save_weights_only : bool, default False
@@ -81,6 +82,7 @@ class ModelCheckpoint(Callback):
         self.best = _worst(self.mode) if threshold is None else threshold
         self._epoch = 0
         self._batches = 0
+        self._warned: set[str] = set()
         if self._every is not None:  # only then does training return to Python after every batch
             self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
 
@@ -89,6 +91,7 @@ class ModelCheckpoint(Callback):
         if self.best == _worst(self.mode):  # nothing was saved yet
             self.best = _worst(mode)
         self.mode = mode
+        self._warned = set()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -104,26 +107,35 @@ class ModelCheckpoint(Callback):
             self._save({"epoch": self._epoch + 1, "batch": batch + 1, **(logs or {})})
 
     def _save(self, fields: Logs) -> None:
+        verdict = ""
         if self.save_best_only:
-            value = monitored(fields, self.monitor, "saving the best model")
+            value = monitored(fields, self.monitor, "saving the best model", self._warned)
             if value is not None:
                 if not improves(value, self.best, 0.0, self.mode):
+                    self._say(fields, f"{self.monitor} did not improve from {self.best:.5f}")
                     return
+                verdict = f"{self.monitor} improved from {self.best:.5f} to {value:.5f}, "
                 self.best = value
-        try:
-            path = self.filepath.format(**fields)
-        except KeyError as error:
-            known = ", ".join(fields)
-            raise ValueError(f"filepath {self.filepath!r} has the field {error}; there are {known}") from None
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise ValueError(f"filepath {self.filepath!r} cannot be filled in: {error}") from error
-        if self.verbose:
-            print(f"Epoch {fields['epoch']}: saving model to {path}")
+        path = self._path(fields)
+        self._say(fields, f"{verdict}saving model to {path}")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
+
+    def _path(self, fields: Logs) -> str:
+        try:
+            return self.filepath.format(**fields)
+        except KeyError as error:
+            known = ", ".join(fields)
+            raise ValueError(f"filepath {self.filepath!r} has the field {error}; there are {known}") from None
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"filepath {self.filepath!r} cannot be filled in: {error}") from error
+
+    def _say(self, fields: Logs, message: str) -> None:
+        if self.verbose:
+            say(f"Epoch {fields['epoch']}: {message}")
 
 
 def _worst(mode: str) -> float:

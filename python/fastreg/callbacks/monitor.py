@@ -63,16 +63,21 @@ def improves(value: float, reference: float, margin: float, mode: str) -> bool:
     return value + margin < reference if mode == "min" else value - margin > reference
 
 
-def monitored(logs: Mapping[str, Any] | None, monitor: str, who: str) -> float | None:
-    """`logs[monitor]`; if it is missing, None and a warning that lists what there is."""
-    logs = logs or {}
-    if monitor not in logs:
+def monitored(
+    logs: Mapping[str, Any] | None, monitor: str, who: str, warned: set[str] | None = None
+) -> float | None:
+    """`logs[monitor]`; if it is missing, None and a warning that lists what there is, unless `monitor` is in `warned`,
+    to which it is added."""
+    logs, warned = logs or {}, set() if warned is None else warned
+    if monitor in logs:
+        return float(logs[monitor])
+    if monitor not in warned:
+        warned.add(monitor)
         available = ", ".join(logs)
         warnings.warn(
             f"{who} is conditioned on {monitor!r}, which is missing; available: {available}", stacklevel=3
         )
-        return None
-    return float(logs[monitor])
+    return None
 
 
 class EarlyStoppingMonitor:

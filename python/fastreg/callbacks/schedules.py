@@ -73,6 +73,7 @@ class ReduceLROnPlateau(Callback):
         self.best = math.inf if self.mode == "min" else -math.inf
         self.wait = 0
         self.cooldown_counter = 0
+        self._warned: set[str] = set()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.mode = resolve_mode(self._mode, self.monitor, maximised_metrics(self.model))
@@ -81,7 +82,7 @@ class ReduceLROnPlateau(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        value = monitored(logs, self.monitor, "reducing the learning rate")
+        value = monitored(logs, self.monitor, "reducing the learning rate", self._warned)
         if value is None:
             return
         if self.cooldown_counter > 0:
