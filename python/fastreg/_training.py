@@ -20,7 +20,7 @@ from fastreg._core import Session
 from fastreg._dataset import Dataset, native
 from fastreg._progress import Progress, check_verbose
 from fastreg._sparse import SparseRows
-from fastreg.callbacks import Callback, History, TerminateOnNaN
+from fastreg.callbacks import History, TerminateOnNaN
 from fastreg.callbacks.base import overrides
 
 if TYPE_CHECKING:
@@ -91,11 +91,14 @@ class Hooks:
         given = [] if callbacks is None else callbacks
         listed = list(given) if isinstance(given, (list, tuple)) else [given]
         for callback in listed:
-            if not isinstance(callback, Callback):
+            if isinstance(callback, type) or not (
+                hasattr(callback, "set_model") and hasattr(callback, "set_params")
+            ):
                 raise TypeError(
-                    f"callbacks must be a list of Callback objects; it has {type(callback).__name__}"
+                    f"callbacks must be a list of Callback objects; it has {type(callback).__name__}; "
+                    "derive from fastreg.callbacks.Callback"
                 )
-        self.callbacks: list[Callback] = listed
+        self.callbacks: list[Any] = listed  # Keras's, too, and what else has its methods
         train = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
         self.train_batches = self._any_overrides(*train)
         self.test_batches = self._any_overrides("on_test_batch_begin", "on_test_batch_end")
@@ -122,9 +125,10 @@ class Hooks:
         return history
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call one hook of every callback."""
+        """Call one hook of every callback that has it."""
         for callback in self.callbacks:
-            getattr(callback, name)(*arguments)
+            if hook := getattr(callback, name, None):
+                hook(*arguments)
 
     def nonfinite_loss(self, batch: int) -> None:
         """A batch had a loss that is NaN or infinite."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fastreg import SGD, Dense, Dropout, Sequential
+from fastreg._training import Hooks
 from fastreg.callbacks import (
     Callback,
     CSVLogger,
@@ -122,6 +123,69 @@ def test_stopping_before_an_epoch_leaves_its_first_batch(hook: str) -> None:
     history = model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[Stop()])
     assert history.epoch == [0]
     assert model.optimizer.iterations == 1
+
+
+def test_a_callback_has_no_model_before_it_is_used() -> None:
+    assert Callback().model is None
+    assert Callback().params is None
+
+
+# ---- callbacks of others -------------------------------------------------------------------------------------------
+class Duck:
+    """What has the methods of a callback, and not all of them."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def set_model(self, model: Any) -> None:
+        self.model = model
+
+    def set_params(self, params: Any) -> None:
+        self.params = params
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epochs.append(epoch)
+        self.model.stop_training = epoch == 1
+
+
+def test_what_has_the_methods_of_a_callback_is_one() -> None:
+    model, duck = regressor(), Duck()
+    assert model.fit(X, Y, epochs=9, verbose=0, callbacks=[duck]).epoch == duck.epochs == [0, 1]
+    assert duck.params["epochs"] == 9
+    model.evaluate(X, Y, verbose=0, callbacks=duck)
+    model.predict(X, callbacks=duck)
+
+
+def foreign_callback(module: str) -> type:
+    """A class Callback of `module`, whose hooks do nothing, as Keras has one."""
+    namespace: dict[str, Any] = {"__name__": module, "Duck": Duck}
+    hooks = "".join(f"    def {name}(self, *_): pass\n" for name in HOOKS if name != "on_epoch_end")
+    exec(f"class Callback(Duck):\n{hooks}", namespace)
+    return namespace["Callback"]
+
+
+@pytest.mark.parametrize(
+    ("module", "steps"),
+    [("keras.src.callbacks.callback", False), ("tf_keras.callbacks", False), ("mine", True)],
+)
+def test_hooks_of_the_base_class_of_keras_cost_nothing(module: str, steps: bool) -> None:
+    base = foreign_callback(module)
+    assert Hooks([base()]).train_batches == steps
+
+    class Counting(base):  # type: ignore[misc, valid-type]
+        batches = 0
+
+        def on_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.batches += 1
+
+        on_train_batch_end = on_batch_end
+
+    counting = Counting()
+    hooks = Hooks([counting])
+    assert hooks.train_batches
+    assert hooks.test_batches == hooks.predict_batches == steps
+    regressor().fit(X, Y, batch_size=10, epochs=2, verbose=0, callbacks=[counting])
+    assert (counting.batches, counting.epochs) == (8, [0, 1])
 
 
 # ---- mode="auto" ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Logs = dict[str, Any]
 
+_BASES = ("fastreg", "keras", "tf_keras", "tensorflow")  # whose class Callback has hooks that do nothing
+
 
 class Callback:
     """Base of the callbacks: override the hooks you need.
@@ -31,8 +33,8 @@ class Callback:
     ...         self.model.stop_training = logs["loss"] < 0.1
     """
 
-    model: Sequential
-    params: dict[str, Any]
+    model: Sequential = None  # type: ignore[assignment]  # until a method of a model is given the callback
+    params: dict[str, Any] = None  # type: ignore[assignment]
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Called once before training."""
@@ -93,11 +95,17 @@ class Callback:
         """After a prediction."""
 
 
-def overrides(callback: Callback, *hooks: str) -> bool:
+def overrides(callback: Any, *hooks: str) -> bool:
     """Whether `callback` does anything in one of `hooks`."""
-    return any(
-        getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook) for hook in hooks
-    )
+    found = [getattr(callback, hook, None) for hook in hooks]
+    return any(hook is not None and not _does_nothing(hook) for hook in found)
+
+
+def _does_nothing(hook: Any) -> bool:
+    """Whether it is a hook of a base class: of `Callback`, or of Keras's."""
+    function = getattr(hook, "__func__", None)
+    of_base = getattr(function, "__qualname__", "").startswith("Callback.")
+    return of_base and function.__module__.partition(".")[0] in _BASES
 
 
 def maximised_metrics(model: Sequential) -> dict[str, bool]:
