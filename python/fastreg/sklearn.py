@@ -1,12 +1,14 @@
 """Regularized dense networks as scikit-learn estimators: for pipelines, cross-validation and searches over penalties.
 
 It must not know how a network is trained: it builds a `fastreg.Sequential` and calls its `fit`. It needs scikit-learn
-1.6 or newer, which fastreg itself does not. It is over 250 lines because settings are documented in full.
+1.6 or newer, which fastreg itself does not. It is over 250 lines because settings are documented in full, and stand in
+the signature of each estimator, where scikit-learn reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,15 +17,18 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state
+    from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(f"fastreg.sklearn needs scikit-learn 1.6 or newer ({error})") from error
 
-from fastreg import optimizers
+from fastreg import losses, optimizers
 from fastreg._arguments import flag, integer, number
 from fastreg._arrays import Array
-from fastreg.callbacks import EarlyStopping
+from fastreg._sparse import is_sparse
+from fastreg._targets import row_weights
+from fastreg.callbacks import Callback, EarlyStopping
 from fastreg.layers import Dense, Dropout, Layer
 from fastreg.models import Sequential
 from fastreg.regularizers import L1L2
@@ -31,6 +36,62 @@ from fastreg.regularizers import L1L2
 __all__ = ["DenseClassifier", "DenseRegressor"]
 
 Self = TypeVar("Self", bound="_DenseEstimator")
+
+_ELEMENTWISE = (
+    "binary_crossentropy", "hinge", "huber", "mean_absolute_error", "mean_squared_error", "poisson",
+)  # fmt: skip
+
+
+@contextmanager
+def _unchanged_on_failure(estimator: Any) -> Iterator[None]:
+    """Gives `estimator` its attributes back if what is done within raises, KeyboardInterrupt included."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
+
+
+def _relative(rows: int, **given: Any) -> Array | None:
+    """The product of the row weights `given` by name, (rows,), over its mean; None where none is given."""
+    named: dict[str, Any] = {
+        name: row_weights(value, rows, "float64", name) for name, value in given.items() if value is not None
+    }
+    if not named:
+        return None
+    with np.errstate(over="ignore"):
+        weight = np.prod(list(named.values()), axis=0)
+        mean = float(weight.mean())
+    if not 0 < mean < np.inf:
+        raise ValueError(f"{' times '.join(named)} must have a finite mean above zero, not {mean:g}")
+    relative: Array = weight / mean
+    return relative
+
+
+def _check_range(values: Any, name: str, dtype: str) -> None:
+    """Raise ValueError if finite `values`, perhaps sparse, are not so as `dtype`."""
+    elements = values.data if is_sparse(values) else values
+    largest = float(np.finfo(dtype).max)
+    if elements.size and max(float(elements.max()), -float(elements.min())) > largest:
+        raise ValueError(
+            f'{name} holds values beyond {largest:.4g}, the largest of {dtype}; scale {name}, or set dtype="float64"'
+        )
+
+
+def _diverged(what: str) -> ValueError:
+    return ValueError(
+        f"training diverged: {what}; scale X (and y where it is numbers), or lower learning_rate"
+    )
+
+
+class _Divergence(Callback):
+    """Ends training at an epoch whose loss is not finite. TerminateOnNaN sees the batch, but slows training on GPUs."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = (logs or {})["loss"]
+        if not np.isfinite(loss):
+            raise _diverged(f"the loss of epoch {epoch + 1} is {loss}")
 
 
 class _DenseEstimator(BaseEstimator):
@@ -100,56 +161,73 @@ class _DenseEstimator(BaseEstimator):
             settings["learning_rate"] = self.learning_rate
         return type(given).from_config(settings)
 
+    def _loss(self, default: str, possible: Sequence[str], task: str) -> losses.Loss:
+        """The loss that is set, or `default`; ValueError if it is not among those `possible` for `task`."""
+        given, cause = default if self.loss is None else self.loss, None
+        try:
+            loss = losses.get(given)
+            if loss.kind in possible:
+                return loss
+        except TypeError as error:  # also of "elastic_net", which lacks the loss that it adds penalties to
+            cause = error
+        few = "" if len(possible) == 1 else "one of "
+        raise ValueError(f"loss must be {few}{', '.join(possible)} for {task}, not {given!r}") from cause
+
     def _train(
         self,
         X: Any,
         y: Array,
-        weight: Any,
+        weight: Array | None,
         output: tuple[int, str | None],
-        loss: str,
+        loss: losses.Loss,
         classes: Array | None = None,
     ) -> None:
         """Fit a new network to checked data; `output`: units and activation of the last layer."""
-        weight = None if weight is None else np.asarray(weight)
-        if weight is not None and not np.any(weight):
-            raise ValueError("sample_weight must hold a weight above 0; all are zero")
         random = check_random_state(self.random_state)
         model = self._network(*output, seed=int(random.randint(2**31 - 1)))
-        model.compile(self._new_optimizer(), loss if self.loss is None else self.loss)
-        options: dict[str, Any] = {}
+        model.compile(self._new_optimizer(), loss)
+        _check_range(X, "X", model.dtype)
+        _check_range(y, "y", model.dtype)
+        arrays, validation = [X, y] if weight is None else [X, y, weight], None
+        callbacks: list[Callback] = [_Divergence()]
         if flag(self.early_stopping, "early_stopping"):
-            options["callbacks"] = [EarlyStopping(patience=self.patience, restore_best_weights=True)]
-            share = number(
-                self.validation_fraction,
-                "validation_fraction",
-                low=0.0,
-                high=1.0,
-                open_low=True,
-                open_high=True,
-            )
-            split = train_test_split(
-                *([X, y] if weight is None else [X, y, weight]),
-                test_size=share,
-                random_state=random,
-                stratify=classes,
-            )
-            (X, y, *rest), options["validation_data"] = split[0::2], tuple(split[1::2])
-            weight = rest[0] if rest else None
+            callbacks.append(EarlyStopping(patience=self.patience, restore_best_weights=True))
+            arrays, validation = self._held_back(arrays, random, classes)
+        X, y, *rest = arrays
         history = model.fit(
-            X,
-            y,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            verbose=self.verbose,
-            sample_weight=weight,
-            **options,
-        )
+            X, y, batch_size=self.batch_size, epochs=self.epochs, verbose=self.verbose, callbacks=callbacks,
+            validation_data=validation, sample_weight=rest[0] if rest else None,
+        )  # fmt: skip
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise _diverged("weights of the network are not finite")
         self.model_, self.history_, self.n_iter_ = model, history.history, len(history.epoch)
 
+    def _held_back(
+        self, arrays: list[Any], random: Any, classes: Array | None
+    ) -> tuple[list[Any], list[Any]]:
+        """X, y and perhaps weights of the rows to train on, and of those to validate on."""
+        share = number(
+            self.validation_fraction, "validation_fraction", low=0.0, high=1.0, open_low=True, open_high=True
+        )
+        split = train_test_split(*arrays, test_size=share, random_state=random, stratify=classes)
+        if not all(weights.any() for weights in split[4:]):
+            raise ValueError(
+                "sample_weight must be above 0 for a row that early_stopping holds back and for one that it does not"
+            )
+        return split[0::2], split[1::2]
+
     def _predict(self, X: Any) -> Array:
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=(np.float64, np.float32))
+        _check_range(X, "X", self.model_.dtype)
         return self.model_.predict(X, verbose=0).astype(X.dtype, copy=False)
+
+    @property
+    def feature_importances_(self) -> Array:
+        """For each input the sum of the absolute weights of the first layer, (n_features_in_,); 0: it is not used."""
+        check_is_fitted(self, "model_")
+        importances: Array = np.abs(self.model_.get_weights()[0]).sum(axis=1)
+        return importances
 
 
 class DenseClassifier(ClassifierMixin, _DenseEstimator):
@@ -167,7 +245,10 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     dropout : float in [0, 1], default 0
         The rate, behind every hidden layer.
     loss : str or Loss, optional
-        By default the cross-entropy, in `DenseRegressor` the mean squared error.
+        By default the cross-entropy, in `DenseRegressor` the mean squared error. More than two classes take
+        no other.
+    class_weight : dict of label to weight or "balanced", optional
+        Multiplied with `sample_weight`. "balanced" gives all classes the same sum; a label that is missing counts 1.
     optimizer : str or Optimizer, default "adam"
     learning_rate : float, optional
         By default the optimizer's.
@@ -196,6 +277,9 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         How many epochs were trained.
     classes_ : array (classes,)
         The labels, sorted.
+    feature_importances_ : array (n_features_in_,)
+        For each input the sum of the absolute weights of the first layer: 0 where the network does not look at it,
+        so that `SelectFromModel(DenseClassifier(l1=0.01), threshold=1e-12)` keeps the inputs in use.
     n_features_in_, feature_names_in_
         See scikit-learn.
 
@@ -209,24 +293,85 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     {'l1': 0.001}
     """
 
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (64,),
+        activation: str = "relu",
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        dropout: float = 0.0,
+        loss: Any = None,
+        class_weight: Any = None,
+        optimizer: Any = "adam",
+        learning_rate: float | None = None,
+        batch_size: int = 32,
+        epochs: int = 100,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        random_state: Any = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+        verbose: Any = 0,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes, activation, l1=l1, l2=l2, dropout=dropout, loss=loss, optimizer=optimizer,
+            learning_rate=learning_rate, batch_size=batch_size, epochs=epochs, early_stopping=early_stopping,
+            validation_fraction=validation_fraction, patience=patience, random_state=random_state, device=device,
+            dtype=dtype, verbose=verbose,
+        )  # fmt: skip
+        self.class_weight = class_weight
+
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network on `X` (rows, features) and the labels `y` (rows,)."""
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32))
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y must hold at least two classes; it holds one class, {self.classes_[0]!r}")
-        if len(self.classes_) == 2:
-            self._train(X, labels, sample_weight, (1, "sigmoid"), "binary_crossentropy", labels)
-        else:
-            output = (len(self.classes_), "softmax")
-            self._train(X, labels, sample_weight, output, "sparse_categorical_crossentropy", labels)
+        """Train a new network. If this fails or is interrupted, the estimator is as before.
+
+        Parameters
+        ----------
+        X : array or sparse matrix (rows, features)
+        y : array (rows,)
+            The labels.
+        sample_weight : array (rows,), optional
+            Finite, at least 0. Only ratios count: weights (times those of `class_weight`) are divided by their mean
+            over all rows, those that early stopping holds back included, so that their scale does not weaken or
+            strengthen the penalties.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data or settings are not as described; also if training diverged.
+        """
+        with _unchanged_on_failure(self):
+            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32))
+            check_classification_targets(y)
+            self.classes_, labels = np.unique(y, return_inverse=True)
+            n = len(self.classes_)
+            if n < 2:
+                raise ValueError(
+                    f"y must hold at least two classes; it holds one class, {self.classes_.tolist()[0]!r}"
+                )
+            weight = _relative(len(y), sample_weight=sample_weight, class_weight=self._class_weights(y))
+            sparse = "sparse_categorical_crossentropy"
+            default, possible = ("binary_crossentropy", _ELEMENTWISE) if n == 2 else (sparse, (sparse,))
+            loss = self._loss(default, possible, f"{n} classes")
+            self._train(X, labels, weight, (1, "sigmoid") if n == 2 else (n, "softmax"), loss, labels)
         return self
 
+    def _class_weights(self, y: Array) -> Array | None:
+        if self.class_weight is None:
+            return None
+        try:
+            weights: Array = compute_sample_weight(self.class_weight, y)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f'class_weight must be "balanced" or a dict of label to weight: {error}'
+            ) from error
+        return weights
+
     def predict_proba(self, X: Any) -> Array:
-        """The probability of each class, (rows, classes)."""
+        """The probability of each class, (rows, classes). A row sums to 1 in the precision of `X`."""
         p = self._predict(X)
-        return np.hstack([1 - p, p]) if len(self.classes_) == 2 else p
+        return np.hstack([1 - p, p]) if len(self.classes_) == 2 else p / p.sum(axis=1, keepdims=True)
 
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithm of `predict_proba`."""
@@ -242,7 +387,17 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
 class DenseRegressor(RegressorMixin, _DenseEstimator):
     """A regularized dense network that predicts one or more numbers.
 
-    Parameters and attributes are those of `DenseClassifier`, but for `classes_`.
+    Parameters and attributes are those of `DenseClassifier`, but for `class_weight` and `classes_`.
+
+    Notes
+    -----
+    Without hidden layers, the penalties of scikit-learn's linear models are
+
+    - of `ElasticNet(alpha, l1_ratio)`, which halves the squares: l1 = 2 * alpha * l1_ratio,
+      l2 = alpha * (1 - l1_ratio); `Lasso(alpha)` is l1_ratio = 1;
+    - of `LogisticRegression(C=C)`, with `DenseClassifier`: l1 = 1 / (C * n) or l2 = 1 / (2 * C * n), n being the rows.
+
+    With batch_size = n training can end in exactly their zeros; smaller batches keep some more features.
 
     Examples
     --------
@@ -260,12 +415,22 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
         return tags
 
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network on `X` (rows, features) and `y` (rows,) or (rows, outputs)."""
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), multi_output=True, y_numeric=True
-        )
-        self._outputs = y.shape[1:]
-        self._train(X, y, sample_weight, (int(np.prod(y.shape[1:])), None), "mean_squared_error")
+        """Train a new network, as `DenseClassifier.fit` does, on `y` (rows,) or (rows, outputs)."""
+        with _unchanged_on_failure(self):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=(np.float64, np.float32),
+                multi_output=True,
+                y_numeric=True,
+            )
+            self._outputs = y.shape[1:]
+            possible = (*_ELEMENTWISE, "categorical_crossentropy")
+            loss = self._loss("mean_squared_error", possible, "regression")
+            weight = _relative(len(y), sample_weight=sample_weight)
+            self._train(X, y, weight, (int(np.prod(y.shape[1:])), None), loss)
         return self
 
     def predict(self, X: Any) -> Array:
