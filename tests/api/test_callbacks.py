@@ -391,13 +391,13 @@ def test_reduce_on_plateau(settings: dict[str, Any], values: list[float], rates:
 
 
 def test_what_is_missing_warns_once_a_fit(tmp_path: Path) -> None:
-    saving = ModelCheckpoint(tmp_path / "m", save_best_only=True)
+    saving, stopping = ModelCheckpoint(tmp_path / "m", save_best_only=True), EarlyStopping()
     for _ in range(2):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            regressor().fit(X, Y, epochs=3, verbose=0, callbacks=[ReduceLROnPlateau(), saving])
+            regressor().fit(X, Y, epochs=3, verbose=0, callbacks=[ReduceLROnPlateau(), saving, stopping])
         about = [str(warning.message).partition(" is conditioned on 'val_loss'")[0] for warning in caught]
-        assert about == ["reducing the learning rate", "saving the best model"]
+        assert about == ["reducing the learning rate", "saving the best model", "early stopping"]
 
 
 def test_reduce_on_plateau_logs_and_warns() -> None:

@@ -101,6 +101,7 @@ class EarlyStopping(Callback):
         }
         self._first = self.monitors[names[0]]
         self._resumed = False
+        self._warned: set[str] = set()  # of what is missing, in this fit
         self.stopped_epoch = 0
         self.stopped_reason: str | None = None
 
@@ -164,10 +165,11 @@ class EarlyStopping(Callback):
                 monitor.mode = resolve_mode(self._mode, name, maximised_metrics(self.model))
                 monitor.reset()
         self._resumed = False
+        self._warned.clear()
         self.stopped_epoch, self.stopped_reason = 0, None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        values = {name: monitored(logs, name, "early stopping") for name in self.monitors}
+        values = {name: monitored(logs, name, "early stopping", self._warned) for name in self.monitors}
         logged = {name: value for name, value in values.items() if value is not None}
         for name, value in logged.items():
             monitor = self.monitors[name]

@@ -63,12 +63,10 @@ def improves(value: float, reference: float, margin: float, mode: str) -> bool:
     return value + margin < reference if mode == "min" else value - margin > reference
 
 
-def monitored(
-    logs: Mapping[str, Any] | None, monitor: str, who: str, warned: set[str] | None = None
-) -> float | None:
+def monitored(logs: Mapping[str, Any] | None, monitor: str, who: str, warned: set[str]) -> float | None:
     """`logs[monitor]`; if it is missing, None and a warning that lists what there is, unless `monitor` is in `warned`,
     to which it is added."""
-    logs, warned = logs or {}, set() if warned is None else warned
+    logs = logs or {}
     if monitor in logs:
         return float(logs[monitor])
     if monitor not in warned:
