@@ -46,11 +46,15 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
         return np.require(array, dtype, ["C", "A"])
 
 
-def check_finite(array: Array, name: str) -> None:
-    """Raise ValueError, naming the first bad place, if `array` holds NaN or an infinity."""
+def check_finite(array: Array, name: str, given: Any) -> None:
+    """Raise ValueError, naming the first bad place, if `array`, made of `given`, holds NaN or an infinity."""
     if _core.all_finite(array):
         return
     place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    if not isinstance(given, _OURS):
+        from fastreg import _frames  # and narwhals with it
+
+        name = _frames.column(given, place[-1], name)
     raise nonfinite(array[place], list(place), name)
 
 

@@ -68,7 +68,7 @@ class Expectation:
         if len(y_array) != len(x_array):
             raise ValueError(f"y{suffix} has {len(y_array)} rows; x has {len(x_array)}")
         if not self.allow_nonfinite:
-            check_finite(y_array, f"y{suffix}")
+            check_finite(y_array, f"y{suffix}", y)
         weight = row_weights(sample_weight, len(x_array), self.dtype, f"sample_weight{suffix}")
         return Dataset(x_array, y_array, weight)
 
@@ -106,7 +106,7 @@ def inputs(
     if isinstance(array, SparseRows):
         check_finite_elements(array, name)
     else:
-        check_finite(array, name)
+        check_finite(array, name, x)
     return array
 
 

@@ -21,16 +21,16 @@ def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
     column.
     """
     try:
-        frame = nw.from_native(_as_table(value), pass_through=True, allow_series=True)
+        frame = _narwhals(value)
     except ValueError as error:  # columns of one name
         raise ValueError(f"{name} is no table: {error}") from None
     if isinstance(frame, nw.LazyFrame):
         raise TypeError(f"{name} is a lazy {type(value).__name__}; pass {name}.collect()")
     if isinstance(frame, nw.Series):
-        return _numbers(frame, f"column {frame.name!r} of {name}" if frame.name else name)
+        return _numbers(frame, _column(frame.name, name))
     if not isinstance(frame, nw.DataFrame):
         return None
-    columns = [_numbers(column, f"column {column.name!r} of {name}") for column in frame.iter_columns()]
+    columns = [_numbers(column, _column(column.name, name)) for column in frame.iter_columns()]
     if dtype is None:
         dtype = "float32" if all(column.dtype == np.float32 for column in columns) else "float64"
     array = np.empty((len(frame), len(columns)), dtype)
@@ -38,6 +38,22 @@ def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
         for index, column in enumerate(columns):
             array[:, index] = column
     return array
+
+
+def column(value: Any, index: int, name: str) -> str:
+    """What messages call column `index` of a frame, or a column; `name` for anything else."""
+    frame = _narwhals(value)
+    if isinstance(frame, nw.Series):
+        return _column(frame.name, name)
+    return _column(frame.columns[index], name) if isinstance(frame, nw.DataFrame) else name
+
+
+def _column(label: Any, name: str) -> str:
+    return name if label in (None, "") else f"column {label!r} of {name}"
+
+
+def _narwhals(value: Any) -> Any:
+    return nw.from_native(_as_table(value), pass_through=True, allow_series=True)
 
 
 def _as_table(value: Any) -> Any:

@@ -135,8 +135,25 @@ def test_nan_in_a_plain_column_is_a_number() -> None:
     got = model.predict(pandas.DataFrame(named(holed)))
     assert np.isnan(got[3, 0])
     assert_same_bits(got, model.predict(holed), "NaN")
-    with pytest.raises(ValueError, match=r"x holds values that are not finite .* at \[3, 2\]"):
-        model.fit(pandas.DataFrame(named(holed)), Y, verbose=0)
+
+
+@each
+def test_the_column_of_a_value_that_is_not_finite_is_named(name: str) -> None:
+    holed = X.copy()
+    holed[3, 2] = np.nan
+    x, end = (
+        frame(name, named(holed)),
+        r" holds values that are not finite in float32; the first is (nan|inf) at \[",
+    )
+    model = classifier()
+    with pytest.raises(ValueError, match=rf"^column 'c2' of x{end}3, 2\]"):
+        model.fit(x, Y, verbose=0)
+    with pytest.raises(ValueError, match=rf"^column 'c2' of x of validation_data{end}3, 2\]"):
+        model.fit(X, Y, validation_data=(x, Y), verbose=0)
+    y = np.where(np.arange(len(Y)) == 5, np.inf, Y)
+    owner = "y" if name == "pyarrow" else "column 'target' of y"  # its arrays have no names
+    with pytest.raises(ValueError, match=rf"^{owner}{end}5, 0\]"):
+        model.fit(X, column(name, y), verbose=0)
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------------
