@@ -93,6 +93,13 @@ def flag(value: Any, name: str) -> bool:
     raise TypeError(f"{name} must be True or False, not {_shown(value)}")
 
 
+def only(neutral: Any, value: Any, name: str, reason: str) -> Any:
+    """`neutral`, the one value of an argument that is here so that Keras programs run; `reason` says why."""
+    if value is not neutral:
+        raise ValueError(f"{name} must be {neutral!r}, not {_shown(value)}: {reason}")
+    return value
+
+
 def choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """One of `choices`."""
     if isinstance(value, str) and value in choices:

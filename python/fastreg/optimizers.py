@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fastreg._arguments import flag, number, optional_number
 from fastreg._configurable import Configurable, argument_names, find
+from fastreg._tensor import Count, Number
+from fastreg._words import OtherWords
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
 
-class LearningRate(float):
+_INSTEAD = {"lr": "use learning_rate", "decay": "use callbacks.LearningRateScheduler"}  # words of tf.keras
+
+
+class LearningRate(Number):
     """The value of `Optimizer.learning_rate`: a float that also answers to the words of Keras's variable.
 
     Examples
@@ -33,15 +36,8 @@ class LearningRate(float):
         """Sets the optimizer's learning rate to `value`."""
         self._optimizer.learning_rate = value
 
-    def numpy(self) -> np.float64:
-        """The value as a NumPy number."""
-        return np.float64(self)
 
-    def __reduce__(self) -> tuple[type[float], tuple[float]]:
-        return float, (float(self),)  # a copy is a number, not the optimizer's
-
-
-class Optimizer(Configurable):
+class Optimizer(Configurable, OtherWords):
     """Base of the optimizers. The arguments below are shared by all of them.
 
     Parameters
@@ -89,7 +85,11 @@ class Optimizer(Configurable):
                 f"only one of clipnorm, clipvalue, global_clipnorm may be set, not {' and '.join(clips)}"
             )
         self.name = type(self).__name__.lower() if name is None else name
-        self.iterations = 0  # steps taken; kept by the model that the optimizer is compiled into
+        self.iterations = 0
+
+    def _take(self, named: dict[str, Any]) -> None:
+        for word in named.keys() & _INSTEAD.keys():
+            raise TypeError(f"{type(self).__name__} has no argument {word}: {_INSTEAD[word]}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self.__dict__.get("_in_use") and name != "learning_rate" and name in argument_names(type(self)):
@@ -112,6 +112,15 @@ class Optimizer(Configurable):
                 "learning_rate must be a number, not a schedule; use callbacks.LearningRateScheduler"
             )
         self._learning_rate = number(value, "learning_rate", low=0.0)
+
+    @property
+    def iterations(self) -> Count:
+        """The steps taken; kept by the model that the optimizer is compiled into."""
+        return Count(self._iterations)
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self._iterations = value
 
     def native(self) -> dict[str, Any]:
         """The optimizer as the native core takes it: what is None stays out."""

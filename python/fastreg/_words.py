@@ -1,0 +1,28 @@
+"""OtherWords: constructors that answer to more words of Keras than they have arguments.
+
+It must not know the words: each family of objects says in `_take` what it makes of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+
+class OtherWords:
+    """Base of a family whose constructors show their named arguments to `_take` first."""
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        construct: Any = cls.__init__
+
+        @functools.wraps(construct)  # the signature stays that of the constructor
+        def init(self: OtherWords, *arguments: Any, **named: Any) -> None:
+            self._take(named)
+            construct(self, *arguments, **named)
+
+        cls.__init__ = init  # type: ignore[assignment, method-assign]
+
+    def _take(self, named: dict[str, Any]) -> None:
+        """Take out of `named` what the constructor has no argument for, or raise for it."""
+        raise NotImplementedError
