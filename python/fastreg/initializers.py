@@ -1,6 +1,6 @@
 """Initial weights. Each value is a pure function of (seed, stream, index), computed by the native core.
 
-They must not know layers or models.
+They must not know layers or models. It is over 250 lines because it is a list: each distribution is a class.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastreg import _core, _seeds
 from fastreg._arguments import choice, integer, number
 from fastreg._arguments import seed as check_seed
-from fastreg._arrays import DTYPES, Array
+from fastreg._arrays import DTYPES, Array, numeric
 from fastreg._configurable import Configurable, find, table_of
+from fastreg._tensor import Tensor
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "LecunNormal",
@@ -37,11 +39,11 @@ class Initializer(Configurable):
 
     seed: int | None = None
 
-    def __call__(self, shape: Any, dtype: str = "float32") -> Array:
+    def __call__(self, shape: Any, dtype: str = "float32") -> Tensor:
         """An array of `shape` (an integer or a sequence of integers) and `dtype` ("float32" or "float64")."""
         sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         sizes = tuple(integer(size, "shape", low=0) for size in sizes)
-        return self.values(sizes, choice(str(np.dtype(dtype)), "dtype", DTYPES), None, 0)
+        return self.values(sizes, choice(str(np.dtype(dtype)), "dtype", DTYPES), None, 0).view(Tensor)
 
     def values(self, shape: tuple[int, ...], dtype: str, seed: int | None, stream: int) -> Array:
         """The values at (seed, stream); the initializer's own seed, if any, goes first and uses stream 0."""
@@ -56,13 +58,22 @@ class Initializer(Configurable):
 
 
 class Constant(Initializer):
-    """Every value is `value`."""
+    """Every value is `value`, or that of the array `value` in its place: for a bias (units,) one value or `units`."""
 
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = number(value, "value")
+    def __init__(self, value: ArrayLike = 0.0) -> None:
+        if np.ndim(value) == 0:
+            self.value: Any = number(value, "value")
+        else:
+            self.value = numeric(value, "value", "float64").tolist()
+            for item in np.ravel(self.value).tolist():
+                number(item, "value")
 
     def values(self, shape: tuple[int, ...], dtype: str, seed: int | None, stream: int) -> Array:
-        return np.full(shape, self.value, dtype=dtype)
+        try:
+            return np.full(shape, self.value, dtype=dtype)
+        except ValueError:
+            given = np.shape(self.value)
+            raise ValueError(f"Constant has a value of shape {given}, for weights of shape {shape}") from None
 
 
 class Zeros(Constant):
@@ -238,5 +249,8 @@ lecun_uniform, lecun_normal = LecunUniform, LecunNormal
 
 
 def get(identifier: Any) -> Initializer:
-    """The initializer that `identifier` means: an object, a name such as "he_normal" or a description."""
-    return find(identifier, Initializer, _TABLE, "initializer")
+    """The initializer that `identifier` means: an object, a name such as "he_normal" or a description.
+
+    None is "glorot_uniform", as in Keras's layers.
+    """
+    return find("glorot_uniform" if identifier is None else identifier, Initializer, _TABLE, "initializer")
