@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from fastreg._arguments import integer
-from fastreg._arrays import Array, numeric
+from fastreg._arguments import choice, flag, integer, only
+from fastreg._arrays import DTYPES, Array, numeric
 from fastreg._configurable import Configurable, argument_names
 from fastreg._core import Session
+from fastreg._tensor import Number, Tensor
+from fastreg._words import OtherWords
 
 if TYPE_CHECKING:
     from fastreg._network import Network
@@ -30,9 +32,18 @@ class HasWeights:
     """What a layer and a model show of their weights in the same way."""
 
     @property
-    def weights(self) -> list[Array]:
-        """What `get_weights` returns."""
-        return self.get_weights()
+    def weights(self) -> list[Tensor]:
+        """What `get_weights` returns, as copies that cannot be written: `set_weights` changes weights."""
+        return [Tensor.frozen(weight) for weight in self.get_weights()]
+
+    variables = trainable_variables = trainable_weights = weights  # Keras's other words
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """Empty: every weight is trained."""
+        return []
+
+    non_trainable_variables = non_trainable_weights
 
     @property
     def trainable(self) -> bool:
@@ -41,16 +52,15 @@ class HasWeights:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if not value:
-            raise ValueError("trainable must be True: fastreg trains every weight of a model")
+        only(True, flag(value, "trainable"), "trainable", "fastreg trains every weight of a model")
 
     def get_weights(self) -> list[Array]:
         """Copies of the weights."""
         raise NotImplementedError
 
 
-class Layer(HasWeights, Configurable):
-    """Base of the layers.
+class Layer(HasWeights, Configurable, OtherWords):
+    """Base of the layers. Each takes two more of Keras's words: `dtype`, that of its model, and `trainable=True`.
 
     Parameters
     ----------
@@ -61,6 +71,8 @@ class Layer(HasWeights, Configurable):
     input_dim : int, optional
         The same, as a number.
     """
+
+    _dtype: str | None = None  # as stated; the model's must agree
 
     def __init__(
         self,
@@ -83,6 +95,12 @@ class Layer(HasWeights, Configurable):
         self._positions: list[int] = []  # of this layer's weights among the session's
         self._carried: list[Array] | None = None  # weights on the way from one session to the next
 
+    def _take(self, named: dict[str, Any]) -> None:
+        self.trainable = named.pop("trainable", True)
+        dtype = named.pop("dtype", None)
+        if dtype is not None:
+            self._dtype = choice(dtype, "dtype", DTYPES)
+
     def __setattr__(self, name: str, value: Any) -> None:
         """A model takes the kernel's regularizer from its layers at every `compile`, all else when it makes weights."""
         made = self.__dict__.get("_session") is not None
@@ -97,6 +115,21 @@ class Layer(HasWeights, Configurable):
             f"a layer of fastreg is not called: {type(self).__name__} belongs into a Sequential model; on arrays "
             "there are fastreg.ops.dense_forward, activation and dropout"
         )
+
+    @property
+    def built(self) -> bool:
+        """Whether the input width is known, so that there are weights."""
+        return self._carried is not None or (self._owner is not None and self._owner.built)
+
+    @property
+    def dtype(self) -> str | None:
+        """The dtype of the layer's model; before there is one the stated dtype, if any."""
+        return self._dtype if self._owner is None else self._owner.dtype
+
+    @property
+    def losses(self) -> list[Number]:
+        """The current penalty of each weight that has a regularizer; activity penalties are not among them."""
+        return []
 
     @property
     def input_units(self) -> int | None:

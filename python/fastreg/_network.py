@@ -63,6 +63,8 @@ class Network(HasWeights):
         taken = {str(other.name) for other in self.layers}
         if layer.name in taken:
             raise ValueError(f"the model already has a layer named {layer.name!r}")
+        if layer._dtype not in (None, self.dtype):
+            raise ValueError(f"layer {layer!r} has the dtype {layer._dtype}, the model {self.dtype}")
         self._check_width(layer)
         if self.layers and isinstance(layer, layers.InputLayer):
             raise ValueError("Input must be the first layer")
@@ -107,6 +109,9 @@ class Network(HasWeights):
         if (name is None) == (index is None):
             raise ValueError("give name or index, one of them")
         if index is not None:
+            count = len(self.layers)
+            if not -count <= integer(index, "index") < count:
+                raise ValueError(f"no layer with index {index}; the model has {count} layers")
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
@@ -177,6 +182,9 @@ class Network(HasWeights):
     def count_params(self) -> int:
         """The number of weights."""
         return sum(array.size for array in self.get_weights())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
         """Print, per layer: output shape, parameters, current penalty and share of zeros in the kernel.

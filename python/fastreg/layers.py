@@ -6,17 +6,20 @@ lines because arguments are documented in full.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastreg import activations, constraints, initializers, regularizers
-from fastreg._arguments import choice, flag, integer, number
+from fastreg._arguments import choice, flag, integer, number, only
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import Array
 from fastreg._configurable import find, snake_case
 from fastreg._layer import Layer, features
+from fastreg._tensor import Number, Tensor
 
-__all__ = ["ELU", "Activation", "Dense", "Dropout", "Input", "InputLayer", "Layer", "LeakyReLU"]
+__all__ = [
+    "ELU", "Activation", "Dense", "Dropout", "Input", "InputLayer", "Layer", "LeakyReLU", "ReLU", "Softmax",
+]  # fmt: skip
 
 _BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
 
@@ -24,13 +27,21 @@ _BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
 class InputLayer(Layer):
     """The shape of a model's input, without the batch: `Input(shape=(30,))`. It is no layer of `model.layers`.
 
-    Raises ValueError unless `shape` is `(features,)`.
+    Raises ValueError unless `shape` (or `input_shape`, tf.keras's name of it) is `(features,)` and `batch_size` None.
     """
 
-    def __init__(self, shape: Sequence[int], name: str | None = None) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int] | None = None,
+        batch_size: None = None,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(name=name)
-        self.shape = (features(shape, "shape"),)
+        self.shape = (features(input_shape if shape is None else shape, "shape"),)
         self.input_shape = self.shape
+        self.batch_size = only(None, batch_size, "batch_size", "a model takes batches of any size")
 
 
 Input = InputLayer
@@ -43,10 +54,11 @@ class Dense(Layer):
     ----------
     units : int
         Width of the output, at least 1.
-    activation : str or function of `fastreg.activations`, optional
+    activation : str, function of `fastreg.activations` or layer such as LeakyReLU, optional
         None is linear.
     use_bias : bool, default True
     kernel_initializer, bias_initializer : str or Initializer
+        None is "glorot_uniform", as in Keras.
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
         Penalties on the weights, added to the loss.
     activity_regularizer : str or Regularizer, optional
@@ -87,7 +99,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
         self.units = integer(units, "units", low=1)
-        self.activation = activations.get(activation)
+        self.activation = _activation(activation)
         self.use_bias = flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -111,7 +123,7 @@ class Dense(Layer):
             "bias_constraint": self.bias_constraint,
         }
         described = {key: part.native() for key, part in parts.items() if part is not None}
-        word = activations.native(self.activation)
+        word = _word(self.activation)
         return {"kind": "dense", "units": self.units, "use_bias": self.use_bias, **word, **described}
 
     def new_weights(self, input_units: int, index: int, seed: int, dtype: str) -> list[Array]:
@@ -121,17 +133,23 @@ class Dense(Layer):
         return [kernel, self.bias_initializer.values((self.units,), dtype, seed, _BIAS_STREAM + index)]
 
     @property
-    def kernel(self) -> Array:
-        """A copy of the kernel (in, units)."""
+    def kernel(self) -> Tensor:
+        """A copy of the kernel (in, units) that cannot be written: `set_weights` changes weights."""
         return self._weight(0)
 
     @property
-    def bias(self) -> Array | None:
-        """A copy of the bias (units,), or None without one."""
+    def bias(self) -> Tensor | None:
+        """A copy of the bias (units,) that cannot be written, or None without one."""
         return self._weight(1) if self.use_bias else None
 
-    def _weight(self, index: int) -> Array:
-        weights = self.get_weights()
+    @property
+    def losses(self) -> list[Number]:
+        penalties = (self.kernel_regularizer, self.bias_regularizer)
+        pairs = zip(penalties, self.get_weights())  # there are none before the model is built
+        return [Number(penalty(weight)) for penalty, weight in pairs if penalty is not None]
+
+    def _weight(self, index: int) -> Tensor:
+        weights = self.weights
         if not weights:
             raise ValueError(f"layer {self.name!r} has no weights yet; build the model first")
         return weights[index]
@@ -172,11 +190,7 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
         self.rate = number(rate, "rate", low=0.0, high=1.0)
-        if noise_shape is not None:
-            raise ValueError(
-                f"noise_shape must be None: every input has its own decision, not {noise_shape!r}"
-            )
-        self.noise_shape = None
+        self.noise_shape = only(None, noise_shape, "noise_shape", "every input has its own decision")
         self.seed = check_seed(seed)
         self.scale_at = choice(scale_at, "scale_at", ("train", "inference"))
 
@@ -196,6 +210,7 @@ class _Elementwise(Layer):
     activity_regularizer: regularizers.Regularizer | None = None
 
     def _word(self) -> dict[str, Any]:
+        """The activation as the native core takes it."""
         raise NotImplementedError
 
     def native(self, index: int, seed: int) -> dict[str, Any]:
@@ -209,7 +224,7 @@ class Activation(_Elementwise):
 
     Parameters
     ----------
-    activation : str or function of `fastreg.activations`
+    activation : str, function of `fastreg.activations` or layer such as LeakyReLU
     activity_regularizer : str or Regularizer, optional
         Penalty on the output, divided by the batch size.
     name, input_shape, input_dim
@@ -226,11 +241,50 @@ class Activation(_Elementwise):
         input_dim: int | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
-        self.activation = activations.get(activation)
+        self.activation = _activation(activation)
         self.activity_regularizer = regularizers.get(activity_regularizer)
 
     def _word(self) -> dict[str, Any]:
-        return activations.native(self.activation)
+        return _word(self.activation)
+
+
+class ReLU(_Elementwise):
+    """`max(x, 0)`; with a `negative_slope` of above 0, `LeakyReLU`.
+
+    Raises ValueError unless `max_value` is None and `threshold` 0: nothing else is cut off.
+    """
+
+    def __init__(
+        self,
+        max_value: None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.max_value = only(None, max_value, "max_value", "outputs have no upper bound")
+        self.negative_slope = number(negative_slope, "negative_slope", low=0.0)
+        self.threshold = number(threshold, "threshold", low=0.0, high=0.0)
+
+    def _word(self) -> dict[str, Any]:
+        kind = "leaky_relu" if self.negative_slope else "relu"
+        return {"activation": kind, "alpha": self.negative_slope}
+
+
+class Softmax(_Elementwise):
+    """`exp(x) / sum(exp(x))` of each row. Raises ValueError unless `axis` is -1 or 1, the last of two."""
+
+    def __init__(self, axis: int = -1, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.axis = integer(axis, "axis", low=-1, high=1)
+        if axis == 0:
+            raise ValueError(
+                "axis must be -1: softmax is taken over the features of a row, not over the batch"
+            )
+
+    def _word(self) -> dict[str, Any]:
+        return {"activation": "softmax", "alpha": 0.0}
 
 
 class LeakyReLU(_Elementwise):
@@ -269,9 +323,20 @@ class ELU(_Elementwise):
         return {"activation": "elu", "alpha": self.alpha}
 
 
-_TABLE: dict[str, type[Layer]] = {
-    cls.__name__: cls for cls in (InputLayer, Dense, Dropout, Activation, LeakyReLU, ELU)
-}
+_CLASSES = (InputLayer, Dense, Dropout, Activation, ReLU, Softmax, LeakyReLU, ELU)
+_TABLE: dict[str, type[Layer]] = {cls.__name__: cls for cls in _CLASSES}
+
+
+def _activation(identifier: Any) -> activations.Activation | _Elementwise:
+    """What `identifier` means as an activation: also a layer that is nothing else, or its description."""
+    layer = from_description(identifier) if isinstance(identifier, Mapping) else identifier
+    if isinstance(layer, _Elementwise) and layer.activity_regularizer is None:
+        return layer
+    return activations.get(identifier)
+
+
+def _word(activation: activations.Activation | _Elementwise) -> dict[str, Any]:
+    return activation._word() if isinstance(activation, _Elementwise) else activations.native(activation)
 
 
 def from_description(description: Any) -> Layer:
