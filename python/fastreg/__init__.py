@@ -3,10 +3,14 @@
 This file only gathers names. It must stay fast to import: nothing beyond NumPy and the native module.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastreg import _interpreter  # noqa: F401  isort: skip: it may refuse, before the native module is loaded
 from fastreg import (
     _core,
     activations,
+    backend,
     callbacks,
     constraints,
     cuda,
@@ -40,13 +44,23 @@ from fastreg.models import Sequential, load_model
 from fastreg.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from fastreg.regularizers import L1, L1L2, L2, l1, l1_l2, l2
 
+if TYPE_CHECKING:
+    from fastreg import saving as saving
+
 __version__ = _core.build_info()["version"]
 
 __all__ = [
     "L1", "L1L2", "L2", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Dense", "Dropout",
     "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "History", "Input", "LambdaCallback",
     "LearningRateScheduler", "MaxNorm", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau", "Sequential",
-    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "callbacks", "constraints", "cuda", "get_cmake_dir",
-    "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers", "load_model", "losses", "metrics",
-    "models", "ops", "optimizers", "regularizers", "set_num_threads", "show_config", "utils",
+    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "backend", "callbacks", "constraints", "cuda",
+    "get_cmake_dir", "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers", "load_model",
+    "losses", "metrics", "models", "ops", "optimizers", "regularizers", "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`fastreg.saving`, which is imported when it is first used."""
+    if name == "saving":
+        return importlib.import_module("fastreg.saving")
+    raise AttributeError(f"module 'fastreg' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What programs need around a model: seeds and one-hot targets, under Keras's names.
+"""What programs need around a model: seeds, one-hot targets and the end of a session, under Keras's names.
 
 It must not know models.
 """
@@ -14,7 +14,11 @@ from fastreg import _seeds
 from fastreg._arguments import integer
 from fastreg._arrays import Array, numeric
 
-__all__ = ["set_random_seed", "to_categorical"]
+__all__ = ["clear_session", "set_random_seed", "to_categorical"]
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Nothing: there is no state beyond the models, and a model's memory is freed with the model."""
 
 
 def set_random_seed(seed: int) -> None:
