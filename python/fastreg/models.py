@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core, _training
 from fastreg import layers as _layers
-from fastreg._arguments import flag, integer, number
+from fastreg._arguments import flag, integer, number, only
 from fastreg._arrays import Array
 from fastreg._compiled import Compiled
 from fastreg._dataset import Expectation, inputs, native
@@ -22,6 +22,7 @@ from fastreg._network import Network
 from fastreg._progress import check_verbose, line_of
 from fastreg._sampling import sample
 from fastreg._sparse import SparseRows
+from fastreg._tensor import Number, Tensor
 
 if TYPE_CHECKING:
     import os
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from fastreg.metrics import Metric
     from fastreg.optimizers import Optimizer
 
-__all__ = ["Sequential", "load_model"]
+__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 _PREDICT_BATCH_SIZE = 1024  # a row's result does not depend on the batch it is in
+_ALL_ROWS = "every row is used once; its number of batches follows from batch_size"
 
 
 class Sequential(Network):
@@ -106,10 +108,12 @@ class Sequential(Network):
         loss: Any = None,
         metrics: Any = None,
         *,
+        loss_weights: None = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Set how to train. Weights stay; the optimizer starts anew.
 
@@ -120,12 +124,14 @@ class Sequential(Network):
             Needed by everything but `predict`.
         metrics : list of str, Metric or function, optional
             "accuracy" becomes binary, categorical or sparse categorical by the loss and the width of the output.
+        loss_weights : None
         weighted_metrics : list, optional
             Metrics that count each row with its sample weight.
-        run_eagerly, steps_per_execution, jit_compile
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Taken so that Keras programs run, and without effect: an epoch is one native call in any case.
         """
         self._check_idle("compile")
+        only(None, loss_weights, "loss_weights", "a Sequential model has one loss")
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
         compiled.check(self.layers, self._output_units_or_none())
         if self._session is not None:
@@ -146,6 +152,8 @@ class Sequential(Network):
         class_weight: Mapping[int, float] | None = None,
         sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
+        steps_per_epoch: None = None,
+        validation_steps: None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
         *,
@@ -180,6 +188,8 @@ class Sequential(Network):
             loss = sum(w_i * l_i) / n. Multiplied with class_weight.
         initial_epoch : int
             Index of the first epoch, to resume.
+        steps_per_epoch, validation_steps : None
+            An epoch and a validation are all rows.
         validation_batch_size : int, optional
             By default `batch_size`.
         validation_freq : int or list of int
@@ -197,6 +207,8 @@ class Sequential(Network):
             On Ctrl-C; the model stays usable, at the end of a step.
         """
         compiled = self._require_compiled()
+        only(None, steps_per_epoch, "steps_per_epoch", _ALL_ROWS)
+        only(None, validation_steps, "validation_steps", _ALL_ROWS)
         expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
         split = number(validation_split, "validation_split", low=0.0, high=1.0, open_high=True)
         data, validation = expected.dataset(x, y, sample_weight), None
@@ -225,6 +237,7 @@ class Sequential(Network):
         batch_size: int | None = None,
         verbose: Any = "auto",
         sample_weight: ArrayLike | None = None,
+        steps: None = None,
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
@@ -232,6 +245,7 @@ class Sequential(Network):
 
         Arguments are those of `fit`; `verbose` other than 0 prints one line.
         """
+        only(None, steps, "steps", _ALL_ROWS)
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
         size = _training.check_batch_size(batch_size)
@@ -244,7 +258,12 @@ class Sequential(Network):
         return compiled.answer(logs, as_dict)
 
     def predict(
-        self, x: ArrayLike, batch_size: int | None = None, verbose: Any = "auto", callbacks: Any = None
+        self,
+        x: ArrayLike,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: None = None,
+        callbacks: Any = None,
     ) -> Array:
         """The outputs (n, units) for `x` (n, features).
 
@@ -252,6 +271,7 @@ class Sequential(Network):
         one native call, unless a callback has `on_predict_batch_begin` or `on_predict_batch_end` (then batches have
         32 rows by default).
         """
+        only(None, steps, "steps", _ALL_ROWS)
         hooks = _training.Hooks(callbacks)
         default = _training.DEFAULT_BATCH_SIZE if hooks.predict_batches else _PREDICT_BATCH_SIZE
         size = default if batch_size is None else _training.check_batch_size(batch_size)
@@ -295,27 +315,29 @@ class Sequential(Network):
         """What `predict` returns."""
         return self.predict(x, verbose=0)
 
-    def __call__(self, x: ArrayLike, training: bool | None = None) -> Array:
-        """What `predict` returns: a forward pass without dropout.
+    def __call__(self, x: ArrayLike, training: bool | None = None) -> Tensor:
+        """What `predict` returns, with `numpy()`: a forward pass without dropout.
 
         With `training=True` a pass with dropout, whose masks differ from call to call and from those of `fit`: the
         spread of many passes tells how sure the model is (Monte Carlo dropout; Gal and Ghahramani 2016). They are
         functions of the model's seed and of how many such passes it made; they are made on the CPU.
         """
         if training is None or not flag(training, "training"):
-            return self.predict(x, verbose=0)
+            return self.predict(x, verbose=0).view(Tensor)
         array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
         if isinstance(array, SparseRows):
             raise TypeError("x is sparse, which a pass with dropout does not take; pass x.toarray()")
         self._ready_for(array)
         step = 2**32 - 1 - self._passes % 2**31  # from the end on: training counts its steps from 0
         self._passes += 1
-        return sample(self.layers, array, self.seed, step)
+        return sample(self.layers, array, self.seed, step).view(Tensor)
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimizer; its learning_rate may be set at any time."""
-        return self._require_compiled().optimizer
+        """The optimizer; its learning_rate may be set at any time. There is none before `compile`."""
+        if self._compiled is None:
+            raise AttributeError("the model has no optimizer; call model.compile(optimizer, loss) first")
+        return self._compiled.optimizer
 
     @property
     def loss(self) -> Any:
@@ -323,14 +345,19 @@ class Sequential(Network):
         return None if self._compiled is None else self._compiled.loss
 
     @property
+    def losses(self) -> list[Number]:
+        """The penalties of all layers: see `Layer.losses`. What `losses.ElasticNet` adds is not among them."""
+        return [loss for layer in self.layers for loss in layer.losses]
+
+    @property
     def metrics_names(self) -> list[str]:
-        """["loss", metrics...]: the names of what `evaluate` returns."""
-        return ["loss", *self._require_compiled().names]
+        """["loss", metrics...]: the names of what `evaluate` returns; empty before `compile`."""
+        return [] if self._compiled is None else ["loss", *self._compiled.names]
 
     @property
     def metrics(self) -> list[Metric]:
         """The metric objects, in the order of `metrics_names`; known with the width of the output."""
-        return self._require_compiled().metrics
+        return [] if self._compiled is None else self._compiled.metrics
 
     # ---- saving ------------------------------------------------------------------------------------------------
     def get_config(self) -> dict[str, Any]:
@@ -359,10 +386,23 @@ class Sequential(Network):
             model._set_input_units(integer(input_units, "input_units", low=1))
         return model
 
-    def save(self, filepath: str | bytes | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the whole model to one safetensors file: see `fastreg.models.load_model`."""
+    def to_json(self) -> str:
+        """The architecture and the arguments of `compile` as text for `models.model_from_json`."""
         from fastreg import saving
 
+        return saving.to_json(self)
+
+    def save(
+        self,
+        filepath: str | bytes | os.PathLike[str],
+        overwrite: bool = True,
+        *,
+        include_optimizer: bool = True,
+    ) -> None:
+        """Write the whole model, optimizer included, to one safetensors file: see `fastreg.models.load_model`."""
+        from fastreg import saving
+
+        only(True, include_optimizer, "include_optimizer", "load_model(..., compile=False) leaves it out")
         saving.save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | bytes | os.PathLike[str], overwrite: bool = True) -> None:
@@ -371,10 +411,11 @@ class Sequential(Network):
 
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: str | bytes | os.PathLike[str]) -> None:
+    def load_weights(self, filepath: str | bytes | os.PathLike[str], skip_mismatch: bool = False) -> None:
         """Read weights that `save_weights` or `save` wrote, for the same architecture."""
         from fastreg import saving
 
+        only(False, skip_mismatch, "skip_mismatch", "weights are loaded all or none")
         saving.load_weights(self, filepath)
 
     def __reduce__(self) -> Any:
@@ -438,10 +479,28 @@ def load_model(
     """
     from fastreg import saving
 
-    if custom_objects:
-        raise ValueError(f"custom_objects must be empty: fastreg has none, not {list(custom_objects)}")
-    compiled = flag(compile, "compile")
-    model = saving.load_model(filepath)
-    if not compiled:
-        model._compiled = None
-    return model
+    return saving.load_model(filepath, custom_objects, compile, safe_mode)
+
+
+def save_model(model: Sequential, filepath: str | bytes | os.PathLike[str], overwrite: bool = True) -> None:
+    """What `model.save` does."""
+    model.save(filepath, overwrite)
+
+
+def clone_model(model: Sequential) -> Sequential:
+    """A model of the same architecture, compiled as `model` is, with a new seed and so with other initial weights."""
+    from fastreg import saving
+
+    description = saving.describe(model)
+    del description["model"]["seed"]
+    return saving.from_description(description)
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Sequential:
+    """The model whose `to_json` gave `json_string`: with initial weights, and compiled if that one was.
+
+    Raises ValueError for any other text.
+    """
+    from fastreg import saving
+
+    return saving.from_json(json_string, custom_objects)

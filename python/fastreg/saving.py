@@ -1,6 +1,7 @@
 """Saving: a model as one safetensors file, written so that a crash leaves the old file or the new one.
 
-It must not know training; the metadata holds the architecture and the compile arguments as JSON.
+It must not know training; the metadata holds the architecture and the compile arguments as JSON. It is over 250 lines
+because whatever may be wrong with a file has its own message.
 
 Examples
 --------
@@ -18,7 +19,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import safetensors.numpy
@@ -52,10 +53,25 @@ def save_weights(model: Sequential, filepath: Path, overwrite: bool = True) -> N
     _write(filepath, _packed(_weights(model), {"parameters": _names(model)}), overwrite)
 
 
-def load_model(filepath: Path) -> Sequential:
-    """The model that `save_model` wrote."""
+def load_model(
+    filepath: Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Sequential:
+    """The model that `save_model` wrote: see `fastreg.models.load_model`."""
+    _refuse(custom_objects)
+    compiled = flag(compile, "compile")
     with open(filepath, "rb") as file:
-        return from_bytes(file.read(), os.fsdecode(filepath))
+        model = from_bytes(file.read(), os.fsdecode(filepath))
+    if not compiled:
+        model._compiled = None
+    return model
+
+
+def _refuse(custom_objects: Mapping[str, Any] | None) -> None:
+    if custom_objects:
+        raise ValueError(f"custom_objects must be empty: fastreg has none, not {list(custom_objects)}")
 
 
 def load_weights(model: Sequential, filepath: Path) -> None:
@@ -96,17 +112,36 @@ def from_bytes(data: bytes, source: str = "the data") -> Sequential:
     names = header["parameters"]
     weights = _tensors(arrays, names, source)
     slots = [_tensors(arrays, (f"slots/{slot}/{name}" for name in names), source) for slot in header["slots"]]
-    try:
+    with _described_in(source):
         model = from_description(header)
         session = model._ready()
         session.set_weights(weights)
         session.set_slots(slots)
         session.set_position(header["step"], header["epoch"])
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{source} describes a model that this fastreg cannot make: {error!r}") from error
     if model._compiled is not None:
         model._compiled.optimizer.iterations = header["step"]
     return model
+
+
+def to_json(model: Sequential) -> str:
+    """What `describe` gives, as text."""
+    return json.dumps(describe(model))
+
+
+def from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Sequential:
+    """The model that `to_json` described, with initial weights, or none yet."""
+    _refuse(custom_objects)
+    with _described_in("json_string"):
+        return from_description(json.loads(json_string))
+
+
+@contextlib.contextmanager
+def _described_in(source: str) -> Iterator[None]:
+    """Turn what goes wrong with a description into a ValueError that names its source."""
+    try:
+        yield
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{source} describes a model that this fastreg cannot make: {error!r}") from error
 
 
 def describe(model: Sequential) -> dict[str, Any]:
@@ -218,9 +253,11 @@ def _write(filepath: Path, data: bytes, overwrite: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:  # it may name the temporary file
+            raise OSError(error.errno, error.strerror, given) from None
         raise
     directory = os.open(os.path.dirname(path), os.O_RDONLY)
     try:

@@ -1,0 +1,290 @@
+"""Pieces of programs as Keras users write them: each runs the same with `import keras` (checked with Keras 3.15.1).
+
+It must not hold what only fastreg does: test_keras_words.py does. It is over 250 lines: a program each.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastreg as keras
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+Y = (X[:, :1] > 0).astype(np.float32)
+layers: Any = keras.layers  # seen by a type checker as Keras's
+regularizers = keras.regularizers
+
+
+def network(*more: Any, **named: Any) -> Any:
+    return keras.Sequential([layers.Input((3,)), *more, layers.Dense(1, **named)])
+
+
+def trained() -> Any:
+    model = network(layers.Dense(4, activation="relu"))
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(X, Y, epochs=2, batch_size=20, verbose=0)
+    return model
+
+
+# ---- numpy() -------------------------------------------------------------------------------------------------------
+def test_outputs_have_numpy() -> None:
+    model = trained()
+    out = model(X)
+    assert type(out.numpy()) is np.ndarray
+    np.testing.assert_allclose(out.numpy(), model.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+    assert out[0].numpy().shape == (1,)
+    assert type(model.predict(X, verbose=0)) is np.ndarray
+    assert keras.initializers.Ones()((2, 3)).numpy().tolist() == [[1.0] * 3] * 2
+
+
+def test_passes_with_dropout_have_numpy() -> None:
+    model = network(layers.Dense(50, activation="tanh"), layers.Dropout(0.5))
+    passes = np.stack([model(X, training=True).numpy() for _ in range(3)])
+    assert passes.std(axis=0).any()
+
+
+def test_weights_have_numpy_and_are_written_through_set_weights() -> None:
+    model = trained()
+    layer = model.layers[0]
+    assert [tuple(w.shape) for w in model.weights] == [(3, 4), (4,), (4, 1), (1,)]
+    for weight, array in zip(model.weights, model.get_weights()):
+        np.testing.assert_array_equal(weight.numpy(), array)
+    kernel = layer.kernel.numpy()
+    kernel[np.abs(kernel) < 0.5] = 0.0
+    layer.set_weights([kernel, layer.bias.numpy()])
+    np.testing.assert_array_equal(model.layers[0].kernel.numpy(), kernel)
+    with pytest.raises((TypeError, AttributeError, ValueError)):
+        layer.kernel[:] = 0.0
+    np.testing.assert_array_equal(model.get_weights()[0], kernel)
+
+
+def test_the_optimizers_count_has_numpy() -> None:
+    optimizer = trained().optimizer
+    assert optimizer.iterations.numpy() == 4
+    assert isinstance(optimizer.iterations.numpy(), np.integer)
+    assert int(optimizer.iterations) == 4
+
+
+# ---- weights and penalties -----------------------------------------------------------------------------------------
+def test_weights_by_their_other_names() -> None:
+    model = network(layers.Dense(4), layers.Activation("relu"))
+    for part, count in ((model, 4), (model.layers[0], 2), (model.layers[1], 0)):
+        assert part.built
+        assert part.trainable
+        for name in ("weights", "trainable_weights", "trainable_variables", "variables"):
+            shapes = [tuple(w.shape) for w in getattr(part, name)]
+            assert shapes == [(3, 4), (4,), (4, 1), (1,)][:count]
+        assert part.non_trainable_weights == part.non_trainable_variables == []
+    params = sum(np.prod(w.shape) for w in model.trainable_variables)
+    assert params == model.count_params() == 21
+
+
+def test_losses_are_the_penalties() -> None:
+    l1, l2 = regularizers.L1(0.1), regularizers.L2(0.2)
+    model = network(layers.Dense(4, kernel_regularizer=l1, bias_regularizer=l2), kernel_regularizer=l2)
+    weights = [np.full((3, 4), -2.0), np.full(4, 3.0), np.full((4, 1), 0.5), np.zeros(1)]
+    model.set_weights(weights)
+    expected = [0.1 * 24, 0.2 * 36, 0.2 * 1.0]
+    np.testing.assert_allclose([float(loss) for loss in model.losses], expected, rtol=1e-6)
+    np.testing.assert_allclose([loss.numpy() for loss in model.layers[0].losses], expected[:2], rtol=1e-6)
+    assert network(layers.Dropout(0.5)).losses == []
+
+
+def test_a_layer_is_built_with_its_model() -> None:
+    model = keras.Sequential([layers.Dense(2)])
+    assert not model.built
+    assert not model.layers[0].built
+    assert model.layers[0].losses == []
+    model.build((None, 3))
+    assert model.layers[0].built
+
+
+# ---- layers and their arguments ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: layers.ReLU(), np.maximum(X, 0)),
+        (lambda: layers.ReLU(max_value=None, negative_slope=0.0, threshold=0.0), np.maximum(X, 0)),
+        (lambda: layers.ReLU(negative_slope=0.25), np.where(X > 0, X, 0.25 * X)),
+        (lambda: layers.Softmax(), np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)),
+        (lambda: layers.Softmax(axis=-1), np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)),
+        (lambda: layers.Activation(layers.LeakyReLU(0.1)), np.where(X > 0, X, 0.1 * X)),
+    ],
+)
+def test_activation_layers(make: Any, expected: Any) -> None:
+    for layer in (make(), type(make()).from_config(make().get_config())):
+        model = keras.Sequential([layers.Input((3,)), layers.Dense(3, use_bias=False), layer])
+        model.set_weights([np.eye(3)])
+        np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_default_names_of_activation_layers() -> None:
+    model = network(layers.ReLU(name="first"), layers.Softmax())
+    assert model.get_layer("first") is model.layers[0]
+    assert model.layers[1].name.startswith("softmax")
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        (lambda: layers.LeakyReLU(0.1), lambda z: np.where(z > 0, z, 0.1 * z)),
+        (lambda: layers.ELU(2.0), lambda z: np.where(z > 0, z, 2 * np.expm1(z))),
+        (lambda: layers.ReLU(), lambda z: np.maximum(z, 0)),
+    ],
+)
+def test_a_layer_as_an_activation(activation: Any, function: Any) -> None:
+    shared = activation()
+    model = network(layers.Dense(8, activation=shared), activation=shared)
+    first, bias, last, offset = (np.asarray(w, np.float64) for w in model.get_weights())
+    expected = function(function(X @ first + bias) @ last + offset)
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-4, atol=1e-6)
+    again = keras.Sequential.from_config(json.loads(json.dumps(model.get_config())))
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.log([3.0]), [np.log(3.0)] * 2),
+        ([0.5], [0.5, 0.5]),
+        (np.array([0.25, 0.75]), [0.25, 0.75]),
+        (2, [2.0, 2.0]),
+    ],
+)
+def test_a_bias_starts_with_an_array(value: Any, expected: Any) -> None:
+    layer = layers.Dense(2, bias_initializer=keras.initializers.Constant(value))
+    network(layer)
+    np.testing.assert_allclose(layer.bias.numpy(), expected, rtol=1e-6)
+
+
+def test_no_initializer_is_glorot_uniform() -> None:
+    layer = layers.Dense(1000, kernel_initializer=None, bias_initializer=None)
+    network(layer)
+    for weight, fans in ((layer.kernel.numpy(), 1003), (layer.bias.numpy(), 2000)):
+        limit = np.sqrt(6 / fans)
+        assert 0.95 * limit < np.abs(weight).max() <= limit * (1 + 1e-6)
+        assert abs(weight.mean()) < 0.1 * limit
+
+
+def test_layers_take_neutral_arguments() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input(shape=(3,), batch_size=None, dtype="float32", name="x"),
+            layers.Dense(4, dtype="float32", trainable=True, name="first"),
+            layers.Dropout(0.5, dtype=None, trainable=True),
+            layers.Activation("relu", dtype="float32"),
+            layers.Dense(1, input_shape=(4,)),
+        ]
+    )
+    assert model.input_shape == (None, 3)
+    assert [layer.dtype for layer in model.layers] == ["float32"] * 4
+
+
+def test_input_layer_by_input_shape() -> None:
+    model = keras.Sequential([layers.InputLayer(input_shape=(3,)), layers.Dense(1)])
+    assert model.built
+    assert layers.InputLayer((3,)).name != layers.InputLayer(shape=(3,), name="x").name == "x"
+
+
+# ---- a model and its methods ---------------------------------------------------------------------------------------
+def test_methods_take_neutral_arguments(tmp_path: Path) -> None:
+    model = network()
+    model.compile(optimizer="sgd", loss="mse", loss_weights=None, jit_compile="auto", auto_scale_loss=True)
+    validation = {"validation_data": (X, Y), "validation_steps": None}
+    history = model.fit(X, Y, epochs=1, verbose=0, steps_per_epoch=None, **validation)
+    assert model.evaluate(X, Y, verbose=0, steps=None) == pytest.approx(
+        history.history["val_loss"][0], rel=1e-5
+    )
+    assert model.predict(X, verbose=0, steps=None).shape == (40, 1)
+    model.save(tmp_path / "m.keras", include_optimizer=True)
+    model.save_weights(tmp_path / "m.weights.h5")
+    model.load_weights(tmp_path / "m.weights.h5", skip_mismatch=False)
+
+
+def test_before_compile() -> None:
+    model = network()
+    assert not hasattr(model, "optimizer")
+    assert model.loss is None
+    assert model.metrics == model.metrics_names == []
+    model.compile("sgd", "mse")
+    assert hasattr(model, "optimizer")
+
+
+def test_a_model_shown() -> None:
+    model = keras.Sequential([layers.Dense(2)], name="small")
+    out = io.StringIO()
+    print(model, file=out)
+    assert out.getvalue() == "<Sequential name=small, built=False>\n"
+    model.build((None, 3))
+    assert repr(model) == "<Sequential name=small, built=True>"
+
+
+def test_get_layer_by_index() -> None:
+    model = network(layers.Dense(4))
+    assert model.get_layer(index=0) is model.layers[0]
+    assert model.get_layer(index=-1) is model.layers[1]
+    for index in (2, 10):
+        with pytest.raises(ValueError, match=rf"index {index}\b.* 2 layers"):
+            model.get_layer(index=index)
+
+
+def test_the_end_of_a_session() -> None:
+    from fastreg import backend as K
+
+    K.clear_session()
+    keras.backend.clear_session()
+    keras.utils.clear_session()
+
+
+# ---- copies and files ----------------------------------------------------------------------------------------------
+def test_a_clone_is_the_same_architecture_with_other_weights() -> None:
+    model = trained()
+    model.compile(keras.optimizers.SGD(0.25), "mae")
+    clone = keras.models.clone_model(model)
+    assert [layer.name for layer in clone.layers] == [layer.name for layer in model.layers]
+    assert clone.count_params() == model.count_params()
+    assert not np.array_equal(clone.get_weights()[0], model.get_weights()[0])
+    assert float(clone.optimizer.learning_rate) == 0.25  # compiled as the model is
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone.predict(X, verbose=0), model.predict(X, verbose=0))
+    clone.fit(X, Y, verbose=0)
+    assert not np.array_equal(clone.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_model_as_text() -> None:
+    model = trained()
+    text = model.to_json()
+    assert json.loads(text)
+    again = keras.models.model_from_json(text)
+    again.set_weights(model.get_weights())
+    assert again.evaluate(X, Y, verbose=0) == pytest.approx(model.evaluate(X, Y, verbose=0))
+    unbuilt = keras.models.model_from_json(keras.Sequential([layers.Dense(2)]).to_json())
+    assert not unbuilt.built
+    assert not hasattr(unbuilt, "optimizer")
+    with pytest.raises(ValueError):  # noqa: PT011
+        keras.models.model_from_json("no json")
+
+
+def test_models_by_the_functions_of_two_modules(tmp_path: Path) -> None:
+    model = trained()
+    keras.models.save_model(model, tmp_path / "a.keras")
+    keras.saving.save_model(model, tmp_path / "b.keras")
+    for load in (keras.models.load_model, keras.saving.load_model):
+        for name in ("a.keras", "b.keras"):
+            again = load(tmp_path / name, custom_objects=None, compile=True)
+            np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+        assert not hasattr(load(tmp_path / "a.keras", compile=False), "optimizer")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "m.keras"
+    with pytest.raises(FileNotFoundError) as caught:
+        trained().save(path)
+    assert str(path) in str(caught.value)
