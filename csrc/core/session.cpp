@@ -326,7 +326,7 @@ private:
     Status check_sparse(const DataView& d) const {
         const SparseView& x = d.sparse_x;
         if (plan_.nodes.front().kind != NodeKind::dense)
-            return {Code::type_mismatch, "x is sparse, which only a Dense first layer takes"};
+            return {Code::type_mismatch, "x is sparse, which only a Dense first layer takes; pass x.toarray()"};
         if (x.starts[0] < 0 || x.starts[d.rows] > x.n_elements)
             return invalid("x is no CSR matrix: its rows go beyond its elements");
         for (int64_t row = 0; row < d.rows; ++row)

@@ -106,6 +106,9 @@ def find(identifier: Any, family: type[T], table: Mapping[str, Callable[..., T]]
         return identifier
     if isinstance(identifier, str):
         return _named(identifier, table, what)()
+    if any(identifier is make for make in table.values()):  # a function such as regularizers.l2
+        made: T = identifier()
+        return made
     if isinstance(identifier, Mapping) and "class_name" in identifier:
         return _named(identifier["class_name"], table, what)(**identifier.get("config", {}))
     raise TypeError(

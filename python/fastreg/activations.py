@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core
 from fastreg._arrays import Array, numeric
+from fastreg._tensor import Tensor
 
 __all__ = [
     "elu", "gelu", "get", "leaky_relu", "linear", "relu", "selu", "sigmoid", "silu", "softmax", "softplus", "swish",
@@ -36,7 +37,7 @@ def _apply(x: ArrayLike, kind: str, alpha: float = 0.0) -> Array:
     )  # -1 does not tell how many there are of none
     out = np.empty_like(rows)
     _core.activation_forward(rows, kind, alpha, out)
-    return out.reshape(values.shape)
+    return out.reshape(values.shape).view(Tensor)
 
 
 def linear(x: ArrayLike) -> Array:

@@ -146,7 +146,7 @@ class Dense(Layer):
     def losses(self) -> list[Number]:
         penalties = (self.kernel_regularizer, self.bias_regularizer)
         pairs = zip(penalties, self.get_weights())  # there are none before the model is built
-        return [Number(penalty(weight)) for penalty, weight in pairs if penalty is not None]
+        return [penalty(weight) for penalty, weight in pairs if penalty is not None]
 
     def _weight(self, index: int) -> Tensor:
         weights = self.weights

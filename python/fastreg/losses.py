@@ -26,6 +26,7 @@ from fastreg import _core
 from fastreg._arguments import choice, flag, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
+from fastreg._tensor import Number, Tensor
 from fastreg.regularizers import METHODS
 
 __all__ = [
@@ -75,7 +76,7 @@ class Loss(Configurable):
         target, prediction = _pair(y_true, y_pred, self)
         values = np.empty(prediction.shape[0], dtype=prediction.dtype)
         _core.loss_forward(target, prediction, None, self.native(), values, None)
-        return values
+        return values.view(Tensor)
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         target, prediction = _pair(y_true, y_pred, self)
@@ -87,8 +88,8 @@ class Loss(Configurable):
         values = np.empty(prediction.shape[0], dtype=prediction.dtype)
         mean = _core.loss_forward(target, prediction, weight, self.native(), values, None)
         if self.reduction == "none":
-            return values if weight is None else values * weight
-        return mean * prediction.shape[0] if self.reduction == "sum" else mean
+            return (values if weight is None else values * weight).view(Tensor)
+        return Number(mean * prediction.shape[0] if self.reduction == "sum" else mean)
 
 
 def _pair(y_true: ArrayLike, y_pred: ArrayLike, loss: Loss) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg._targets import row_weights
+from fastreg._tensor import Number
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
@@ -72,7 +73,7 @@ class Metric(Configurable):
 
     def result(self) -> Any:
         """The metric of everything counted since the last reset; 0.0 when nothing was."""
-        return 0.0 if self._totals is None else self.result_of(self._totals)
+        return Number(0.0 if self._totals is None else self.result_of(self._totals))
 
     def reset_state(self) -> None:
         """Forget everything counted."""

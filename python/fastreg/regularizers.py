@@ -13,6 +13,7 @@ from fastreg import _core
 from fastreg._arguments import choice, number
 from fastreg._arrays import numeric
 from fastreg._configurable import Configurable, find, table_of
+from fastreg._tensor import Number
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
@@ -26,9 +27,9 @@ class Regularizer(Configurable):
     l2: float
     method: str
 
-    def __call__(self, x: ArrayLike) -> float:
+    def __call__(self, x: ArrayLike) -> Number:
         """The penalty of the array `x`, of any shape: summed in float32 where x is float32, else in float64."""
-        return _core.elastic_net(numeric(x, "x"), self.l1, self.l2)
+        return Number(_core.elastic_net(numeric(x, "x"), self.l1, self.l2))
 
     def native(self) -> dict[str, Any]:
         """The penalty as the native core takes it."""
@@ -134,7 +135,7 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01, method: str = "proximal") -> L1L2:
     return L1L2(l1, l2, method)
 
 
-_TABLE = table_of([L1, L2, L1L2], {"l1_l2": l1_l2, "l1l2": l1_l2})
+_TABLE = table_of([L1, L2, L1L2], {"l1": l1, "l2": l2, "l1_l2": l1_l2, "l1l2": l1_l2})
 
 
 def get(identifier: Any) -> Regularizer | None:

@@ -43,6 +43,16 @@ def test_outputs_have_numpy() -> None:
     assert keras.initializers.Ones()((2, 3)).numpy().tolist() == [[1.0] * 3] * 2
 
 
+def test_losses_metrics_and_activations_have_numpy() -> None:
+    y, p = np.array([[0.0], [1.0]]), np.array([[0.5], [0.5]])
+    assert keras.losses.MeanSquaredError()(y, p).numpy() == 0.25
+    assert keras.losses.binary_crossentropy(y, p).numpy().shape == (2,)
+    metric = keras.metrics.BinaryAccuracy()
+    metric.update_state(y, p)
+    assert metric.result().numpy() == 0.5
+    assert keras.activations.relu(np.array([-1.0, 2.0])).numpy().tolist() == [0.0, 2.0]
+
+
 def test_passes_with_dropout_have_numpy() -> None:
     model = network(layers.Dense(50, activation="tanh"), layers.Dropout(0.5))
     passes = np.stack([model(X, training=True).numpy() for _ in range(3)])

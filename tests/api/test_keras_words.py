@@ -19,7 +19,7 @@ import pytest
 
 import fastreg
 from api_cases import X, Y, classifier
-from fastreg import initializers, layers, losses, models, optimizers
+from fastreg import initializers, layers, losses, models, optimizers, regularizers
 from fastreg._tensor import Count, Number, Tensor
 from fastreg.layers import Dense, Dropout, Input
 from fastreg.models import Sequential
@@ -222,3 +222,9 @@ def test_a_clone_has_a_seed_of_its_own() -> None:
     fastreg.utils.set_random_seed(1)
     assert models.clone_model(model).seed == seeds[0]
     assert models.model_from_json(model.to_json()).seed == model.seed
+
+
+@pytest.mark.parametrize("given", [regularizers.l1, regularizers.L1, "l1", regularizers.l1()])
+def test_a_regularizer_in_all_its_forms(given: Any) -> None:
+    penalty = layers.Dense(1, kernel_regularizer=given).kernel_regularizer
+    assert (penalty.l1, penalty.l2) == (0.01, 0.0)
