@@ -47,14 +47,13 @@ template <class V>
 void categorical_loss(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
     const T share = T(1.0 / double(a.batch));
-    const rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
-    const rules::Smoothing<V> smooth{V::set(T(map.keep)), V::set(T(map.add))};
+    const rules::LossScalars<V> s = loss_scalars<V>(a);
     for_rows(a.B, a.O, [&](int64_t r) {
         const V weight = V::set(a.weight ? a.weight[r] * share : share);
         T* const probability = a.probability ? a.probability + r * a.O : nullptr;
         T* const gradient = a.gradient ? a.gradient + r * a.O : nullptr;
         rules::categorical_loss(Row<V>{a.O}, a.spec, a.prediction + r * a.prediction_rs, a.target + r * a.target_rs,
-                                probability, gradient, weight, smooth)
+                                probability, gradient, weight, s)
             .store(a.per_row + r, 1);
     });
 }

@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kBlock, 2) row_loss(LossBatch<T> a, Scalars<T>
 // ---- categorical losses --------------------------------------------------------------------------------------------
 
 template <class T, bool Logits, bool Sparse>
-__global__ void __launch_bounds__(kBlock, 2) categorical_loss(LossBatch<T> a, T share, T keep, T add) {
+__global__ void __launch_bounds__(kBlock, 2) categorical_loss(LossBatch<T> a, Scalars<T> s, T share) {
     using V = Lane<T>;
     a.spec.from_logits = Logits;  // so that each kernel holds one loss
     a.spec.kind = Sparse ? Loss::sparse_categorical_crossentropy : Loss::categorical_crossentropy;
@@ -105,9 +105,8 @@ __global__ void __launch_bounds__(kBlock, 2) categorical_loss(LossBatch<T> a, T 
         T* const probability = a.probability ? a.probability + r * a.O : nullptr;
         T* const gradient = a.gradient ? a.gradient + r * a.O : nullptr;
         const V weight{a.weight ? a.weight[r] * share : share};
-        const V loss =
-            rules::categorical_loss(row, a.spec, a.prediction + r * a.prediction_rs, a.target + r * a.target_rs,
-                                    probability, gradient, weight, rules::Smoothing<V>{{keep}, {add}});
+        const V loss = rules::categorical_loss(row, a.spec, a.prediction + r * a.prediction_rs,
+                                               a.target + r * a.target_rs, probability, gradient, weight, s);
         if (row.leads()) a.per_row[r] = loss.v;
     });
 }
@@ -115,9 +114,14 @@ __global__ void __launch_bounds__(kBlock, 2) categorical_loss(LossBatch<T> a, T 
 // ---- launches ------------------------------------------------------------------------------------------------------
 
 template <class T>
-void elementwise_loss(const LossBatch<T>& a) {
+Scalars<T> scalars_of(const LossBatch<T>& a) {
     const rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
-    const Scalars<T> s{{T(a.spec.delta)}, {T(map.keep)}, {T(map.add)}};
+    return {{T(a.spec.delta)}, {T(map.keep)}, {T(map.add)}};
+}
+
+template <class T>
+void elementwise_loss(const LossBatch<T>& a) {
+    const Scalars<T> s = scalars_of(a);
     BinaryFlags binary;
     if (a.spec.kind == Loss::hinge) {
         binary.n = int(grid_for(a.B * a.O));
@@ -148,12 +152,11 @@ template <class T>
 void loss(const LossBatch<T>& a) {
     const T share = T(1.0 / double(a.batch));
     if (!rules::is_categorical(a.spec.kind)) return elementwise_loss(a);
-    const rules::TargetMap map = rules::smoothing_of(a.spec, double(a.O));
     const bool sparse = a.spec.kind == Loss::sparse_categorical_crossentropy;
     const auto of_logits = sparse ? categorical_loss<T, true, true> : categorical_loss<T, true, false>;
     const auto of_probabilities = sparse ? categorical_loss<T, false, true> : categorical_loss<T, false, false>;
     const auto kernel = a.spec.from_logits ? of_logits : of_probabilities;
-    launch(kernel, grid_for_rows(a.B), kBlock, 0, a, share, T(map.keep), T(map.add));
+    launch(kernel, grid_for_rows(a.B), kBlock, 0, a, scalars_of(a), share);
 }
 
 #define FR_INSTANTIATE(T)                                              \

@@ -268,9 +268,8 @@ __device__ __forceinline__ void losses_of_rows(const Parameters& p, float* memor
         float* const g = memory + last.g + row * last.rs;
         const V weight{weight_of(row)};
         if (categorical) {
-            const rules::Smoothing<V> smooth{{p.keep_target}, {p.add_target}};
             const V loss = sparse ? rules::sparse_from_logits(half_warp, z, int64_t(t[0]), g, g, weight)
-                                  : rules::categorical_from_logits(half_warp, z, t, g, g, weight, smooth);
+                                  : rules::categorical_from_logits(half_warp, z, t, g, g, weight, scalars);
             if (half_warp.leads()) put(row, loss.v);
             return;
         }

@@ -60,19 +60,13 @@ FR_DEVICE_RULE V mean_loss(const Row& row, Rule, T n, const T* y, const T* t, T*
     return sum / V::set(n);
 }
 
-// Targets t become t keep + add: label smoothing.
-template <class V>
-struct Smoothing {
-    V keep, add;
-};
-
 // Cross-entropy of p = softmax(z): sum_j t_j (log sum e^z - z_j), gradient p sum(t) - t. p may be g.
 template <class Row, class V, class T>
 FR_DEVICE_RULE V categorical_from_logits(const Row& row, const T* z, const T* t, T* p, T* g, V weight,
-                                         const Smoothing<V>& smooth) {
+                                         const LossScalars<V>& s) {
     const SoftmaxSums<V> of = softmax(row, z, p);
     const V log_sum = log(of.total);
-    const auto target = [&](auto at) FR_LAMBDA { return fma(at.load(t), smooth.keep, smooth.add); };
+    const auto target = [&](auto at) FR_LAMBDA { return fma(at.load(t), s.keep_target, s.add_target); };
     const V loss = row.sum([&](auto at, V sum)
                                FR_LAMBDA { return sum + at.mask(target(at) * ((of.top - at.load(z)) + log_sum)); });
     const V mass = row.sum([&](auto at, V sum) FR_LAMBDA { return sum + at.mask(target(at)); });
@@ -95,9 +89,9 @@ FR_DEVICE_RULE V sparse_from_logits(const Row& row, const T* z, int64_t label, T
 // Of probabilities y: p = y / sum y, clipped; -sum_j t_j log p_j. No gradient through what is clipped.
 template <class Row, class V, class T>
 FR_DEVICE_RULE V categorical_from_probabilities(const Row& row, const T* y, const T* t, T* g, V weight,
-                                                const Smoothing<V>& smooth) {
+                                                const LossScalars<V>& s) {
     const V total = row.sum([&](auto at, V sum) FR_LAMBDA { return sum + at.load(y); });
-    const auto target = [&](auto at) FR_LAMBDA { return fma(at.load(t), smooth.keep, smooth.add); };
+    const auto target = [&](auto at) FR_LAMBDA { return fma(at.load(t), s.keep_target, s.add_target); };
     const V loss = row.sum([&](auto at, V sum) FR_LAMBDA {
         return sum - at.mask(target(at) * log(clip_probability(at.load(y) / total)));
     });
@@ -135,13 +129,13 @@ FR_DEVICE_RULE V sparse_from_probabilities(const Row& row, const T* y, int64_t l
 // The categorical loss that spec names; t: a row of targets, or one label.
 template <class Row, class V, class T>
 FR_DEVICE_RULE V categorical_loss(const Row& row, const LossSpec& spec, const T* y, const T* t, T* p, T* g, V weight,
-                                  const Smoothing<V>& smooth) {
+                                  const LossScalars<V>& s) {
     const bool sparse = spec.kind == Loss::sparse_categorical_crossentropy;
     if (spec.from_logits)
         return sparse ? sparse_from_logits(row, y, int64_t(t[0]), p, g, weight)
-                      : categorical_from_logits(row, y, t, p, g, weight, smooth);
+                      : categorical_from_logits(row, y, t, p, g, weight, s);
     return sparse ? sparse_from_probabilities(row, y, int64_t(t[0]), g, weight)
-                  : categorical_from_probabilities(row, y, t, g, weight, smooth);
+                  : categorical_from_probabilities(row, y, t, g, weight, s);
 }
 
 }  // namespace fastreg::rules
