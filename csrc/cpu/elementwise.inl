@@ -30,18 +30,6 @@ void activation_forward(const Rows<typename V::T>& a, const ActivationSpec& spec
         spec.kind, [&](auto act) { map_rows<V>(a, [&](V x) FR_LAMBDA { return decltype(act)::forward(x, alpha); }); });
 }
 
-// Calls block(r0, r1) for parts of the rows, shared out between threads.
-template <class F>
-FR_LOOP void for_row_blocks(int64_t rows, int64_t cols, F block) {
-    const int64_t parts = cpu::threads_for(rows * cols, 32768);
-    auto part = [&](int64_t p) {
-        int64_t r0, r1;
-        cpu::cut(rows, 1, parts, p, &r0, &r1);
-        block(r0, r1);
-    };
-    cpu::run(parts, part);
-}
-
 template <class V>
 void layer_backward(const Rows<typename V::T>& a, const LayerGradient<typename V::T>& g) {
     if (g.activation.kind == Activation::softmax) return softmax_backward<V>(a, g.Y, g.y_rs);

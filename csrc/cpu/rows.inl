@@ -1,5 +1,5 @@
-// A row of a batch as rules/row.h walks it, and softmax over the rows of a batch. It must not know losses.
-// Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
+// A row of a batch as rules/row.h walks it, how rows are shared out, and softmax over the rows of a batch. It must not
+// know losses. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
 template <class Vector>
 struct Row {
@@ -39,14 +39,24 @@ struct Row {
     }
 };
 
-// Calls row(r) for every row, shared out between threads.
+// Calls block(r0, r1) for parts of the rows, shared out between threads.
 template <class F>
-FR_LOOP void for_rows(int64_t rows, int64_t cols, F row) {
+FR_LOOP void for_row_blocks(int64_t rows, int64_t cols, F block) {
     const int64_t parts = cpu::threads_for(rows * cols, 32768);
     auto part = [&](int64_t p) {
-        for (int64_t r = rows * p / parts; r < rows * (p + 1) / parts; ++r) row(r);
+        int64_t r0, r1;
+        cpu::cut(rows, 1, parts, p, &r0, &r1);
+        block(r0, r1);
     };
     cpu::run(parts, part);
+}
+
+// Calls row(r) for every row, likewise.
+template <class F>
+FR_LOOP void for_rows(int64_t rows, int64_t cols, F row) {
+    for_row_blocks(rows, cols, [&](int64_t r0, int64_t r1) FR_LAMBDA {
+        for (int64_t r = r0; r < r1; ++r) row(r);
+    });
 }
 
 template <class V>
