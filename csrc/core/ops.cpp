@@ -19,7 +19,7 @@
 #include "core/op_table.h"
 #include "core/runtime.h"
 #include "core/validate.h"
-#include "core/weighted_sum.h"
+#include "rules/lanes.h"
 #include "rules/update.h"
 
 namespace fastreg {
@@ -442,7 +442,10 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
         ops.loss({loss, B, O, B, data<T>(y_pred), y_pred.row_stride, data<T>(y_true), y_true.row_stride,
                   data<T>(sample_weight), data<T>(per_row), data<T>(gradient),
                   loss.from_logits ? probability.data() : nullptr});
-        *mean = B ? weighted_sum(data<T>(per_row), data<T>(sample_weight), B) / double(B) : 0.0;
+        const T *value = data<T>(per_row), *weight = data<T>(sample_weight);
+        const double sum =
+            rules::lane_sum(B, [&](int64_t i) { return double(value[i]) * (weight ? double(weight[i]) : 1.0); });
+        *mean = B ? sum / double(B) : 0.0;
     }));
     return classes;
 }

@@ -86,16 +86,15 @@ void metric(const MetricBatch<typename V::T>& a) {
 // See BatchTotals in core/op_table.h.
 template <class T>
 void totals(const BatchTotals<T>& a) {
-    rules::LaneSum penalties;
-    for (int64_t i = 0; i < a.n_penalties; ++i) penalties.add(i, a.penalties[i]);
-    const double penalty = a.penalty + penalties.total(a.n_penalties) + (a.activity ? *a.activity : 0.0);
+    const double known = rules::lane_sum(a.n_penalties, [&](int64_t i) FR_LAMBDA { return a.penalties[i]; });
+    const double penalty = a.penalty + known + (a.activity ? *a.activity : 0.0);
     if (a.activity) *a.activity = 0.0;
     for (int64_t begin = 0; begin < a.B; begin += a.unit) {
         const int64_t n = a.B - begin < a.unit ? a.B - begin : a.unit;
-        rules::LaneSum losses;
-        for (int64_t i = 0; i < n; ++i)
-            losses.add(i, double(a.per_row[begin + i]) * (a.weight ? double(a.weight[begin + i]) : 1.0));
-        const double data_loss = losses.total(n) / double(n), loss = data_loss + penalty;
+        const double sum = rules::lane_sum(n, [&](int64_t i) FR_LAMBDA {
+            return double(a.per_row[begin + i]) * (a.weight ? double(a.weight[begin + i]) : 1.0);
+        });
+        const double data_loss = sum / double(n), loss = data_loss + penalty;
         a.totals[kTotalLoss] += double(n) * loss;
         a.totals[kTotalDataLoss] += double(n) * data_loss;
         a.totals[kTotalPenalty] += double(n) * penalty;

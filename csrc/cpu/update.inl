@@ -116,11 +116,8 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
         }
     };
     cpu::run(parts, part);
-    for (int64_t s = first; s < last; ++s) {
-        rules::LaneSum penalty;
-        for (int64_t c = 0; c < chunks_of(s); ++c) penalty.add(c, *values++);
-        u.penalties[s] = penalty.total(chunks_of(s));
-    }
+    for (int64_t s = first; s < last; ++s)
+        u.penalties[s] = rules::lane_sum(chunks_of(s), [&](int64_t) FR_LAMBDA { return *values++; });
 }
 
 // The squared norm of the gradient that clipping sees.

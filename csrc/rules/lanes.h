@@ -25,4 +25,12 @@ struct LaneSum {
     }
 };
 
+// The sum of term(i) for i < n.
+FR_RULE_OF_CALLER template <class F>
+FR_RULE double lane_sum(int64_t n, F term) {
+    LaneSum sum;
+    for (int64_t i = 0; i < n; ++i) sum.add(i, term(i));
+    return sum.total(n);
+}
+
 }  // namespace fastreg::rules
