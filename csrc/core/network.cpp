@@ -4,6 +4,7 @@
 #include "core/network.h"
 
 #include "core/dropout_spec.h"
+#include "rules/layer_gradient.h"
 
 namespace fastreg {
 
@@ -55,7 +56,7 @@ bool Network<T>::reserve(const OpTable<T>& ops, int64_t rows, bool training, boo
             else
                 take(&b.Y, kept);
             const bool keeps_z =
-                training && n.kind == NodeKind::dense && activation_needs_z(n.activation.kind, n.has_dropout);
+                training && n.kind == NodeKind::dense && rules::needs_z(n.activation.kind, n.has_dropout);
             if (keeps_z) take(&b.Z, kept);
             if (training && i >= size_t(plan_->first_dense)) take(&b.G, rows * n.out);
         }

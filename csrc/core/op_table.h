@@ -61,7 +61,7 @@ struct LayerGradient {
     DropoutSpec dropout;
     const T* Y;  // the layer's output, after dropout
     int64_t y_rs;
-    const T* Z;  // needed where Y does not tell f'; see activation_needs_z
+    const T* Z;  // needed where Y does not tell f'; see needs_z() of rules/layer_gradient.h
     int64_t z_rs;
     const Bfloat *Y16 = nullptr, *Z16 = nullptr;
 };
@@ -274,13 +274,6 @@ inline const OpTable<float>& Backend::table<float>() const {
 template <>
 inline const OpTable<double>& Backend::table<double>() const {
     return f64;
-}
-
-// Whether f' cannot be had from the layer's output: then Z must be kept by forward and given to backward.
-inline bool activation_needs_z(Activation a, bool dropout) {
-    if (a == Activation::linear || a == Activation::relu || a == Activation::softmax) return false;
-    const bool from_y = a == Activation::tanh || a == Activation::sigmoid;  // rules/activation.h: kFromY
-    return !from_y || dropout;
 }
 
 }  // namespace fastreg

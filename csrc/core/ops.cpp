@@ -20,6 +20,7 @@
 #include "core/runtime.h"
 #include "core/validate.h"
 #include "rules/lanes.h"
+#include "rules/layer_gradient.h"
 #include "rules/update.h"
 
 namespace fastreg {
@@ -354,7 +355,7 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
                       const Matrix& dw, const Matrix& db) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation_backward, then activation=\"linear\""));
-    if (!z && activation_needs_z(activation.kind, dropout.keep < 65536))
+    if (!z && rules::needs_z(activation.kind, dropout.keep < 65536))
         return invalid("z (x @ w + b) is needed: the gradient of this activation cannot be had from y" +
                        std::string(dropout.keep < 65536 ? " after dropout" : ""));
     for (const Matrix* m : {&x, &w, &y, &z, &dx, &dw, &db})

@@ -227,7 +227,7 @@ bool describe(const TrainSteps<float>& t, Parameters* p, LayerShape* shapes, int
         to.seed = from.dropout.seed;
         to.kernel = int(from.kernel);
         to.bias = int(from.bias);
-        shapes[l] = {int(from.in), int(from.out), from.bias >= 0, activation_needs_z(to.activation, to.drops()),
+        shapes[l] = {int(from.in), int(from.out), from.bias >= 0, rules::needs_z(to.activation, to.drops()),
                      to.drops()};
     }
     return owned == t.n_segments;

@@ -112,7 +112,7 @@ struct Softplus {  // log(1 + e^z); f' = sigmoid(z)
 };
 
 // Calls f with the rule that `kind` names. Softmax has none here and gets Linear.
-template <class F>
+FR_RULE_OF_CALLER template <class F>
 FR_RULE void with_activation(Activation kind, F f) {
     switch (kind) {
         case Activation::relu: return f(Relu{});

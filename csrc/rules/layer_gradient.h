@@ -1,4 +1,5 @@
-// dL/dZ from dL/dY of a layer Y = dropout(f(Z)), for one vector. It must not know where arrays or masks lie.
+// dL/dZ from dL/dY of a layer Y = dropout(f(Z)), for one vector, and what must be kept of a layer for it. It must not
+// know where arrays or masks lie.
 #pragma once
 #include <type_traits>
 
@@ -24,6 +25,17 @@ FR_DEVICE_RULE V layer_gradient(V g, V alpha, V scale, bool drops, bool has_z, Y
             return g * Act::gradient(z(), alpha);
         }
     }
+}
+
+// Whether f' cannot be had from Y: then forward must keep Z and give it to backward.
+inline bool needs_z(Activation kind, bool drops) {
+    bool needs = false;
+    with_activation(kind, [&](auto act) {
+        using Act = decltype(act);
+        constexpr bool kNoMask = std::is_same_v<Act, Linear> || std::is_same_v<Act, Relu>;
+        needs = !Act::kFromY || (drops && !kNoMask);
+    });
+    return needs;
 }
 
 }  // namespace fastreg::rules
