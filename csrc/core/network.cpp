@@ -1,6 +1,6 @@
 // The order of forward and backward within a batch. See network.h.
 // It must not know optimizers, epochs or data sets. It is over 250 lines because what forward keeps, and in which form,
-// is what backward reads.
+// is what backward reads. Over 40 lines: forward, in which the arguments of a dense layer stand one below another.
 #include "core/network.h"
 
 #include "core/dropout_spec.h"

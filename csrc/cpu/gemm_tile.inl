@@ -1,5 +1,5 @@
 // Register tiles: the innermost loops of GEMM. They must not know blocks, packing or threads. Included by gemm.inl,
-// whose order of sums they keep.
+// whose order of sums they keep. Over 40 lines: panel_tiles, one loop whose parts share all registers there are.
 
 constexpr int kMR = 6;
 

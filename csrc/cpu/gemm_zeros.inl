@@ -4,6 +4,9 @@
 // The bits are those of every step: where B is finite, 0 b is a zero, and c + 0 is c but for c = -0. A chain that ends
 // as -0 (only a start at -0 or an underflow gets there) is therefore made once more, with every step; one that ends as
 // anything else has the bits of the whole chain.
+//
+// Over 40 lines: skip_rows, which keeps a row's sums in registers from load to store, and gemm_block_skipping, whose
+// first half lays out the memory of its second.
 
 #include "cpu/gemm_nonzeros.inl"
 

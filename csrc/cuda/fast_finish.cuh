@@ -1,5 +1,6 @@
 // Fast products: from sums in the tensor cores' register layout to C, bias and epilogue included, or to partial sums;
 // and the kernel that adds partial sums. It must not know how the sums are made.
+// Over 40 lines: finish_strip, in which loads, draws and stores of a strip take turns.
 #pragma once
 #include <type_traits>
 

@@ -1,5 +1,5 @@
 // Fast products: chooses a plan, lays out scratch memory and launches the split pass, the product and, with split k,
-// the combining kernel. It must not know layers.
+// the combining kernel. It must not know layers. Over 40 lines: fast_gemm, these in order, with one list of the memory.
 #include "cuda/fast_gemm.h"
 
 #include "cuda/fast_mma.cuh"

@@ -1,5 +1,6 @@
 // Fast products with mma.sync, for every device from sm_80 on that wgmma does not serve: a block of eight warps per
 // item, panels in a ring in shared memory. It must not know how planes are made.
+// Over 40 lines: multiply, one loop whose parts share all registers there are.
 #pragma once
 #include "cuda/fast_finish.cuh"
 #include "cuda/ptx.cuh"

@@ -1,5 +1,6 @@
 // Fast products on Hopper (sm_90a): a producer warp that copies panels into a ring in shared memory, and two warpgroups
 // that multiply them, each half of a tile's rows. It must not know how planes are made.
+// Over 40 lines: consume and the kernel, whose loops keep sums in registers and share the barriers of the ring.
 #pragma once
 #include "cuda/fast_finish.cuh"
 #include "cuda/ptx.cuh"

@@ -1,4 +1,5 @@
 // The kernel of products with few steps of k, whose time is that of writing C. It must not know what they are for.
+// Over 40 lines: the kernel, which keeps its columns of B in registers for all rows.
 #pragma once
 #include "cuda/gemm.cuh"
 

@@ -1,4 +1,5 @@
 // The kernel of large tiles, for matrices that fill the device. It must not know what they are for.
+// Over 40 lines: the kernel, one loop over tiles of k with its sums in registers.
 #pragma once
 #include "cuda/gemm.cuh"
 

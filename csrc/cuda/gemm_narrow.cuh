@@ -1,6 +1,6 @@
 // The kernels of long products with few columns, as a network's last layer has them, whose time is that of reading A:
-// rows of A against all of B, or blocks of k of a transposed A. A is of float32, or
-// with kBf16 of bfloat16. They must not know what they are for.
+// rows of A against all of B, or blocks of k of a transposed A. A is of float32, or with kBf16 of bfloat16. They must
+// not know what they are for. Over 40 lines: narrow_rows, with its sums and what it fetches ahead in registers.
 #pragma once
 #include "cuda/gemm.cuh"
 

@@ -1,5 +1,6 @@
 // The kernels of small tiles, for matrices that would leave multiprocessors without work: one product, or a group of
-// products and column sums. They must not know what they are for.
+// products and column sums. They must not know what they are for. Over 40 lines: small_tile, which keeps totals in
+// registers from the first block of k to the epilogue.
 #pragma once
 #include <cooperative_groups.h>
 

@@ -1,7 +1,7 @@
 // Many training steps of a small network in one launch: what a step costs is then its arithmetic and two barriers, not
 // a dozen launches. CTAs that run at once (on Hopper one cluster) share the rows of a batch in the first half of a
 // step, the weights in the second; see train_steps_rows.cuh, _weights.cuh and _serve.cuh. It must not know sessions.
-// Over 250 lines: the kernel, and the gate that says what it can take.
+// Over 250 lines: the kernel, and the gate that says what it can take. Over 40: describe, all questions of the gate.
 #include "cuda/train_steps.h"
 
 #include "cuda/train_steps_rows.cuh"

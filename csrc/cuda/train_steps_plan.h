@@ -5,6 +5,8 @@
 // "CTA" below is one of `ranks` that run at once. Rows: a CTA takes its rows of the batch forward and backward.
 // Weights: tiles of kTileI x kTileO weights or kTileBias biases, a warp's each, so many one after another to a CTA;
 // eight at a time are a round.
+//
+// Over 40 lines: make_plan, which lays out memory from front to back.
 #pragma once
 #include <cstdint>
 

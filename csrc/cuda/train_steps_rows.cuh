@@ -2,7 +2,8 @@
 // layer's dZ, in shared memory; inputs and dZ of the layers go to scratch memory, by columns, for the weights'
 // gradients. It must not know weights' gradients or optimizers. Bits: sums of products are FMA chains over increasing k
 // from the bias or 0 on, as in cpu/gemm.inl (k_block(K) = K for K <= kKC); passes over elements as in
-// cpu/dense.inl. Over 250 lines: products, passes over elements and losses hand each other the same rows.
+// cpu/dense.inl. Over 250 lines: products, passes over elements and losses hand each other the same rows. Over 40: the
+// two products, each one loop over k with its sums in registers.
 #pragma once
 #include "cuda/train_steps_metrics.cuh"
 #include "rules/k_block.h"

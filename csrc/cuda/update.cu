@@ -1,7 +1,8 @@
 // The one update of a step: every parameter's penalty value, clipping, optimizer and proximal step. One launch for up
 // to kSegments parameters, a block steps chunks of 1024 weights. The formulas are in rules/update.h; constraints are in
 // constrain.cu. It must not know layers.
-// Over 250 lines: norms, scales and the step share how chunks and segments are laid out.
+// Over 250 lines: norms, scales and the step share how chunks and segments are laid out. Over 40: the kernel, in
+// which one warp adds penalties while the others step.
 #include "rules/update.h"
 
 #include "cuda/constrain.h"
