@@ -1,7 +1,8 @@
-// THE SEAM: a struct of function pointers, one per operation. csrc/cpu fills one per instruction set, CUDA one more.
-// Arguments arrive checked, and every pointer in them is to the memory of the backend's queue. Nothing here knows
-// errors, Python, SIMD or CUDA, nor models but for train_steps, which takes a whole small network. It is over 250 lines
-// because what every operation takes stands here, in one place.
+// THE SEAM: a struct of function pointers, one per operation. csrc/cpu fills one per instruction set, CUDA one per
+// precision and one for arrays of the host. Arguments arrive checked, and all numbers that they point to, but for the
+// thresholds of metrics, lie in the memory of the backend's queue. It must not know errors, Python, SIMD or CUDA, nor
+// models but for train_steps, which takes a whole small network. It is over 250 lines because what every operation
+// takes stands here, in one place.
 #pragma once
 #include <cstdint>
 
@@ -140,7 +141,7 @@ struct UpdateSegment {
     int64_t rows, cols;  // the parameter's shape, for the constraint
 };
 
-// A step in numbers: OptimizerSpec with everything that depends on t worked out. See rules/update.h.
+// One step of all parameters. What of it depends on t, rules/update.h works out from spec and step.
 template <class T>
 struct UpdateBatch {
     OptimizerSpec spec;

@@ -79,7 +79,7 @@ Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameter
                    double* values, const UpdateOnGpu& on_gpu = {}) FR_PRIVATE(update_many);
 Status all_finite(const Matrix& x, bool* result) FR_PRIVATE(all_finite);
 
-// out (1, n) contiguous. uniform: [a, b); normal, truncated_normal: mean a, standard deviation b.
+// out (1, n) contiguous. uniform: [a, b], b by rounding alone; normal, truncated_normal: mean a, standard deviation b.
 Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out)
     FR_PRIVATE(initialize);
 Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) FR_PRIVATE(permutation);

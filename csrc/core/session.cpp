@@ -1,6 +1,6 @@
 // Session: the order of an epoch and of a step. See session.h.
-// It must not know SIMD, threads or Python. It is over 250 lines because it is one class that answers for the whole
-// interface.
+// It must not know SIMD or Python, nor which thread computes what. It is over 250 lines because it is one class that
+// answers for the whole interface.
 #include "core/session.h"
 
 #include <cmath>

@@ -1,6 +1,6 @@
-// Session: a model being trained. Owns parameters, optimizer state and one arena; order of a step is decided here.
-// It must not know SIMD, threads or Python. One session is used by one thread at a time (a second caller gets an
-// error).
+// Session: a model being trained. Owns parameters, optimizer state and the arenas in which all its numbers lie; the
+// order of a step is decided here. It must not know SIMD or Python, nor which thread computes what. One session is used
+// by one thread at a time (a second caller gets an error).
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -24,8 +24,8 @@ using Shape = std::vector<py::ssize_t>;
 const char* dtype_name(Dtype dtype);
 py::array new_array(Dtype dtype, const Shape& shape);  // C-contiguous, not initialised
 
-// strided: any strides that are whole elements. rows: contiguous, or 2-D with contiguous rows, or 1-D with a positive
-// stride. contiguous: C order. any_order: C or Fortran order.
+// strided: any strides that are whole elements. rows: contiguous, or 2-D with contiguous rows, or 1-D with any stride
+// but 0. contiguous: C order. any_order: C or Fortran order.
 enum class Layout { strided, rows, contiguous, any_order };
 enum class Access { read, write };
 

@@ -8,7 +8,8 @@
 
 namespace fastreg::rules {
 
-// Each rule has forward(z) and one derivative: gradient(y) if kFromY, else gradient(z). NaN in gives NaN out.
+// Each rule has forward(z) and one derivative: gradient(y) if kFromY, else gradient(z). NaN gives
+// NaN, but in the gradients of linear, relu, leaky_relu, elu and selu, which then are those of z > 0.
 struct Linear {
     static constexpr bool kFromY = true;
     template <class V> static FR_RULE V forward(V z, V) { return z; }

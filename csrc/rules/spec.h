@@ -53,7 +53,8 @@ struct ConstraintSpec {
     int32_t axis = 0;
 };
 
-// Uniform in [a, b); normal with mean a and deviation b; the same, drawn again beyond two deviations.
+// Uniform in [a, b], b by rounding alone; normal with mean a and deviation b; the same, drawn again beyond two
+// deviations.
 enum class Initializer : int32_t { uniform, normal, truncated_normal };
 
 enum class MathFunction : int { exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf };
@@ -116,7 +117,7 @@ struct MetricSpec {
     Metric kind = Metric::loss;
     LossSpec loss;                      // Metric::loss
     double threshold = 0.5;             // Metric::binary_accuracy
-    const float* thresholds = nullptr;  // Metric::thresholds; ascending, owned by the caller of create()
+    const float* thresholds = nullptr;  // Metric::thresholds; ascending, copied by compile()
     int32_t n_thresholds = 0;
     bool weighted = false;  // use the sample weights
 };
@@ -129,7 +130,7 @@ struct LayerSpec {
     ActivationSpec activation;                          // dense, activation
     bool use_bias = true;                               // dense
     PenaltySpec kernel_penalty, bias_penalty;           // dense
-    PenaltySpec activity_penalty;                       // any; subgradient, divided by the batch size
+    PenaltySpec activity_penalty;                       // dense, activation; subgradient, divided by the batch size
     ConstraintSpec kernel_constraint, bias_constraint;  // dense
     double rate = 0.0;                                  // dropout, 0..1
     bool scale_at_inference = false;                    // dropout: the classic form, outputs * (1 - rate) at inference

@@ -175,7 +175,7 @@ FR_RULE V full_gradient(V w, V g, const StepScalars<typename V::T>& c) {
 
 // For an optimizer, a gradient below 2^-56 (1.4e-17; 2^-504 in double) is 0. Its square times 1 - beta_2 would leave
 // the normal numbers, and a weight that has L2 for its only gradient would follow, to where some CPUs multiply many
-// times slower; so it comes to rest below 1e-17 / (2 l2), and is not 0.
+// times slower; so it comes to rest below 2^-56 / (2 l2) (2^-504 / (2 l2) in double), and is not 0.
 template <class V>
 FR_RULE V without_tiny(V g) {
     return V::select(abs(g) < V::set(Format<typename V::T>::least_gradient), V::set(0), g);

@@ -1,4 +1,5 @@
-"""The native module: a thin binding over libfastreg. Words and history live in the Python modules beside it.
+"""The native module: a thin binding over libfastreg. It must not know words or history, which live in the Python
+modules beside it. It is over 250 lines because it is the whole interface between the two.
 
 Conventions. X (batch, in), W (in, out), b (out,), Y (batch, out). Arrays are float32 or float64 and all arrays of
 one call have the same dtype (TypeError otherwise). Inputs may be strided where a function says so; outputs are never
@@ -171,7 +172,8 @@ def initialize(
     stream: int,
     dtype: str,
 ) -> Array:
-    """uniform in [a, b); normal and truncated_normal (redrawn beyond two standard deviations): mean a, stddev b."""
+    """uniform in [a, b], b by rounding alone; normal and truncated_normal (redrawn beyond two standard deviations):
+    mean a, stddev b."""
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which epoch `epoch` visits n rows when shuffled."""
@@ -227,12 +229,12 @@ def activation_backward(dy: Operand, x: Operand, activation: str, alpha: float, 
     """x: what activation_forward was given."""
 
 def loss_forward(
-    y_true: Operand,
-    y_pred: Operand,
-    sample_weight: Operand | None,
+    y_true: Array,
+    y_pred: Array,
+    sample_weight: Array | None,
     loss: dict[str, Any],
-    per_row: Operand,
-    gradient: Operand | None,
+    per_row: Array,
+    gradient: Array | None,
 ) -> float:
     """per_row (rows,): unweighted loss of each row. gradient: of the returned mean, w.r.t. y_pred. Returns
     sum_i w_i per_row_i / rows. y_pred holds probabilities unless loss["from_logits"]."""
