@@ -1,4 +1,4 @@
-// Each thread's spare blocks of memory. See scratch.h.
+// Each thread's spare blocks of memory. See scratch.h. It must not know what is kept in them.
 #include "cpu/scratch.h"
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
 // The generic CPU table: every operation, written once over the vector types VF and VD and compiled per instruction
-// set. A table_<isa>.cpp defines FASTREG_ISA_NAMESPACE and FASTREG_GEMM_VECTORS, includes its vec_<isa>.h, then this.
+// set, which it must not know. A table_<isa>.cpp defines FASTREG_ISA_NAMESPACE, FASTREG_GEMM_VECTORS (of a row of a
+// tile, gemm_tile.inl) and FASTREG_ZEROS_PANELS (at once, gemm_zeros.inl), includes its vec_<isa>.h, then this.
 //
 // Everything lies in the namespace of the instruction set, and nothing from another header is called out of line: the
 // linker would keep one copy of such a function, perhaps the one that only the newest CPU can run.

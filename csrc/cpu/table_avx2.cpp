@@ -1,4 +1,4 @@
-// The avx2 table. See table.inl.
+// The avx2 table: the names and sizes from which table.inl makes it. It must not know operations.
 #define FASTREG_ISA_NAMESPACE avx2
 #define FASTREG_GEMM_VECTORS 2
 #define FASTREG_ZEROS_PANELS 6

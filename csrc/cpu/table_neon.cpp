@@ -1,4 +1,4 @@
-// The neon table. See table.inl.
+// The neon table: the names and sizes from which table.inl makes it. It must not know operations.
 #define FASTREG_ISA_NAMESPACE neon
 #define FASTREG_GEMM_VECTORS 4
 #define FASTREG_ZEROS_PANELS 4

@@ -1,4 +1,7 @@
-"""`model(x, training=True)`: a forward pass with dropout, for Monte Carlo dropout."""
+"""`model(x, training=True)`: a forward pass with dropout, for Monte Carlo dropout.
+
+It must not test the masks themselves: tests/ops does.
+"""
 
 from __future__ import annotations
 

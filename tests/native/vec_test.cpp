@@ -1,5 +1,5 @@
 // Compares every operation of one vec_<isa>.h, lane by lane, with plain C++ on ordinary, special and random values.
-// It must not know kernels or rules. Longer than most files because each operation of the contract is named once.
+// It must not know kernels or rules. It is over 250 lines because each operation of the contract is named once.
 //
 // Built once per instruction set, with -I csrc and two definitions (avx2 here; also scalar, avx512, neon):
 //   -DFASTREG_ISA_NAMESPACE=avx2 -DFASTREG_VEC_HEADER='"cpu/vec_avx2.h"'

@@ -1,4 +1,4 @@
-// Clusters for the emulator (cuda_runtime.h).
+// Clusters for the emulator (cuda_runtime.h). It must not know kernels.
 #pragma once
 #include <cuda_runtime.h>
 

@@ -1,4 +1,4 @@
-// CUB's radix sort for the emulator (cuda_runtime.h): stable, by whole 32-bit keys.
+// CUB's radix sort for the emulator (cuda_runtime.h): stable, by whole 32-bit keys. It must not know what is sorted.
 #pragma once
 #include <cuda_runtime.h>
 
