@@ -33,7 +33,7 @@ help:
 	@echo "make gpu-check    on a machine with a GPU, offline: build, test, sanitize, measure; GPU_ARGS='--parts build,parity'"
 	@echo "make test-native  the C++ test programs"
 	@echo "make test-neon    the same for 64-bit ARM under qemu (see CONTRIBUTING.md)"
-	@echo "make clean        remove all of the above"
+	@echo "make clean        remove what all of these made, but for results of benchmarks"
 	@echo "Another Python: make PYTHON=/path/to/python3 ..."
 
 demo: $(BIN)/demo.stamp
@@ -141,4 +141,5 @@ test-neon: test-native
 	cmp build/native.hash build/neon.hash
 
 clean:
-	rm -rf $(VENV) $(ASAN) $(EMULATED) build demo-output
+	rm -rf $(VENV) $(ASAN) $(EMULATED) build demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks demo examples python tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
-"""The CUDA backend without a GPU: its kernels, built as C++ for the host, pass those tests of tests/cuda that take
-half a minute. `make test-emulated` runs many more.
+"""The CUDA backend without a GPU: its kernels, built as C++ for the host, pass some tests of tests/cuda. On one core
+the build takes a minute, and so do the tests. `make test-emulated` runs many more.
 
 It must not know what those tests look at.
 """
