@@ -1,8 +1,8 @@
 """Metrics: what is counted over an epoch, and how the counts become a number.
 
 During fit and evaluate the native core fills the accumulators (at Metric, csrc/rules/spec.h says what they hold);
-`update_state` fills the same accumulators from arrays, by the same rules. `result` serves both.
-It is over 250 lines because it is a list of small classes, one for each name that Keras has.
+`update_state` fills the same accumulators from arrays, by the same rules. `result` serves both. They must not know
+models. It is over 250 lines because it is a list of small classes, one for each name that Keras has.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Data frames and single columns of pandas, polars and Arrow as x, y and sample_weight: the bits of NumPy's arrays.
 
-It must not test training. Each library's tests are skipped where it is not installed.
+It must not test training. Each library's tests are skipped where it is not installed. It is over 250 lines
+since each library says the same in its own words.
 """
 
 from __future__ import annotations
