@@ -1,6 +1,7 @@
 """Dropout in torch: the bits of fastreg.ops, one mask in both directions, nothing stored, and all of torch's machinery.
 
-It must not test the mask's statistics in full: tests/ops does.
+It must not test the mask's statistics in full: tests/ops does. It is over 250 lines because it is a table of every
+refusal.
 """
 
 from __future__ import annotations
@@ -108,6 +109,25 @@ def test_a_state_dict_goes_on_with_the_same_masks() -> None:
     resumed.load_state_dict(torch.load(saved))
     for _ in range(3):
         assert torch.equal(resumed(x), module(x))
+
+
+def test_a_state_of_torchs_dropout_is_taken_and_the_counters_stay() -> None:
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5))
+    ours = torch.nn.Sequential(torch.nn.Linear(3, 4), Dropout(0.5, seed=7))
+    ours(torch.ones(2, 3))
+    result = ours.load_state_dict(theirs.state_dict())
+    assert (result.missing_keys, result.unexpected_keys) == ([], [])
+    assert torch.equal(ours[0].weight, theirs[0].weight)
+    assert (int(ours[1].seed), int(ours[1].step)) == (7, 1)
+    Dropout(0.5).load_state_dict({})
+
+
+@pytest.mark.parametrize("lost", ["seed", "step"])
+def test_a_state_with_half_of_the_counters_is_refused(lost: str) -> None:
+    state = torch.nn.Sequential(Dropout(0.5, seed=7)).state_dict()
+    del state[f"0.{lost}"]
+    with raises(RuntimeError, f'Missing key(s) in state_dict: "0.{lost}"'):
+        torch.nn.Sequential(Dropout(0.5)).load_state_dict(state)
 
 
 def test_torchs_seed_fixes_the_seed() -> None:

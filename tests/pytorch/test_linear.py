@@ -123,6 +123,10 @@ def test_states_fit_torchs_linear_both_ways() -> None:
     back.load_state_dict(Linear(5, 4, bias=True, activation="relu").state_dict())
     with pytest.raises(RuntimeError, match="weight"):
         Linear(5, 4, p=0.5).load_state_dict({"bias": torch.zeros(4)})
+    half = Linear(5, 4, p=0.5).state_dict()
+    del half["step"]
+    with pytest.raises(RuntimeError, match="step"):
+        Linear(5, 4, p=0.5).load_state_dict(half)
 
 
 def test_initial_weights_are_torchs() -> None:

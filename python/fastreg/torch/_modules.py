@@ -30,7 +30,8 @@ def _register_counters(module: torch.nn.Module, seed: int | None) -> None:
 
 
 class _Counting(torch.nn.Module):
-    """A module whose counters stay on the CPU wherever it is moved: reading them never waits for a GPU."""
+    """A module whose counters stay on the CPU wherever it is moved: reading them never waits for a GPU. It may load the
+    state of a module without any."""
 
     def _apply(self, fn: Any, *args: Any, **named: Any) -> Any:
         counters = {name: self._buffers[name] for name in _COUNTERS if name in self._buffers}
@@ -41,12 +42,32 @@ class _Counting(torch.nn.Module):
                 self._buffers[name] = counter
         return self
 
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """As torch's, but the state of a module of torch.nn lacks both counters rightly: then they stay as they are."""
+        lacking: list[str] = []
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, lacking, unexpected_keys, error_msgs
+        )
+        counters = [prefix + name for name in _COUNTERS]
+        theirs = all(key in lacking for key in counters)
+        missing_keys += [key for key in lacking if not (theirs and key in counters)]
+
 
 class Dropout(_Counting):
     """Dropout by address: the mask is a function of (seed, stream, step, index) and is never stored.
 
     The same seed gives the same masks on any machine and for any number of threads. `seed` and `step` are buffers, so
     a state_dict holds all that is needed to go on with the same masks; they stay on the CPU when the module is moved.
+    A state_dict without both, of torch.nn.Dropout, is accepted and leaves them as they are.
 
     Parameters
     ----------
@@ -95,7 +116,7 @@ class Linear(_Counting, torch.nn.Linear):
     """torch.nn.Linear with an activation and dropout in the same pass.
 
     Weights, their initial values and their names are those of torch.nn.Linear, and state_dicts fit both ways. With
-    p > 0 there are two more entries, `seed` and `step`; a state_dict without them is accepted.
+    p > 0 there are two more entries, `seed` and `step`; a state_dict without both is accepted.
 
     Parameters
     ----------
@@ -161,23 +182,6 @@ class Linear(_Counting, torch.nn.Linear):
         )
         self.step.add_(1)  # after the pass, which may refuse x; its gradient has a copy
         return y
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        """As torch's, but a torch.nn.Linear's state lacks the counters rightly."""
-        lacking: list[str] = []
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, lacking, unexpected_keys, error_msgs
-        )
-        missing_keys += [key for key in lacking if key.removeprefix(prefix) not in _COUNTERS]
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, activation={self.activation}, p={self.p}"
