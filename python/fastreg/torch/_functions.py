@@ -26,7 +26,7 @@ def check_tensor(
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
     if tensor.layout is not torch.strided:
-        raise TypeError(f"{name} is sparse ({tensor.layout}); use {name}.to_dense()")
+        raise TypeError(f"{name} is sparse ({tensor.layout}); use .to_dense()")
     if tensor.dtype not in _DTYPES and not (
         bfloat16 and tensor.dtype == torch.bfloat16 and not tensor.is_cpu
     ):
@@ -35,7 +35,7 @@ def check_tensor(
         raise TypeError(f"{name} is {tensor.dtype}; fastreg takes float32 and float64{more}: use {hint}")
     if tensor.device.type not in devices or (tensor.is_cuda and tensor.device.index not in (0, None)):
         raise ValueError(
-            f"{name} is on {tensor.device}; fastreg computes on the CPU and on cuda:0: use {name}.cpu()"
+            f"{name} is on {tensor.device}; fastreg computes on the CPU and on cuda:0: use .cpu()"
         )
 
 

@@ -24,7 +24,7 @@ def current_stream() -> int:
 def array(tensor: Tensor, stream: int | None = None) -> Any:
     """The tensor's memory as an array, without its graph. `stream`, by default torch's current one, is for a GPU."""
     if tensor.is_cpu:
-        return tensor.detach().numpy()
+        return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     size = tensor.element_size()
     strides = None if tensor.is_contiguous() else [stride * size for stride in tensor.stride()]
     where = current_stream() if stream is None else stream

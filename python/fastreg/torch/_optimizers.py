@@ -1,7 +1,8 @@
 """ElasticNetSGD, ElasticNetAdam, ElasticNetAdamW: torch.optim's words and bookkeeping around fastreg's update.
 
 They must not know an update rule: all parameters that share settings, a step count and a device are one native call,
-which checks every array before it touches any. It is over 250 lines because arguments are documented in full.
+which checks every array before it touches any; the gate checks those of several calls together. It is over 250 lines
+because arguments are documented in full.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from torch import Tensor
 from fastreg import _core
 from fastreg._arguments import choice, flag, number
 from fastreg.regularizers import METHODS
-from fastreg.torch._functions import check_tensor
+from fastreg.torch._gate import Memory, Place, Row, checked, checked_count, explained, in_order
 from fastreg.torch._memory import array, current_stream
 
 Params = Iterable[Any]
 Group = dict[str, Any]
 
-_DTYPES = (torch.float32, torch.float64)
 _NOT_SETTINGS = ("params", "param_names")
 
 
@@ -60,33 +60,38 @@ class _Clock:
 class _Call:
     """The arrays of one native call; `stream` is None on the CPU."""
 
-    def __init__(self, device: torch.device, clock: _Clock | None) -> None:
-        self.device, self.clock = device, clock
+    def __init__(self, spec: dict[str, Any], step: int, device: torch.device, clock: _Clock | None) -> None:
+        self.spec, self.step, self.device, self.clock = spec, step, device, clock
         self.stream = None if device.type == "cpu" else current_stream()
-        self.parameters: list[Tensor] = []
-        self.weights: list[Any] = []
-        self.gradients: list[Any] = []
-        self.slots: list[list[Any]] = []
-        self.steps: list[Any] = []
+        self.rows: list[Row] = []
         self.penalties: list[tuple[float, float, bool]] = []
-        self.kept: list[Tensor] = []  # copies that the arrays are of
+        self.made: list[dict[str, Any]] = []  # what is new in the state of each parameter
+        self.steps: list[Any] = []  # the counts in these states, on the CPU
 
-    def run(self, spec: dict[str, Any], step: int) -> Any:
-        """Step all of them; their penalties before: numbers, or a tensor on the GPU, which nobody waits for."""
-        arrays = (self.weights, self.gradients, self.slots)
+    def run(self, state: dict[Any, dict[str, Any]]) -> Any:
+        """Step all of them, then their states; their penalties before: numbers, or a tensor on the GPU, which nobody
+        waits for."""
+        at = self.stream
+        arrays = (
+            [array(in_order(parameter, order), at) for _, order, parameter, _, _ in self.rows],
+            [array(gradient, at) for _, _, _, gradient, _ in self.rows],
+            [[array(in_order(s, order), at) for s in slots.values()] for _, order, _, _, slots in self.rows],
+        )
         values: Any
-        if self.stream is None:
-            values = _core.update_many(spec, *arrays, step, self.penalties)
+        if at is None:
+            values = _core.update_many(self.spec, *arrays, self.step, self.penalties)
         else:
-            values = torch.empty(len(self.weights), dtype=torch.float64, device=self.device)
-            clock = None if self.clock is None else self.clock.array(spec["learning_rate"], self.stream)
-            _core.update_many(spec, *arrays, step, self.penalties, array(values, self.stream), clock)
+            values = torch.empty(len(self.rows), dtype=torch.float64, device=self.device)
+            clock = None if self.clock is None else self.clock.array(self.spec["learning_rate"], at)
+            _core.update_many(self.spec, *arrays, self.step, self.penalties, array(values, at), clock)
         if self.clock is not None:
             self.clock.advance()
         for count in self.steps:
-            count[...] = step
-        for parameter in self.parameters:  # as whatever torch does in place: graphs of old values are stale
-            torch.autograd.graph.increment_version(parameter)
+            count[...] = self.step
+        for (_, _, parameter, _, _), made in zip(self.rows, self.made):
+            if made:
+                state[parameter].update(made)
+            torch.autograd.graph.increment_version(parameter)  # as torch's: graphs of old values are stale
         return values
 
 
@@ -103,6 +108,7 @@ class _ElasticNet(torch.optim.Optimizer):
         self._penalties: list[Any] = []
         self._clocks: dict[Any, _Clock] = {}
         self._checked: list[list[Any]] = []
+        self._memory = Memory()
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -110,10 +116,22 @@ class _ElasticNet(torch.optim.Optimizer):
         self.__dict__.setdefault("_penalties", [])
         self._checked = []
         self._clocks = {}
+        self._memory = Memory()
         for group in self.param_groups:  # the state of torch.optim.Adam, say, has no l1
             for name, value in self.defaults.items():
                 if name != "differentiable":
                     group.setdefault(name, value)
+            for parameter in group["params"]:
+                self._lay_out(parameter)
+
+    def _lay_out(self, parameter: Tensor) -> None:
+        """Slots lie in memory as their parameter does, however they lay where they were saved."""
+        state = self.state.get(parameter, {})
+        for name, value in state.items():
+            is_slot = isinstance(value, Tensor) and value.shape == parameter.shape
+            if is_slot and value.layout is torch.strided and value.stride() != parameter.stride():
+                like = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
+                state[name] = like.copy_(value)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, and what its optimizers can do but fastreg's cannot is refused before anything changes."""
@@ -139,52 +157,69 @@ class _ElasticNet(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step for every parameter that has a gradient; returns what `closure` returns.
 
-        Raises TypeError or ValueError, naming the parameter, before anything changes, where it is not dense, float32 or
-        float64, on the CPU or cuda:0, and contiguous. On a GPU the step is enqueued on torch's current stream.
+        Raises TypeError or ValueError, naming the parameter, before anything changes, where data, gradient or state
+        is not dense, float32 or float64, and on the CPU or cuda:0, where gradient or state does not fit its data, and
+        where memory that is written overlaps other memory of the step. The data must be contiguous in some order of
+        its axes, as transposed and channels_last tensors are. Parameters of different kinds, settings or step counts
+        are stepped one kind after the other: what fails on the GPU itself, or for want of memory, may come in between.
+        On a GPU the step is enqueued on torch's current stream.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        calls: dict[Any, tuple[dict[str, Any], int, _Call]] = {}
         self._check_what_changed()
-        for i, group in enumerate(self.param_groups):
-            spec, penalty = self._spec(group), self._terms(group)
-            for j, parameter in enumerate(group["params"]):
-                if parameter.grad is None:
-                    continue
-                gradient = _checked_gradient(parameter, i, j, group)
-                if parameter.is_cuda and parameter.numel() == 0:
-                    continue
-                clock = self._clock(i, group, parameter)
-                state = self._state(parameter, group, clock)
-                count = None if clock else state["step"].numpy()
-                step = 1 if count is None else int(count) + 1
-                key: Any = (*spec.values(), step, parameter.dtype, parameter.device, clock and i)
-                if key not in calls:
-                    calls[key] = (spec, step, _Call(parameter.device, clock))
-                call = calls[key][2]
-                call.parameters.append(parameter)
-                call.weights.append(array(parameter, call.stream))
-                call.gradients.append(array(gradient, call.stream))
-                call.kept.append(gradient)
-                call.slots.append([array(state[name], call.stream) for name in self._slots(group)])
-                call.steps += [] if count is None else [count]
-                call.penalties.append(penalty)
-        self._penalties = [call.run(spec, step) for spec, step, call in calls.values()]
+        calls = self._calls()
+        rows = [row for call in calls for row in call.rows]
+        try:
+            if len(calls) > 1:  # one alone checks them itself, sooner, but not in their parameters' names
+                self._memory.check(rows)
+            self._penalties = [call.run(self.state) for call in calls]
+        except Exception as error:
+            raise explained(error, rows) from None
         return loss
 
-    def _clock(self, i: int, group: Group, parameter: Tensor) -> _Clock | None:
-        """What counts the steps of group i's parameters of this kind, where a CUDA graph may record them."""
-        if not parameter.is_cuda:
-            return None
+    def _calls(self) -> list[_Call]:
+        """The native calls of a step, with data and gradients checked; nothing has changed yet."""
+        calls: dict[Any, _Call] = {}
+        for i, group in enumerate(self.param_groups):
+            spec, penalty, slots = self._spec(group), self._terms(group), self._slots(group)
+            settings = tuple(spec.values())
+            for j, parameter in enumerate(group["params"]):
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                place, state = (i, j, group), self.state.get(parameter, {})
+                order, gradient = checked(parameter, gradient, place)
+                on_gpu = parameter.is_cuda
+                if on_gpu and parameter.numel() == 0:
+                    continue
+                clock = self._clock(place, parameter, state, slots) if on_gpu else None
+                step = 1 if clock else checked_count(state.get("step", 0), place) + 1
+                made = _made(parameter, state, slots, clock)
+                after = {**state, **made} if made else state
+                key = (settings, step, parameter.dtype, parameter.device, clock and i)
+                if key not in calls:
+                    calls[key] = _Call(spec, step, parameter.device, clock)
+                call = calls[key]
+                call.rows.append((place, order, parameter, gradient, {slot: after[slot] for slot in slots}))
+                call.penalties.append(penalty)
+                call.made.append(made)
+                call.steps += [] if clock else [after["step"].numpy()]
+        return list(calls.values())
+
+    def _clock(
+        self, place: Place, parameter: Tensor, state: dict[str, Any], slots: tuple[str, ...]
+    ) -> _Clock | None:
+        """What counts the steps of the group's parameters of this kind, where a CUDA graph may record them."""
+        i, _, group = place
         recording = torch.cuda.is_current_stream_capturing()
         if recording and not group["capturable"]:
             raise RuntimeError(
                 "a CUDA graph that records this step would take the same step again and again: "
                 "make the optimizer with capturable=True"
             )
-        if recording and any(name not in self.state[parameter] for name in ("step", *self._slots(group))):
+        if recording and any(key not in state for key in ("step", *slots)):
             raise RuntimeError(
                 "the first step makes the optimizer's state and cannot be recorded; take it before"
             )
@@ -192,7 +227,7 @@ class _ElasticNet(torch.optim.Optimizer):
             return None
         key = (i, parameter.dtype, parameter.device)
         if key not in self._clocks:
-            self._clocks[key] = _Clock(int(self.state[parameter].get("step", 0)), parameter.device)
+            self._clocks[key] = _Clock(checked_count(state.get("step", 0), place), parameter.device)
         return self._clocks[key]
 
     def _check_what_changed(self) -> None:
@@ -209,19 +244,6 @@ class _ElasticNet(torch.optim.Optimizer):
             for group in self.param_groups:
                 self._check(group)
             self._checked = settings
-
-    def _state(self, parameter: Tensor, group: Group, clock: _Clock | None) -> dict[str, Any]:
-        """The parameter's state; what is missing starts at 0. The step is on the CPU, or that of the clock."""
-        state: dict[str, Any] = self.state[parameter]
-        step = state.get("step", 0)
-        if clock is not None:
-            state["step"] = clock.steps
-        elif not isinstance(step, Tensor) or not step.is_cpu:
-            state["step"] = torch.tensor(float(step), dtype=torch.float64)
-        for name in self._slots(group):
-            if name not in state:
-                state[name] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
-        return state
 
     def _terms(self, group: Group) -> tuple[float, float, bool]:
         """(l1, l2, proximal). Weight decay in the gradient, as in torch's SGD and Adam, is an L2 of half of it."""
@@ -252,37 +274,21 @@ class _ElasticNet(torch.optim.Optimizer):
         raise NotImplementedError
 
 
-def _checked_gradient(parameter: Tensor, i: int, j: int, group: Group) -> Tensor:
-    """The gradient of parameter j of group i, copied if its memory does not show it in order."""
-
-    def name(what: str) -> str:
-        names = group.get("param_names")
-        return f"{what} of param_groups[{i}]['params'][{j}]{f' ({names[j]})' if names else ''}"
-
-    gradient = parameter.grad
-    assert gradient is not None
-    for tensor, what in ((parameter, "the data"), (gradient, "the gradient")):
-        if not (tensor.layout is torch.strided and tensor.is_cpu and tensor.dtype in _DTYPES):
-            check_tensor(tensor, name(what), ("cpu", "cuda"))
-    if not parameter.is_contiguous():
-        raise ValueError(
-            f"{name('the data')} is not contiguous, with strides {parameter.stride()} for shape "
-            f"{tuple(parameter.shape)}; use parameter.data = parameter.data.contiguous()"
-        )
-    if parameter.is_neg():
-        raise ValueError(
-            f"{name('the data')} is a lazy negation; use parameter.data = parameter.data.resolve_neg()"
-        )
-    if gradient.dtype is not parameter.dtype or gradient.shape != parameter.shape:
-        raise ValueError(
-            f"{name('the gradient')} is {gradient.dtype} of shape {tuple(gradient.shape)}, but its parameter is "
-            f"{parameter.dtype} of shape {tuple(parameter.shape)}"
-        )
-    if gradient.requires_grad:
-        gradient = gradient.detach()
-    if gradient.is_neg() or gradient._is_zerotensor():  # negated lazily, or without memory
-        gradient = gradient.clone()
-    return gradient.contiguous()
+def _made(
+    parameter: Tensor, state: dict[str, Any], slots: tuple[str, ...], clock: _Clock | None
+) -> dict[str, Tensor]:
+    """What a step adds to a state: its count, on the CPU or that of the clock, and slots from 0, laid out in memory as
+    the parameter is."""
+    made: dict[str, Tensor] = {}
+    step = state.get("step")
+    if clock is not None:
+        made["step"] = clock.steps
+    elif not isinstance(step, Tensor) or not step.is_cpu:
+        made["step"] = torch.tensor(0.0, dtype=torch.float64)  # the step writes it
+    for slot in slots:
+        if slot not in state:
+            made[slot] = torch.zeros_like(parameter)
+    return made
 
 
 class ElasticNetSGD(_ElasticNet):
