@@ -180,6 +180,18 @@ def test_a_gradient_that_is_not_in_its_memory_is_taken_as_it_is_shown(cls: Any) 
             for cls in ALL
         ),
         (ElasticNetSGD, torch.optim.SGD, {"momentum": 0.9, "dampening": 0.5}, "dampening must be 0, not 0.5"),
+        (
+            ElasticNetAdam,
+            torch.optim.AdamW,
+            {"weight_decay": 0.1},
+            "decoupled_weight_decay must be False, not True: use ElasticNetAdamW for this state",
+        ),
+        (
+            ElasticNetAdamW,
+            torch.optim.Adam,
+            {"weight_decay": 0.1},
+            "decoupled_weight_decay must be True, not False: use ElasticNetAdam for this state",
+        ),
     ],
 )
 def test_a_state_of_torch_that_asks_for_other_steps_is_refused(
@@ -187,17 +199,19 @@ def test_a_state_of_torch_that_asks_for_other_steps_is_refused(
 ) -> None:
     w = with_gradient(torch.ones(2))
     other = theirs([w], lr=0.1, **settings)
+    if "weight_decay" in settings and "decoupled_weight_decay" not in other.param_groups[0]:
+        pytest.skip("this PyTorch's states do not tell Adam and AdamW apart")
     other.step()
     optimizer = ours([w], lr=0.2, l1=0.5)
     before, value = optimizer.state_dict(), w.detach().clone()
     with raises(ValueError, words):
         optimizer.load_state_dict(other.state_dict())
     assert optimizer.state_dict() == before
-    optimizer.param_groups[0].update(settings)
+    optimizer.param_groups[0].update(other.state_dict()["param_groups"][0] | {"params": [w]})
     with raises(ValueError, words):
         optimizer.step()
     assert torch.equal(w, value)
-    fine = theirs([w], lr=0.1)
+    fine = theirs([w], lr=0.1, weight_decay=0.0)
     fine.step()
     optimizer.load_state_dict(fine.state_dict())
     optimizer.step()

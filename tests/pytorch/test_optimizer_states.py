@@ -1,4 +1,4 @@
-"""State dicts of the optimizers: training goes on from one bit for bit, and torch's Adam's fits.
+"""State dicts of the optimizers: training goes on from one bit for bit, and from those of torch's as torch would.
 
 It must not test the steps themselves: test_optimizers.py does.
 """
@@ -11,29 +11,103 @@ from typing import Any
 
 import pytest
 
+from binding_cases import raises
+
 torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
 
-from fastreg.torch import Dropout, ElasticNetAdam  # noqa: E402
+from fastreg.torch import Dropout, ElasticNetAdam, ElasticNetAdamW, ElasticNetSGD  # noqa: E402
 from torch_cases import CASES, noise, parameter  # noqa: E402
 
+TAKEN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "adam": (torch.optim.Adam, ElasticNetAdam, {"eps": 0.0, "weight_decay": 0.1}),
+    "amsgrad": (torch.optim.Adam, ElasticNetAdam, {"eps": 0.0, "amsgrad": True, "betas": (0.5, 0.6)}),
+    "adamw": (torch.optim.AdamW, ElasticNetAdamW, {"eps": 0.0, "weight_decay": 0.3}),
+    "adam without decay": (torch.optim.Adam, ElasticNetAdamW, {"eps": 0.0}),
+    "sgd": (torch.optim.SGD, ElasticNetSGD, {"weight_decay": 0.1}),
+    "momentum": (torch.optim.SGD, ElasticNetSGD, {"momentum": 0.9, "weight_decay": 0.1}),
+    "nesterov": (torch.optim.SGD, ElasticNetSGD, {"momentum": 0.9, "nesterov": True}),
+    "tensor lr": (torch.optim.SGD, ElasticNetSGD, {"momentum": 0.9, "lr": torch.tensor(0.01)}),
+}
 
-def test_a_state_of_torchs_adam_is_taken_over() -> None:
+
+def with_state_of_torch(case: str) -> tuple[list[Any], list[Any]]:
+    """Two equal parameters, and torch's optimizer and ours, which has taken over the state of torch's."""
+    theirs, ours, settings = TAKEN[case]
     weights = [parameter(4, 3), parameter(4, 3)]
-    theirs = torch.optim.Adam([weights[0]], lr=0.01, eps=0.0)
-    ours = ElasticNetAdam([weights[1]], lr=0.5, l1=0.125, l2=0.0)
+    optimizers = [theirs([weights[0]], **{"lr": 0.01, **settings}), ours([weights[1]], lr=0.5, l1=0.125)]
     for t in range(5):
         weights[0].grad = noise((4, 3), t)
-        theirs.step()
+        optimizers[0].step()
     weights[1].data.copy_(weights[0].data)
-    ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
-    group = ours.param_groups[0]
-    assert (group["lr"], group["eps"], group["l1"], group["method"]) == (0.01, 0.0, 0.125, "proximal")
-    group["l1"] = 0.0
-    for t in range(5, 10):
-        for w, optimizer in zip(weights, (theirs, ours), strict=True):
+    saved = copy.deepcopy(optimizers[0].state_dict())  # or they would share a step and moments
+    optimizers[1].load_state_dict(saved)
+    assert str(saved) == str(optimizers[0].state_dict())
+    return weights, optimizers
+
+
+def steps(weights: list[Any], optimizers: list[Any], times: range) -> None:
+    for t in times:
+        for w, optimizer in zip(weights, optimizers, strict=True):
             w.grad = noise((4, 3), t)
             optimizer.step()
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_state_of_torchs_is_taken_over_and_goes_on_as_torch_would(case: str) -> None:
+    weights, optimizers = with_state_of_torch(case)
+    group = optimizers[1].param_groups[0]
+    assert (float(group["lr"]), group["l1"], group["method"]) == (pytest.approx(0.01), 0.125, "proximal")
+    group["l1"] = 0.0
+    steps(weights, optimizers, range(5, 10))
     torch.testing.assert_close(*weights, rtol=1e-10, atol=1e-12)
+    expected = 5 if TAKEN[case][1] is ElasticNetSGD else 10  # torch's SGD counts no steps
+    assert int(optimizers[1].state[weights[1]]["step"]) == expected
+
+
+def test_a_velocity_of_torchs_sgd_keeps_its_lr_when_lr_changes() -> None:
+    weights, optimizers = with_state_of_torch("momentum")
+    for optimizer in optimizers:
+        optimizer.param_groups[0].update(lr=0.02, weight_decay=0.0, l1=0.0)
+    before = weights[0].detach().clone()
+    buffer = optimizers[0].state[weights[0]]["momentum_buffer"].clone()
+    steps(weights, optimizers, range(5, 6))
+    g = noise((4, 3), 5)
+    torch.testing.assert_close(weights[0].detach(), before - 0.02 * (0.9 * buffer + g))
+    torch.testing.assert_close(weights[1].detach(), before - 0.01 * 0.9 * buffer - 0.02 * g)
+
+
+def test_a_momentum_of_torchs_sgd_at_no_lr_is_refused() -> None:
+    _, optimizers = with_state_of_torch("momentum")
+    optimizers[0].param_groups[0]["lr"] = 0.0
+    before = copy.deepcopy(optimizers[1].state_dict())
+    with raises(
+        ValueError, "momentum_buffer of parameter 0 cannot be taken over with the lr of param_groups[0]"
+    ):
+        optimizers[1].load_state_dict(optimizers[0].state_dict())
+    assert str(optimizers[1].state_dict()) == str(before)
+
+
+def test_a_velocity_of_ours_is_not_replaced() -> None:
+    """States of before momentum_buffer was taken over may hold both."""
+    weights, optimizers = with_state_of_torch("momentum")
+    saved = optimizers[1].state_dict()
+    velocity = saved["state"][0]["velocity"].clone()
+    saved["state"][0]["momentum_buffer"] = torch.full((4, 3), 7.0)
+    optimizers[1].load_state_dict(saved)
+    state = optimizers[1].state[weights[1]]
+    assert torch.equal(state["velocity"], velocity)
+    assert "momentum_buffer" not in state
+
+
+def test_weight_decay_may_be_set_after_a_state_without_it() -> None:
+    ends = []
+    for decay in (0.0, 0.1):
+        weights, optimizers = with_state_of_torch("adam without decay")
+        before = weights[1].detach().clone()
+        optimizers[1].param_groups[0].update(weight_decay=decay, l1=0.0)
+        steps(weights[1:], optimizers[1:], range(5, 6))
+        ends.append(weights[1].detach())
+    torch.testing.assert_close(ends[1] - ends[0], -0.01 * 0.1 * before)
 
 
 def network(seed: int = 0) -> torch.nn.Module:

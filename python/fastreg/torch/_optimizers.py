@@ -121,6 +121,8 @@ class _ElasticNet(torch.optim.Optimizer):
             for name, value in self.defaults.items():
                 if name != "differentiable":
                     group.setdefault(name, value)
+            if "decoupled_weight_decay" in group:  # what torch's Adam and AdamW tell each other apart by
+                group["decoupled_weight_decay"] = self._decoupled
             for parameter in group["params"]:
                 self._lay_out(parameter)
 
@@ -319,7 +321,7 @@ class ElasticNetSGD(_ElasticNet):
     -----
     The state of a parameter is `step` and, with momentum, `velocity`. That is Keras's v, which has lr in it, not
     torch's momentum_buffer, which has not: at a constant lr the steps are the same, and after a change of lr the moves
-    already gathered keep the old one.
+    already gathered keep the old one. `load_state_dict` takes torch.optim.SGD's and makes the one of the other.
 
     Examples
     --------
@@ -349,6 +351,27 @@ class ElasticNetSGD(_ElasticNet):
             "method": method, "capturable": capturable,
         }  # fmt: skip
         super().__init__(params, defaults)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's. A momentum_buffer of torch.optim.SGD becomes `velocity`, which is -lr times it, with the lr that
+        is loaded: the next step, and all until lr changes, are torch's. At lr = 0 it says nothing and is refused.
+        """
+        states = dict(state_dict["state"])
+        for i, group in enumerate(state_dict["param_groups"]):
+            for key in group["params"]:
+                state = dict(states.get(key) or {})
+                buffer = state.pop("momentum_buffer", None)
+                if buffer is not None and "velocity" not in state:
+                    rate = float(group["lr"])
+                    if rate == 0:
+                        raise ValueError(
+                            f"momentum_buffer of parameter {key} cannot be taken over with the lr of "
+                            f"param_groups[{i}], which is 0: velocity is -lr * momentum_buffer; save it at another lr"
+                        )
+                    state["velocity"] = buffer * -rate
+                if key in states:
+                    states[key] = state
+        super().load_state_dict({**state_dict, "state": states})
 
     def _refuse(self, group: Group) -> None:
         super()._refuse(group)
@@ -402,7 +425,7 @@ class ElasticNetAdam(_ElasticNet):
     Notes
     -----
     A parameter's state is `step`, `exp_avg` (m), `exp_avg_sq` (v) and, with amsgrad, `max_exp_avg_sq`, as in
-    torch.optim.Adam.
+    torch.optim.Adam, whose state_dict `load_state_dict` takes; that of AdamW goes to `ElasticNetAdamW`.
 
     Examples
     --------
@@ -433,6 +456,15 @@ class ElasticNetAdam(_ElasticNet):
             "method": method, "capturable": capturable,
         }  # fmt: skip
         super().__init__(params, defaults)
+
+    def _refuse(self, group: Group) -> None:
+        super()._refuse(group)
+        decoupled = group.get("decoupled_weight_decay", self._decoupled)
+        if group.get("weight_decay") and decoupled != self._decoupled:
+            other = "ElasticNetAdamW" if decoupled else "ElasticNetAdam"
+            raise ValueError(
+                f"decoupled_weight_decay must be {self._decoupled}, not {decoupled!r}: use {other} for this state"
+            )
 
     def _check(self, group: Group) -> None:
         super()._check(group)
