@@ -5,6 +5,8 @@ They must not know modules or kernels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from fastreg.activations import default_alpha
 from fastreg.torch import _operators  # noqa: F401
 
 _DTYPES = (torch.float32, torch.float64)
+_HALVES = (torch.float16, torch.bfloat16)
 _INTEGERS = (
     torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64
 )  # fmt: skip
@@ -37,6 +40,16 @@ def check_tensor(
         raise ValueError(
             f"{name} is on {tensor.device}; fastreg computes on the CPU and on cuda:0: use .cpu()"
         )
+
+
+def _autocast(tensor: Any, bfloat16: bool = False) -> Any:
+    """The tensor; under torch.autocast in float32 if it has 16 bits, as torch.amp.custom_fwd(cast_inputs=torch.float32)
+    does, unless it is bfloat16 and the kernels, as `bfloat16` says, take that elsewhere than on the CPU."""
+    if not isinstance(tensor, Tensor) or tensor.dtype not in _HALVES:
+        return tensor
+    if tensor.device.type not in ("cpu", "cuda") or not torch.is_autocast_enabled(tensor.device.type):
+        return tensor
+    return tensor if bfloat16 and tensor.dtype == torch.bfloat16 and not tensor.is_cpu else tensor.float()
 
 
 def _check_like(tensor: Tensor, name: str, x: Tensor) -> None:
@@ -98,6 +111,7 @@ def dropout(
     Parameters
     ----------
     x : tensor of float32 or float64, on the CPU or cuda:0, or of bfloat16 on cuda:0
+        Under torch.autocast any 16-bit float is taken; where there is no kernel for it, it is computed in float32.
     p : float in [0, 1]
         Probability of 0; what is kept is scaled so that the expectation is x.
     seed, step, stream : int
@@ -114,11 +128,12 @@ def dropout(
     [0.0, 2.0]
     """
     rate = _rate(p)
-    check_tensor(x, "x", bfloat16=True)
+    taken = _autocast(x, bfloat16=True)
+    check_tensor(taken, "x", bfloat16=True)
     if not training or rate == 0:
         return x
-    result: Tensor = torch.ops.fastreg.dropout(x, rate, address(seed, step), _stream(stream))
-    return result
+    result: Tensor = torch.ops.fastreg.dropout(taken, rate, address(seed, step), _stream(stream))
+    return result if taken is x else result.to(x.dtype)
 
 
 def linear(
@@ -139,6 +154,7 @@ def linear(
     Parameters
     ----------
     x : tensor (..., in) of float32 or float64, on the CPU or cuda:0
+        Under torch.autocast 16-bit floats (of weight and bias, too) are cast to float32, and so is the result.
     weight : tensor (out, in)
         As `torch.nn.Linear` keeps it; read through its strides, not copied.
     bias : tensor (out,), optional
@@ -160,6 +176,7 @@ def linear(
     [[1.0, 0.0]]
     """
     rate = _rate(p)
+    x, weight, bias = _autocast(x), _autocast(weight), _autocast(bias)
     check_tensor(x, "x")
     _check_like(weight, "weight", x)
     if bias is not None:

@@ -67,7 +67,8 @@ class Dropout(_Counting):
 
     The same seed gives the same masks on any machine and for any number of threads. `seed` and `step` are buffers, so
     a state_dict holds all that is needed to go on with the same masks; they stay on the CPU when the module is moved.
-    A state_dict without both, of torch.nn.Dropout, is accepted and leaves them as they are.
+    A state_dict without both, of torch.nn.Dropout, is accepted and leaves them as they are. Under torch.autocast 16-bit
+    floats are taken, computed in float32 where there is no kernel for them, and returned in their own type.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ class Linear(_Counting, torch.nn.Linear):
     """torch.nn.Linear with an activation and dropout in the same pass.
 
     Weights, their initial values and their names are those of torch.nn.Linear, and state_dicts fit both ways. With
-    p > 0 there are two more entries, `seed` and `step`; a state_dict without both is accepted.
+    p > 0 there are two more entries, `seed` and `step`; a state_dict without both is accepted. Under torch.autocast
+    16-bit floats are computed, and returned, in float32.
 
     Parameters
     ----------
