@@ -5,13 +5,14 @@ It must not test the kernels' bits: tests/ops does. It is over 250 lines because
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from binding_cases import raises
-from fastreg import _core
+from fastreg import _core, ops
 
 torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
 
@@ -233,6 +234,7 @@ def test_compiled_functions_take_settings_that_change() -> None:
 
 
 X, W = torch.ones(3, 5), torch.ones(4, 5)
+SOFTMAX = "softmax mixes a row and is not fused; use torch.softmax on the result of a linear layer"
 BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: linear(X.half(), W), TypeError, "x is torch.float16"),
     (lambda: linear(X, W.bfloat16()), TypeError, "weight is torch.bfloat16"),
@@ -275,11 +277,11 @@ BAD: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         "bias must have the shape (4,), not (3,)",
     ),
-    (lambda: linear(X, W, None, "relu6"), ValueError, "activation must be one of linear"),
-    (lambda: linear(X, W, None, "softmax"), ValueError, "softmax mixes a row and is not fused"),
+    (lambda: linear(X, W, None, "relu6"), ValueError, "activation must be one of 'linear', 'relu'"),
+    (lambda: linear(X, W, None, "softmax"), ValueError, SOFTMAX),
     (lambda: linear(X, W, p=2.0), ValueError, "p must be a finite number in [0, 1], not 2.0"),
-    (lambda: Linear(5, 4, activation="relu6"), ValueError, "activation must be one of linear"),
-    (lambda: Linear(5, 4, activation="softmax"), ValueError, "softmax mixes a row and is not fused"),
+    (lambda: Linear(5, 4, activation="relu6"), ValueError, "activation must be one of 'linear', 'relu'"),
+    (lambda: Linear(5, 4, activation="softmax"), ValueError, SOFTMAX),
     (lambda: Linear(5, 4, activation="elu", alpha=-1.0), ValueError, "alpha must be finite and >= 0"),
     (lambda: Linear(5, 4, p=1.5), ValueError, "p must be a finite number in [0, 1]"),
 ]
@@ -290,6 +292,20 @@ def test_bad_input(case: int) -> None:
     call, kind, words = BAD[case]
     with raises(kind, words):
         call()
+
+
+def test_the_activations_offered_are_those_of_the_core_but_softmax() -> None:
+    offered = []
+    for call in (
+        lambda: linear(X, W, None, "x"),
+        lambda: ops.dense_forward(X.numpy(), W.numpy().T, activation="x"),
+    ):
+        with raises(ValueError, "activation must be one of") as error:
+            call()
+        words = str(error.value).removeprefix("activation must be one of").replace("'", "")
+        offered.append(set(re.findall(r"[a-z_]+", words.split(" not ")[0].split("; got")[0])))
+    assert offered[0] == set(ACTIVATIONS)
+    assert offered[1] - offered[0] == {"softmax"}
 
 
 def test_weights_are_made_on_the_device_asked_for() -> None:

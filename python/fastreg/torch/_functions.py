@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastreg._arguments import integer, number
+from fastreg._arguments import choice, integer, number
 from fastreg.activations import default_alpha
 from fastreg.torch import _operators  # noqa: F401
 
 _DTYPES = (torch.float32, torch.float64)
 _HALVES = (torch.float16, torch.bfloat16)
+_ACTIVATIONS = (
+    "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid", "softplus"
+)  # fmt: skip
 _INTEGERS = (
     torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64
 )  # fmt: skip
@@ -50,6 +53,17 @@ def _autocast(tensor: Any, bfloat16: bool = False) -> Any:
     if tensor.device.type not in ("cpu", "cuda") or not torch.is_autocast_enabled(tensor.device.type):
         return tensor
     return tensor if bfloat16 and tensor.dtype == torch.bfloat16 and not tensor.is_cpu else tensor.float()
+
+
+def check_activation(activation: str) -> None:
+    """Raise unless `linear` takes this activation."""
+    if not isinstance(activation, str):
+        raise TypeError(f"activation must be a str, not {type(activation).__name__}: {activation!r}")
+    if activation == "softmax":
+        raise ValueError(
+            "activation softmax mixes a row and is not fused; use torch.softmax on the result of a linear layer"
+        )
+    choice(activation, "activation", _ACTIVATIONS)
 
 
 def _check_like(tensor: Tensor, name: str, x: Tensor) -> None:
@@ -181,8 +195,7 @@ def linear(
     _check_like(weight, "weight", x)
     if bias is not None:
         _check_like(bias, "bias", x)
-    if not isinstance(activation, str):
-        raise TypeError(f"activation must be a str, not {type(activation).__name__}: {activation!r}")
+    check_activation(activation)
     if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"x of shape {tuple(x.shape)} does not fit weight of shape {tuple(weight.shape)}; "

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastreg import _arguments, _core
 from fastreg.activations import default_alpha
-from fastreg.torch._functions import dropout, linear, signed
+from fastreg.torch._functions import check_activation, dropout, linear, signed
 
 _COUNTERS = ("seed", "step")
 
@@ -158,8 +158,9 @@ class Linear(_Counting, torch.nn.Linear):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        check_activation(activation)
         slope = default_alpha(activation) if alpha is None else _arguments.number(alpha, "alpha")
-        nothing, w = np.empty((0, 1)), np.empty((1, 1))  # the gate knows the activations
+        nothing, w = np.empty((0, 1)), np.empty((1, 1))  # the gate knows which alpha fits
         _core.dense_forward(nothing, w, None, activation, slope, 0.0, 0, 0, 0, nothing.copy(), None)
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.activation, self.alpha = activation, slope
