@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 
+#include "core/float_settings.h"
 #include "core/ops.h"
 #include "core/runtime.h"
 #include "core/status.h"
@@ -22,6 +23,7 @@ void keep_message(const char* message) noexcept;  // for fr_last_error
 template <class F>
 fr_status guarded(F f) noexcept {
     try {
+        const FloatSettings settings;
         static const Status environment = runtime_init();
         Status s = environment.ok() ? f() : environment;
         if (s.ok()) return FR_OK;

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from c_library import check
 from fastreg import Dense, Dropout, Sequential, ops
 
 UPWARD = {"x86_64": 0x800, "aarch64": 0x400000}.get(platform.machine(), 0)  # FE_UPWARD of fenv.h
@@ -54,3 +55,12 @@ def test_an_operation_does_not_either(math: ctypes.CDLL) -> None:
     got = ops.dense_forward(X, w)
     assert math.fegetround() == UPWARD
     np.testing.assert_array_equal(expected, got)
+
+
+def test_a_function_of_c_does_not_either(math: ctypes.CDLL) -> None:
+    w, sums = np.linspace(0.1, 1, 7, dtype=np.float32), np.zeros((2, 7), np.float32)
+    check("prox_f32", w, 7, 0.01, 0.3, 0.7, sums[0])
+    assert math.fesetround(UPWARD) == 0
+    check("prox_f32", w, 7, 0.01, 0.3, 0.7, sums[1])
+    assert math.fegetround() == UPWARD
+    np.testing.assert_array_equal(sums[0], sums[1])

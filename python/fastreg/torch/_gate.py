@@ -111,26 +111,28 @@ class Memory:
     def __init__(self) -> None:
         self._key: list[Any] = []
         self._gradients: list[int] = []
+        self._sizes: list[int] = []
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._names: list[tuple[str, Place]] = []
 
     def check(self, rows: Sequence[Row]) -> None:
         """`check_all`, of what is not the same object at the same address as before."""
-        slots = [slot for row in rows for slot in row[-1].values()]
-        key = [*map(id, slots), *map(Tensor.data_ptr, slots)]
-        for _, order, parameter, _, _ in rows:
-            key += (parameter.data_ptr(), parameter.shape, order)
-        gradients = [gradient.data_ptr() for _, _, _, gradient, _ in rows]
+        _, orders, parameters, shown, states = zip(*rows)
+        slots = [slot for state in states for slot in state.values()]
+        key = [*orders, *map(id, slots), *map(Tensor.data_ptr, slots), *map(Tensor.data_ptr, parameters)]
+        key += [parameter.shape for parameter in parameters]
+        gradients = [*map(Tensor.data_ptr, shown)]
         if key != self._key:
             self.check_all(rows)
-        elif gradients != self._gradients:
+        elif gradients != self._gradients and any(map(self._looks_wrong, gradients, self._sizes)):
             self._check_gradients(rows)
         self._key, self._gradients = key, gradients
 
     def check_all(self, rows: Sequence[Row]) -> None:
         """Raise TypeError or ValueError, naming the parameter, where the native core would not take these together."""
         self._key, self._starts, self._ends, self._names = [], [], [], []
+        self._sizes = [parameter.nbytes for _, _, parameter, _, _ in rows]
         _check_slots(rows)
         uses = [
             (tensor.data_ptr(), what, tensor, place)
@@ -153,9 +155,17 @@ class Memory:
         first, size = tensor.data_ptr(), tensor.element_size()  # without elements, at 0
         if first % size:
             raise ValueError(f"{name(what, place)} is not aligned to its elements of {size} bytes")
-        i = bisect_left(self._starts, first + tensor.nbytes) - 1
-        if i >= 0 and self._ends[i] > first:
-            raise ValueError(f"{name(what, place)} must not overlap {name(*self._names[i])} in memory")
+        if (other := self._met(first, tensor.nbytes)) >= 0:
+            raise ValueError(f"{name(what, place)} must not overlap {name(*self._names[other])} in memory")
+
+    def _looks_wrong(self, first: int, n_bytes: int) -> bool:
+        """False tells for certain that these bytes are aligned and apart."""
+        return first % 8 != 0 or self._met(first, n_bytes) >= 0
+
+    def _met(self, first: int, n_bytes: int) -> int:
+        """The place in memory that these bytes overlap, or -1."""
+        i = bisect_left(self._starts, first + n_bytes) - 1
+        return i if i >= 0 and self._ends[i] > first else -1
 
 
 def explained(error: Exception, rows: Sequence[Row]) -> Exception:

@@ -183,10 +183,10 @@ class _ElasticNet(torch.optim.Optimizer):
 
     def _calls(self) -> list[_Call]:
         """The native calls of a step, with data and gradients checked; nothing has changed yet."""
-        calls: dict[Any, _Call] = {}
+        calls: dict[Any, dict[Any, _Call]] = {}  # by settings, then by what else tells them apart
         for i, group in enumerate(self.param_groups):
             spec, penalty, slots = self._spec(group), self._terms(group), self._slots(group)
-            settings = tuple(spec.values())
+            alike = calls.setdefault(tuple(spec.values()), {})
             for j, parameter in enumerate(group["params"]):
                 gradient = parameter.grad
                 if gradient is None:
@@ -200,15 +200,15 @@ class _ElasticNet(torch.optim.Optimizer):
                 step = 1 if clock else checked_count(state.get("step", 0), place) + 1
                 made = _made(parameter, state, slots, clock)
                 after = {**state, **made} if made else state
-                key = (settings, step, parameter.dtype, parameter.device, clock and i)
-                if key not in calls:
-                    calls[key] = _Call(spec, step, parameter.device, clock)
-                call = calls[key]
+                key = (step, parameter.dtype, parameter.device, clock and i)
+                call = alike.get(key)
+                if call is None:
+                    call = alike[key] = _Call(spec, step, parameter.device, clock)
                 call.rows.append((place, order, parameter, gradient, {slot: after[slot] for slot in slots}))
                 call.penalties.append(penalty)
                 call.made.append(made)
                 call.steps += [] if clock else [after["step"].numpy()]
-        return list(calls.values())
+        return [call for alike in calls.values() for call in alike.values()]
 
     def _clock(
         self, place: Place, parameter: Tensor, state: dict[str, Any], slots: tuple[str, ...]
