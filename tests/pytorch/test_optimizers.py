@@ -186,7 +186,17 @@ def test_a_closure_is_called_once_with_gradients_on() -> None:
     torch.testing.assert_close(w.detach(), before - 0.1 * (2 * before + before), rtol=1e-12, atol=0.0)
 
 
-def test_a_step_makes_graphs_of_old_values_stale() -> None:
+@pytest.mark.parametrize("takes_many", [True, False])
+def test_a_step_makes_graphs_of_old_values_stale(takes_many: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    increment = torch.autograd.graph.increment_version
+
+    def older(tensor: Any) -> None:
+        if not isinstance(tensor, torch.Tensor):
+            raise RuntimeError("increment_version expects a tensor")
+        increment(tensor)
+
+    if not takes_many:
+        monkeypatch.setattr(torch.autograd.graph, "increment_version", older)
     w = parameter(3)
     optimizer = ElasticNetSGD([w], lr=0.1)
     loss = w.square().sum()

@@ -88,11 +88,21 @@ class _Call:
             self.clock.advance()
         for count in self.steps:
             count[...] = self.step
-        for (_, _, parameter, _, _), made in zip(self.rows, self.made):
+        parameters = [parameter for _, _, parameter, _, _ in self.rows]
+        for parameter, made in zip(parameters, self.made):
             if made:
                 state[parameter].update(made)
-            torch.autograd.graph.increment_version(parameter)  # as torch's: graphs of old values are stale
+        _mark_changed(parameters)
         return values
+
+
+def _mark_changed(parameters: list[Tensor]) -> None:
+    """As whatever torch does in place: graphs of old values are stale."""
+    try:
+        torch.autograd.graph.increment_version(parameters)
+    except (RuntimeError, TypeError):  # older versions of PyTorch take one at a time
+        for parameter in parameters:
+            torch.autograd.graph.increment_version(parameter)
 
 
 def _sum(values: Any) -> float:
