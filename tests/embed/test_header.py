@@ -53,11 +53,13 @@ def test_a_program_without_python(tool: str, standard: str, tmp_path: Path) -> N
     assert (ran.returncode, ran.stdout) == (0, "-1.5 0 0 2.5 4")
 
 
-def exported() -> set[str]:
-    listing = subprocess.run(
-        ["nm", "-D", "--defined-only", str(LIBRARY)], capture_output=True, text=True, check=True
-    ).stdout
-    return {line.split()[-1] for line in listing.splitlines()}
+def exported() -> dict[str, str]:
+    """The version of each name that the library exports."""
+    command = ["nm", "-D", "--defined-only", "--with-symbol-versions", str(LIBRARY)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    symbols = (line.split()[-2:] for line in listing.splitlines())
+    # The versions themselves are symbols, too: absolute ones.
+    return dict(name.split("@@") for kind, name in symbols if kind != "A")
 
 
 @pytest.mark.skipif(not shutil.which("nm"), reason="nm (binutils) is not installed")
@@ -68,6 +70,15 @@ def test_the_library_exports_the_header_and_nothing_else() -> None:
     names = exported()
     assert not {n for n in names if not n.startswith("fr_")}, "names that are not ours"
     assert {n for n in names if not n.startswith("fr_private_")} == declared
+
+
+@pytest.mark.skipif(not shutil.which("nm"), reason="nm (binutils) is not installed")
+def test_names_carry_versions() -> None:
+    """That of the ABI in the header's names, the library's own in those of the Python module."""
+    minor = ".".join(fastreg.__version__.split(".")[:2])
+    expected = {True: f"FASTREG_PRIVATE_{fastreg.__version__}", False: f"FASTREG_{minor}"}
+    for name, version in exported().items():
+        assert version == expected[name.startswith("fr_private_")], name
 
 
 def test_versions() -> None:

@@ -11,7 +11,8 @@
  *
  * Any thread may call any function at any time; a session is used by one call at a time, a second gets FR_RUNTIME.
  * Large calls are shared between a pool of threads. The same arguments give the same bits for any number of threads
- * and any instruction set.
+ * and any instruction set. A forked child may go on with everything but a session that another thread was using
+ * (FR_RUNTIME) and sessions on a GPU.
  *
  * Structs of options begin with struct_size and are made by the FR_..._INIT macros, so that a program compiled with an
  * older header keeps working with a newer library. See docs/embedding.md for what may change between versions.
@@ -54,7 +55,8 @@ const char* fr_build_info(void);
 const char* fr_last_error(void);
 
 /* Threads that large calls are shared between, 1 to 1024; at first FASTREG_NUM_THREADS, OMP_NUM_THREADS or the number
- * of CPUs this process may use. */
+ * of CPUs this process may use. If FASTREG_NUM_THREADS or FASTREG_ISA (scalar, avx2, avx512, neon) has a value
+ * that cannot be used, every function that returns a status returns FR_INVALID_ARGUMENT. */
 int fr_get_num_threads(void);
 fr_status fr_set_num_threads(int n);
 
