@@ -7,8 +7,6 @@ namespace {
 
 thread_local std::string t_message, t_build_info;
 
-constexpr size_t kMostUnknown = 4096;  // how much longer than ours a struct may be
-
 // Whether the last element of a strided array can be addressed.
 bool addressable(const Array& a, size_t element) {
     int64_t down = 0, across = 0, last = 0, n = 0;
@@ -46,10 +44,6 @@ Status check_kind(const char* name, int64_t value, int64_t kinds) {
     return invalid(std::string(name) + " must be from 0 to " + text(kinds - 1) + ", got " + text(value));
 }
 
-Status check_given(const char* name, const void* p) {
-    return p ? Status() : invalid(std::string(name) + " must not be NULL");
-}
-
 Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix* view) {
     static double nothing = 0.0;  // an array without elements is present, whatever its pointer
     const std::string name(a.name);
@@ -59,26 +53,14 @@ Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix
         return invalid(name + " is too large: " + text(a.rows) + " x " + text(a.cols) + " with strides of " +
                        text(a.row_stride) + " and " + text(a.col_stride) + " elements");
     if (!a.data) {
-        if (a.rows > 0 && a.cols > 0) return check_given(a.name, a.data);
+        if (a.rows > 0 && a.cols > 0) return check_pointer(a.name, a.data, element);
         view->data = &nothing;
         return {};
     }
-    if (reinterpret_cast<uintptr_t>(a.data) % element != 0)
-        return invalid(name + " must be aligned to its numbers of " + text(int64_t(element)) + " bytes");
+    FR_RETURN_IF_ERROR(check_pointer(a.name, a.data, element));
     const int64_t apart = a.row_stride < 0 ? -a.row_stride : a.row_stride;
     if (!strided && a.rows > 1 && a.cols > 0 && apart < a.cols)
         return invalid(name + "_rs must be at least the " + text(a.cols) + " columns, got " + text(a.row_stride));
-    return {};
-}
-
-Status check_struct(const char* name, const void* given, size_t size, size_t known) {
-    const std::string prefix(name);
-    if (size < known || size > known + kMostUnknown)
-        return invalid(prefix + ".struct_size must be the " + text(int64_t(known)) +
-                       " bytes that the FR_..._INIT macros set, got " + text(int64_t(size)));
-    for (size_t i = known; i < size; ++i)
-        if (static_cast<const unsigned char*>(given)[i] != 0)
-            return invalid(prefix + " sets something that version " FASTREG_VERSION " does not know");
     return {};
 }
 
@@ -89,7 +71,7 @@ Status to_penalty(const char* name, const fr_penalty& p, PenaltySpec* out) {
 }
 
 Status to_optimizer(const fr_optimizer* given, OptimizerSpec* out) {
-    fr_optimizer o;
+    fr_optimizer o = FR_OPTIMIZER_INIT(FR_SGD, 0.0);
     FR_RETURN_IF_ERROR(read_struct("optimizer", given, &o));
     FR_RETURN_IF_ERROR(check_kind("optimizer.kind", o.kind, FR_ADAGRAD + 1));
     FR_RETURN_IF_ERROR(check_flag("optimizer.nesterov", o.nesterov));
@@ -114,7 +96,7 @@ Status to_optimizer(const fr_optimizer* given, OptimizerSpec* out) {
 }
 
 Status to_loss(const fr_loss* given, LossSpec* out) {
-    fr_loss l;
+    fr_loss l = FR_LOSS_INIT(FR_MEAN_SQUARED_ERROR);
     FR_RETURN_IF_ERROR(read_struct("loss", given, &l));
     FR_RETURN_IF_ERROR(check_kind("loss.kind", l.kind, FR_POISSON + 1));
     FR_RETURN_IF_ERROR(check_flag("loss.from_logits", l.from_logits));

@@ -3,11 +3,11 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
 
+#include "capi/structs.h"
 #include "core/float_settings.h"
 #include "core/ops.h"
 #include "core/runtime.h"
@@ -46,7 +46,6 @@ constexpr Dtype dtype_of() {
 Status check_size(const char* name, int64_t n, int64_t least = 0);
 Status check_flag(const char* name, int64_t value);
 Status check_kind(const char* name, int64_t value, int64_t kinds);  // an enum of 0 .. kinds - 1
-Status check_given(const char* name, const void* p);
 
 // An array as the caller describes it. Without strides it is contiguous.
 struct Array {
@@ -80,18 +79,6 @@ Status vector(const char* name, const T* p, int64_t n, Matrix* view) {
 template <class T>
 Status optional_vector(const char* name, const T* p, int64_t n, Matrix* view) {
     return to_view({name, p, 1, n, n, 1, true}, dtype_of<T>(), sizeof(T), false, view);
-}
-
-// The size of a struct that a caller says he has.
-Status check_struct(const char* name, const void* given, size_t size, size_t known);
-
-// *out = what the caller gave. A longer struct, of a newer header, may say nothing that this library does not know.
-template <class S>
-Status read_struct(const char* name, const S* given, S* out) {
-    FR_RETURN_IF_ERROR(check_given(name, given));
-    FR_RETURN_IF_ERROR(check_struct(name, given, given->struct_size, sizeof(S)));
-    std::memcpy(static_cast<void*>(out), given, sizeof(S));
-    return {};
 }
 
 Status to_penalty(const char* name, const fr_penalty& p, PenaltySpec* out);

@@ -155,7 +155,11 @@ fr_status update_of(const fr_optimizer* options, T* w, const T* g, T* const* slo
         OptimizerSpec optimizer;
         FR_RETURN_IF_ERROR(to_optimizer(options, &optimizer));
         PenaltySpec spec;
-        if (penalty) FR_RETURN_IF_ERROR(to_penalty("penalty", *penalty, &spec));
+        if (penalty) {
+            FR_RETURN_IF_ERROR(check_given("penalty", penalty));
+            FR_RETURN_IF_ERROR(to_penalty("penalty", *penalty, &spec));
+        }
+        if (value) FR_RETURN_IF_ERROR(check_given("value", value));
         Matrix mw, mg, ms[3];
         FR_RETURN_IF_ERROR(vector("w", w, n, &mw));
         FR_RETURN_IF_ERROR(vector("g", g, n, &mg));

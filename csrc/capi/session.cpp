@@ -56,7 +56,7 @@ bool poll_once(void* session) {
 }
 
 Status to_layer(const unsigned char* at, size_t size, uint64_t seed, int64_t index, LayerSpec* out) {
-    fr_layer l;
+    fr_layer l = FR_LAYER_INIT(FR_DENSE);
     const std::string name = "layers[" + std::to_string(index) + "]";
     const auto given = reinterpret_cast<const fr_layer*>(at);
     if (given->struct_size != size)
@@ -96,8 +96,8 @@ Status to_model(const fr_layer* layers, int64_t n_layers, int32_t dtype, ModelSp
     FR_RETURN_IF_ERROR(check_kind("dtype", dtype, FR_F64 + 1));
     spec->dtype = Dtype(dtype);
     spec->layers.resize(size_t(n_layers));
+    FR_RETURN_IF_ERROR(check_struct("layers[0]", layers));  // whose size takes to the next
     const size_t size = layers->struct_size;
-    FR_RETURN_IF_ERROR(check_struct("layers[0]", layers, size, sizeof(fr_layer)));
     const auto* first = reinterpret_cast<const unsigned char*>(layers);
     for (int64_t i = 0; i < n_layers; ++i)
         FR_RETURN_IF_ERROR(to_layer(first + size_t(i) * size, size, spec->seed, i, &spec->layers[size_t(i)]));
@@ -137,18 +137,13 @@ Status to_data(const fr_session& s, const T* x, const T* y, bool with_y, const T
 }
 
 // Checks what the caller gave to be filled; fill_totals() fills it.
-Status check_totals(const fr_totals* totals) {
-    return totals ? check_struct("totals", totals, totals->struct_size, sizeof(fr_totals)) : Status();
-}
+Status check_totals(const fr_totals* totals) { return totals ? check_struct("totals", totals) : Status(); }
 void fill_totals(const Totals& sums, fr_totals* totals) {
     if (!totals) return;
     const double rows = sums.rows > 0 ? double(sums.rows) : 1.0;
-    totals->loss = sums.loss / rows;
-    totals->data_loss = sums.data_loss / rows;
-    totals->penalty = sums.penalty / rows;
-    totals->rows = sums.rows;
-    totals->steps = sums.steps;
-    totals->nonfinite = sums.nonfinite;
+    write_struct({sizeof(fr_totals), sums.loss / rows, sums.data_loss / rows, sums.penalty / rows, sums.rows,
+                  sums.steps, sums.nonfinite},
+                 totals);
 }
 
 template <class T>

@@ -132,7 +132,12 @@ def test_misaligned(c: Call, dtype: str) -> None:
     for k, shape in c.shapes.items():
         size = np.dtype(dtype).itemsize
         crooked = np.zeros(int(np.prod(shape)) * size + size, np.uint8)[1 : -size + 1].view()
-        refused(c, dtype, f"{k} must be aligned to its numbers of {size} bytes", **{k: crooked})
+        refused(c, dtype, f"{k} must be aligned to {size} bytes", **{k: crooked})
+
+
+def test_misaligned_numbers_and_structs(dtype: str) -> None:
+    for name, k in [("loss", "mean"), ("elastic_net", "value"), ("update", "value"), ("update", "penalty")]:
+        refused(BY_NAME[name], dtype, f"{k} must be aligned to 8 bytes", **{k: np.zeros(40, np.uint8)[1:]})
 
 
 @each_call

@@ -1,6 +1,7 @@
 """Programs of C++: the vector types of every instruction set this CPU runs against plain C++ (vec_test.cpp, compiled
 and run for each), when steps are shared between threads (pace_test.cpp), and calls of several threads at once
-(threads_test.cpp, with the installed library). The kernel benchmark is compiled only, since it times.
+(threads_test.cpp, with the installed library), structs of older and newer headers (structs_test.cpp). The kernel
+benchmark is compiled only, since it times.
 
 It must not know operations: those are tested through the installed package.
 """
@@ -48,6 +49,11 @@ def test_vector_types(isa: str, tmp_path: Path) -> None:
 
 def test_pace(tmp_path: Path) -> None:
     assert passes("pace_test.cpp", [], tmp_path) >= 15
+
+
+def test_structs(tmp_path: Path) -> None:
+    flags = [f"-I{CSRC / 'include'}", '-DFASTREG_VERSION="0"']
+    assert passes("structs_test.cpp", flags, tmp_path) >= 33
 
 
 def test_calls_of_several_threads(tmp_path: Path) -> None:
