@@ -86,3 +86,19 @@ Status to_optimizer(const fr_optimizer* given, OptimizerSpec* out);
 Status to_loss(const fr_loss* given, LossSpec* out);
 
 }  // namespace fastreg::capi
+
+// A function of the header for both types of numbers, whose body is the template name##_of. T is the type within
+// `parameters`, from the namespace around it, which is no part of the name of a C function.
+namespace f32 {
+using T = float;
+}
+namespace f64 {
+using T = double;
+}
+#define FR_BOTH(name, parameters, arguments)                                         \
+    namespace f32 {                                                                  \
+    FASTREG_API fr_status fr_##name##_f32 parameters { return name##_of arguments; } \
+    }                                                                                \
+    namespace f64 {                                                                  \
+    FASTREG_API fr_status fr_##name##_f64 parameters { return name##_of arguments; } \
+    }

@@ -212,58 +212,33 @@ FASTREG_API int fr_n_slots(const fr_optimizer* options) {
     return status == FR_OK ? n : -1;
 }
 
-// Each function of the header for both types of numbers.
-#define FR_BOTH(name, parameters32, parameters64, arguments)                           \
-    FASTREG_API fr_status fr_##name##_f32 parameters32 { return name##_of arguments; } \
-    FASTREG_API fr_status fr_##name##_f64 parameters64 { return name##_of arguments; }
-
 FR_BOTH(dense_forward,
-        (int64_t batch, int64_t inputs, int64_t outputs, const float* x, int64_t x_rs, int64_t x_cs, const float* w,
-         int64_t w_rs, int64_t w_cs, const float* b, const fr_dense* options, float* y, int64_t y_rs, float* z,
-         int64_t z_rs),
-        (int64_t batch, int64_t inputs, int64_t outputs, const double* x, int64_t x_rs, int64_t x_cs, const double* w,
-         int64_t w_rs, int64_t w_cs, const double* b, const fr_dense* options, double* y, int64_t y_rs, double* z,
-         int64_t z_rs),
+        (int64_t batch, int64_t inputs, int64_t outputs, const T* x, int64_t x_rs, int64_t x_cs, const T* w,
+         int64_t w_rs, int64_t w_cs, const T* b, const fr_dense* options, T* y, int64_t y_rs, T* z, int64_t z_rs),
         (batch, inputs, outputs, x, x_rs, x_cs, w, w_rs, w_cs, b, options, y, y_rs, z, z_rs))
 FR_BOTH(dense_backward,
-        (int64_t batch, int64_t inputs, int64_t outputs, const float* dy, int64_t dy_rs, const float* x, int64_t x_rs,
-         int64_t x_cs, const float* w, int64_t w_rs, int64_t w_cs, const float* y, int64_t y_rs, const float* z,
-         int64_t z_rs, const fr_dense* options, float* dx, int64_t dx_rs, float* dw, int64_t dw_rs, float* db),
-        (int64_t batch, int64_t inputs, int64_t outputs, const double* dy, int64_t dy_rs, const double* x, int64_t x_rs,
-         int64_t x_cs, const double* w, int64_t w_rs, int64_t w_cs, const double* y, int64_t y_rs, const double* z,
-         int64_t z_rs, const fr_dense* options, double* dx, int64_t dx_rs, double* dw, int64_t dw_rs, double* db),
+        (int64_t batch, int64_t inputs, int64_t outputs, const T* dy, int64_t dy_rs, const T* x, int64_t x_rs,
+         int64_t x_cs, const T* w, int64_t w_rs, int64_t w_cs, const T* y, int64_t y_rs, const T* z, int64_t z_rs,
+         const fr_dense* options, T* dx, int64_t dx_rs, T* dw, int64_t dw_rs, T* db),
         (batch, inputs, outputs, dy, dy_rs, x, x_rs, x_cs, w, w_rs, w_cs, y, y_rs, z, z_rs, options, dx, dx_rs, dw,
          dw_rs, db))
 FR_BOTH(activation_forward,
-        (int64_t rows, int64_t cols, const float* x, int64_t x_rs, int32_t activation, double alpha, float* y,
-         int64_t y_rs),
-        (int64_t rows, int64_t cols, const double* x, int64_t x_rs, int32_t activation, double alpha, double* y,
-         int64_t y_rs),
+        (int64_t rows, int64_t cols, const T* x, int64_t x_rs, int32_t activation, double alpha, T* y, int64_t y_rs),
         (rows, cols, x, x_rs, activation, alpha, y, y_rs))
 FR_BOTH(loss,
-        (int64_t batch, int64_t outputs, const float* y_true, int64_t y_true_rs, const float* y_pred, int64_t y_pred_rs,
-         const float* sample_weight, const fr_loss* options, float* per_row, float* gradient, double* mean),
-        (int64_t batch, int64_t outputs, const double* y_true, int64_t y_true_rs, const double* y_pred,
-         int64_t y_pred_rs, const double* sample_weight, const fr_loss* options, double* per_row, double* gradient,
-         double* mean),
+        (int64_t batch, int64_t outputs, const T* y_true, int64_t y_true_rs, const T* y_pred, int64_t y_pred_rs,
+         const T* sample_weight, const fr_loss* options, T* per_row, T* gradient, double* mean),
         (batch, outputs, y_true, y_true_rs, y_pred, y_pred_rs, sample_weight, options, per_row, gradient, mean))
-FR_BOTH(elastic_net, (const float* w, int64_t n, double l1, double l2, double* value),
-        (const double* w, int64_t n, double l1, double l2, double* value), (w, n, l1, l2, value))
-FR_BOTH(elastic_net_gradient, (const float* w, int64_t n, double l1, double l2, float* out),
-        (const double* w, int64_t n, double l1, double l2, double* out), (w, n, l1, l2, out))
-FR_BOTH(prox, (const float* w, int64_t n, double l1, double l2, double step, float* out),
-        (const double* w, int64_t n, double l1, double l2, double step, double* out), (w, n, l1, l2, step, out))
-FR_BOTH(dropout, (const float* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step, float* out),
-        (const double* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step, double* out),
+FR_BOTH(elastic_net, (const T* w, int64_t n, double l1, double l2, double* value), (w, n, l1, l2, value))
+FR_BOTH(elastic_net_gradient, (const T* w, int64_t n, double l1, double l2, T* out), (w, n, l1, l2, out))
+FR_BOTH(prox, (const T* w, int64_t n, double l1, double l2, double step, T* out), (w, n, l1, l2, step, out))
+FR_BOTH(dropout, (const T* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step, T* out),
         (x, n, rate, seed, stream, step, out))
 FR_BOTH(update,
-        (const fr_optimizer* options, float* w, const float* g, float* const* slots, int64_t n, int64_t step,
-         const fr_penalty* penalty, double* value),
-        (const fr_optimizer* options, double* w, const double* g, double* const* slots, int64_t n, int64_t step,
+        (const fr_optimizer* options, T* w, const T* g, T* const* slots, int64_t n, int64_t step,
          const fr_penalty* penalty, double* value),
         (options, w, g, slots, n, step, penalty, value))
-FR_BOTH(initialize, (int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, float* out),
-        (int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, double* out),
+FR_BOTH(initialize, (int32_t kind, double a, double b, uint64_t seed, uint32_t stream, int64_t n, T* out),
         (kind, a, b, seed, stream, n, out))
 
 }  // extern "C"

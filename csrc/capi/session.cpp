@@ -23,6 +23,8 @@ namespace {
 using namespace fastreg;
 using namespace fastreg::capi;
 
+using Handle = fr_session*;
+
 constexpr int64_t kMostLayers = 1 << 20;
 
 // f(session), a Status, with the session to itself.
@@ -147,8 +149,8 @@ void fill_totals(const Totals& sums, fr_totals* totals) {
 }
 
 template <class T>
-fr_status train_epoch(fr_session* session, const T* x, const T* y, const T* sample_weight, int64_t rows,
-                      int64_t batch_size, int shuffle, fr_totals* totals) {
+fr_status session_train_epoch_of(fr_session* session, const T* x, const T* y, const T* sample_weight, int64_t rows,
+                                 int64_t batch_size, int shuffle, fr_totals* totals) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_totals(totals));
         FR_RETURN_IF_ERROR(check_flag("shuffle", shuffle));
@@ -164,8 +166,8 @@ fr_status train_epoch(fr_session* session, const T* x, const T* y, const T* samp
 }
 
 template <class T>
-fr_status evaluate(fr_session* session, const T* x, const T* y, const T* sample_weight, int64_t rows,
-                   fr_totals* totals) {
+fr_status session_evaluate_of(fr_session* session, const T* x, const T* y, const T* sample_weight, int64_t rows,
+                              fr_totals* totals) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_given("totals", totals));
         FR_RETURN_IF_ERROR(check_totals(totals));
@@ -180,7 +182,7 @@ fr_status evaluate(fr_session* session, const T* x, const T* y, const T* sample_
 }
 
 template <class T>
-fr_status predict(fr_session* session, const T* x, int64_t rows, T* out) {
+fr_status session_predict_of(fr_session* session, const T* x, int64_t rows, T* out) {
     return with_session(session, [&](fr_session& s) -> Status {
         DataView data;
         const T* const none = nullptr;
@@ -218,14 +220,14 @@ fr_status copy(fr_session* session, int64_t parameter, int64_t slot, int64_t n, 
 }
 
 template <class T>
-fr_status get(fr_session* session, int64_t parameter, int64_t slot, int64_t n, T* out) {
+fr_status session_get_of(fr_session* session, int64_t parameter, int64_t slot, int64_t n, T* out) {
     return copy(
         session, parameter, slot, n, "out", out, [&](Session& core) { return core.get_parameter(parameter, out); },
         [&](Session& core) { return core.get_slot(slot, parameter, out); });
 }
 
 template <class T>
-fr_status set(fr_session* session, int64_t parameter, int64_t slot, int64_t n, const T* values) {
+fr_status session_set_of(fr_session* session, int64_t parameter, int64_t slot, int64_t n, const T* values) {
     return copy(
         session, parameter, slot, n, "values", values,
         [&](Session& core) { return core.set_parameter(parameter, values); },
@@ -296,32 +298,18 @@ FASTREG_API fr_status fr_session_set_cancel(fr_session* session, int (*poll)(voi
     });
 }
 
-FASTREG_API fr_status fr_session_train_epoch_f32(fr_session* session, const float* x, const float* y,
-                                                 const float* sample_weight, int64_t rows, int64_t batch_size,
-                                                 int shuffle, fr_totals* totals) {
-    return train_epoch(session, x, y, sample_weight, rows, batch_size, shuffle, totals);
-}
-FASTREG_API fr_status fr_session_train_epoch_f64(fr_session* session, const double* x, const double* y,
-                                                 const double* sample_weight, int64_t rows, int64_t batch_size,
-                                                 int shuffle, fr_totals* totals) {
-    return train_epoch(session, x, y, sample_weight, rows, batch_size, shuffle, totals);
-}
-
-FASTREG_API fr_status fr_session_evaluate_f32(fr_session* session, const float* x, const float* y,
-                                              const float* sample_weight, int64_t rows, fr_totals* totals) {
-    return evaluate(session, x, y, sample_weight, rows, totals);
-}
-FASTREG_API fr_status fr_session_evaluate_f64(fr_session* session, const double* x, const double* y,
-                                              const double* sample_weight, int64_t rows, fr_totals* totals) {
-    return evaluate(session, x, y, sample_weight, rows, totals);
-}
-
-FASTREG_API fr_status fr_session_predict_f32(fr_session* session, const float* x, int64_t rows, float* out) {
-    return predict(session, x, rows, out);
-}
-FASTREG_API fr_status fr_session_predict_f64(fr_session* session, const double* x, int64_t rows, double* out) {
-    return predict(session, x, rows, out);
-}
+FR_BOTH(session_train_epoch,
+        (Handle session, const T* x, const T* y, const T* sample_weight, int64_t rows, int64_t batch_size, int shuffle,
+         fr_totals* totals),
+        (session, x, y, sample_weight, rows, batch_size, shuffle, totals))
+FR_BOTH(session_evaluate,
+        (Handle session, const T* x, const T* y, const T* sample_weight, int64_t rows, fr_totals* totals),
+        (session, x, y, sample_weight, rows, totals))
+FR_BOTH(session_predict, (Handle session, const T* x, int64_t rows, T* out), (session, x, rows, out))
+FR_BOTH(session_get, (Handle session, int64_t parameter, int64_t slot, int64_t n, T* out),
+        (session, parameter, slot, n, out))
+FR_BOTH(session_set, (Handle session, int64_t parameter, int64_t slot, int64_t n, const T* values),
+        (session, parameter, slot, n, values))
 
 FASTREG_API fr_status fr_session_n_parameters(fr_session* session, int64_t* n) {
     return with_session(session, [&](fr_session& s) -> Status {
@@ -348,21 +336,6 @@ FASTREG_API fr_status fr_session_n_slots(fr_session* session, int64_t* n) {
         *n = s.core->n_slots();
         return {};
     });
-}
-
-FASTREG_API fr_status fr_session_get_f32(fr_session* session, int64_t parameter, int64_t slot, int64_t n, float* out) {
-    return get(session, parameter, slot, n, out);
-}
-FASTREG_API fr_status fr_session_get_f64(fr_session* session, int64_t parameter, int64_t slot, int64_t n, double* out) {
-    return get(session, parameter, slot, n, out);
-}
-FASTREG_API fr_status fr_session_set_f32(fr_session* session, int64_t parameter, int64_t slot, int64_t n,
-                                         const float* values) {
-    return set(session, parameter, slot, n, values);
-}
-FASTREG_API fr_status fr_session_set_f64(fr_session* session, int64_t parameter, int64_t slot, int64_t n,
-                                         const double* values) {
-    return set(session, parameter, slot, n, values);
 }
 
 FASTREG_API fr_status fr_session_get_position(fr_session* session, uint64_t* step, uint64_t* epoch) {
