@@ -81,6 +81,21 @@ fr_status activation_forward_of(int64_t rows, int64_t cols, const T* x, int64_t 
 }
 
 template <class T>
+fr_status activation_backward_of(int64_t rows, int64_t cols, const T* dy, int64_t dy_rs, const T* x, int64_t x_rs,
+                                 int32_t activation, double alpha, T* dx, int64_t dx_rs) {
+    return guarded([&]() -> Status {
+        FR_RETURN_IF_ERROR(check_size("rows", rows));
+        FR_RETURN_IF_ERROR(check_size("cols", cols));
+        FR_RETURN_IF_ERROR(check_kind("activation", activation, FR_SOFTMAX + 1));
+        Matrix mdy, mx, mdx;
+        FR_RETURN_IF_ERROR(matrix("dy", dy, rows, cols, dy_rs, &mdy));
+        FR_RETURN_IF_ERROR(matrix("x", x, rows, cols, x_rs, &mx));
+        FR_RETURN_IF_ERROR(matrix("dx", dx, rows, cols, dx_rs, &mdx));
+        return activation_backward(mdy, mx, {Activation(activation), alpha}, mdx);
+    });
+}
+
+template <class T>
 fr_status loss_of(int64_t batch, int64_t outputs, const T* y_true, int64_t y_true_rs, const T* y_pred,
                   int64_t y_pred_rs, const T* sample_weight, const fr_loss* options, T* per_row, T* gradient,
                   double* mean) {
@@ -225,6 +240,10 @@ FR_BOTH(dense_backward,
 FR_BOTH(activation_forward,
         (int64_t rows, int64_t cols, const T* x, int64_t x_rs, int32_t activation, double alpha, T* y, int64_t y_rs),
         (rows, cols, x, x_rs, activation, alpha, y, y_rs))
+FR_BOTH(activation_backward,
+        (int64_t rows, int64_t cols, const T* dy, int64_t dy_rs, const T* x, int64_t x_rs, int32_t activation,
+         double alpha, T* dx, int64_t dx_rs),
+        (rows, cols, dy, dy_rs, x, x_rs, activation, alpha, dx, dx_rs))
 FR_BOTH(loss,
         (int64_t batch, int64_t outputs, const T* y_true, int64_t y_true_rs, const T* y_pred, int64_t y_pred_rs,
          const T* sample_weight, const fr_loss* options, T* per_row, T* gradient, double* mean),

@@ -354,7 +354,7 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
                       const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
                       const Matrix& dw, const Matrix& db) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
-    FR_RETURN_IF_ERROR(refuse_softmax(activation, "use activation_backward, then activation=\"linear\""));
+    FR_RETURN_IF_ERROR(refuse_softmax(activation, "use \"linear\", with dy taken through softmax before"));
     if (!z && rules::needs_z(activation.kind, dropout.keep < 65536))
         return invalid("z (x @ w + b) is needed: the gradient of this activation cannot be had from y" +
                        std::string(dropout.keep < 65536 ? " after dropout" : ""));

@@ -1,6 +1,7 @@
 """Every kernel of the C interface against wrong pointers, sizes, strides and options: a status, and nothing changed.
 
-It must not know right answers: test_c_kernels.py does.
+It must not know right answers: test_c_kernels.py does. It is over 250 lines because every kernel has many ways to be
+called wrongly.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ CALLS = [
          options=made(Dense)),
     Call("activation_forward", {"x": (3, 4), "y": (3, 4)}, "rows cols x x_rs activation alpha y y_rs",
          rows=3, cols=4, x_rs=4, y_rs=4, activation=1, alpha=0.0),
+    Call("activation_backward", {"dy": (3, 4), "x": (3, 4), "dx": (3, 4)},
+         "rows cols dy dy_rs x x_rs activation alpha dx dx_rs",
+         rows=3, cols=4, dy_rs=4, x_rs=4, dx_rs=4, activation=1, alpha=0.0),
     Call("loss", {"y_true": (3, 2), "y_pred": (3, 2), "sample_weight": (3,), "per_row": (3,), "gradient": (3, 2)},
          "batch outputs y_true y_true_rs y_pred y_pred_rs sample_weight options per_row gradient mean",
          batch=3, outputs=2, y_true_rs=2, y_pred_rs=2, options=loss("mean_squared_error"), mean=np.zeros(1)),
@@ -71,6 +75,7 @@ OPTIONAL = {"b", "z", "dx", "db", "sample_weight", "gradient", "penalty", "optio
 MAY_BE_NULL = {("update", "value")} | {(c.name, k) for c in CALLS for k in OPTIONAL} - {
     ("loss", "options"),
     ("update", "options"),
+    ("activation_backward", "dx"),
 }
 SIZES = {"batch", "inputs", "outputs", "rows", "cols", "n"}
 BY_NAME = {c.name: c for c in CALLS}
@@ -151,6 +156,7 @@ def test_outputs_that_overlap_inputs(dtype: str) -> None:
     for name, output, array in [
         ("dense_forward", "y", "x"), ("dense_forward", "z", "y"), ("dense_backward", "dw", "w"),
         ("dense_backward", "dx", "x"), ("dense_backward", "db", "dy"), ("loss", "gradient", "y_pred"),
+        ("activation_backward", "dx", "x"), ("activation_backward", "dx", "dy"),
         ("loss", "per_row", "sample_weight"), ("update", "w", "g"),
     ]:  # fmt: skip
         c = BY_NAME[name]
@@ -184,6 +190,9 @@ def test_numbers_out_of_range(dtype: str) -> None:
         ("dense_forward", "options.activation must be from 0 to 11, got -1", {"options": made(Dense, activation=-1)}),
         ("dense_forward", "softmax mixes a row", {"options": made(Dense, activation=11)}),
         ("dense_forward", "rate must be in [0, 1], got 2", {"options": made(Dense, rate=2.0)}),
+        ("dense_backward", "with dy taken through softmax before", {"options": made(Dense, activation=11)}),
+        ("activation_backward", "activation must be from 0 to 11, got 12", {"activation": 12}),
+        ("activation_backward", "alpha must be finite and >= 0, got -1", {"activation": 3, "alpha": -1.0}),
         ("dense_backward", "z (x @ w + b) is needed", {"options": made(Dense, activation=5), "z": None}),
         ("loss", "loss.kind must be from 0 to 7, got 8", {"options": made(type(loss("huber")), kind=8, delta=1.0)}),
         ("loss", "loss.from_logits must be 0 or 1, got 5", {"options": loss("huber", from_logits=5)}),

@@ -1,6 +1,7 @@
 """The kernels of the C interface are those of fastreg.ops, and their arguments mean what the header says.
 
-It must not repeat the oracle's tests: tests/ops holds fastreg.ops to it.
+It must not repeat the oracle's tests: tests/ops holds fastreg.ops to it. It is over 250 lines because it is a list of
+kernels.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from c_library import (
     optimizer,
 )  # fmt: skip
 from fastreg import _core, ops
+from reference import ACTIVATIONS
 from reference_update import optimizer_spec, update
 
 RNG = np.random.default_rng(5)
@@ -78,6 +80,65 @@ def test_dense_without_options_is_a_product(dtype: str) -> None:
         None, 0,
     )  # fmt: skip
     np.testing.assert_allclose(y, x.astype(np.float64) @ w, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_gradient_of_an_activation(name: str) -> None:
+    """Central differences of the forward function, through wider arrays; then in place of dy."""
+    kind, h = activation(name), 1e-6
+    x, dy = normal("float64", BATCH, OUTPUTS + 2), normal("float64", BATCH, OUTPUTS)
+    x[np.abs(x) < 0.01] = 0.5  # where relu and its like have a corner
+    dx = np.full((BATCH, OUTPUTS + 1), 9.0)
+
+    def forward() -> np.ndarray:
+        y = np.empty((BATCH, OUTPUTS))
+        check("activation_forward_f64", BATCH, OUTPUTS, x, OUTPUTS + 2, kind, 0.3, y, OUTPUTS)
+        return y
+
+    what = (x, OUTPUTS + 2, kind, 0.3)
+    check("activation_backward_f64", BATCH, OUTPUTS, dy, OUTPUTS, *what, dx, OUTPUTS + 1)
+    for i, j in np.ndindex(BATCH, OUTPUTS):
+        center = x[i, j]
+        x[i, j] = center + h
+        high = (dy * forward()).sum()
+        x[i, j] = center - h
+        low = (dy * forward()).sum()
+        x[i, j] = center
+        assert dx[i, j] == pytest.approx((high - low) / (2 * h), abs=1e-7), (i, j)
+    assert (dx[:, OUTPUTS] == 9.0).all(), "written beyond the columns"
+    single, place = dy.astype(np.float32), dy.copy()
+    check("activation_backward_f64", BATCH, OUTPUTS, place, OUTPUTS, *what, place, OUTPUTS)
+    np.testing.assert_array_equal(place, dx[:, :OUTPUTS])
+    what = (x.astype(np.float32), *what[1:])
+    check("activation_backward_f32", BATCH, OUTPUTS, single, OUTPUTS, *what, single, OUTPUTS)
+    np.testing.assert_allclose(single, place, rtol=1e-5, atol=1e-6)
+
+
+def test_a_softmax_layer_can_be_differentiated() -> None:
+    """Dense and softmax, forward and back, as the messages of fr_dense_forward and fr_dense_backward say."""
+    x, w, dy = (normal("float64", *s) for s in ((BATCH, INPUTS), (INPUTS, OUTPUTS), (BATCH, OUTPUTS)))
+    z, y, dz, dw = (
+        np.zeros(s) for s in ((BATCH, OUTPUTS), (BATCH, OUTPUTS), (BATCH, OUTPUTS), (INPUTS, OUTPUTS))
+    )
+    sizes, softmax = (BATCH, INPUTS, OUTPUTS), (activation("softmax"), 0.0)
+    operands = (x, INPUTS, 1, w, OUTPUTS, 1)
+
+    def loss_of_batch() -> float:
+        check("dense_forward_f64", *sizes, *operands, None, None, z, OUTPUTS, None, 0)
+        check("activation_forward_f64", BATCH, OUTPUTS, z, OUTPUTS, *softmax, y, OUTPUTS)
+        return float((dy * y).sum())
+
+    loss_of_batch()
+    check("activation_backward_f64", BATCH, OUTPUTS, dy, OUTPUTS, z, OUTPUTS, *softmax, dz, OUTPUTS)
+    tail = (None, None, 0, dw, OUTPUTS, None)
+    check("dense_backward_f64", *sizes, dz, OUTPUTS, *operands, z, OUTPUTS, None, 0, *tail)
+    for i, j in [(0, 0), (3, 4), (INPUTS - 1, 2)]:
+        differences = []
+        for h in (1e-6, -1e-6):
+            w[i, j] += h
+            differences.append(loss_of_batch() / h)
+            w[i, j] -= h
+        assert dw[i, j] == pytest.approx(sum(differences) / 2, abs=1e-7)
 
 
 def test_softmax_and_a_loss(dtype: str) -> None:

@@ -74,7 +74,7 @@ typedef enum fr_activation {
     FR_TANH,
     FR_SIGMOID,
     FR_SOFTPLUS,
-    FR_SOFTMAX /* over a row; in a session or by fr_activation_forward, not fused into a dense kernel */
+    FR_SOFTMAX /* over a row; in a session or by fr_activation_forward and _backward, not fused into a dense kernel */
 } fr_activation;
 
 typedef enum fr_loss_kind {
@@ -186,6 +186,13 @@ fr_status fr_activation_forward_f32(int64_t rows, int64_t cols, const float* x, 
                                     double alpha, float* y, int64_t y_rs);
 fr_status fr_activation_forward_f64(int64_t rows, int64_t cols, const double* x, int64_t x_rs, int32_t activation,
                                     double alpha, double* y, int64_t y_rs);
+
+/* dx = dy times the derivative of activation at x, or for softmax, with y = softmax(x), y (dy - sum of dy y over the
+ * row): what fr_dense_backward takes for dy with FR_LINEAR. x: what fr_activation_forward was given. dx may be dy. */
+fr_status fr_activation_backward_f32(int64_t rows, int64_t cols, const float* dy, int64_t dy_rs, const float* x,
+                                     int64_t x_rs, int32_t activation, double alpha, float* dx, int64_t dx_rs);
+fr_status fr_activation_backward_f64(int64_t rows, int64_t cols, const double* dy, int64_t dy_rs, const double* x,
+                                     int64_t x_rs, int32_t activation, double alpha, double* dx, int64_t dx_rs);
 
 /* The loss of each row, its mean, and its gradient. y_true (batch, outputs; or (batch, 1) class indices), y_pred
  * (batch, outputs >= 1), sample_weight (batch, or NULL for 1), per_row (batch), gradient: contiguous d mean / d y_pred
