@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -90,11 +91,33 @@ inline Extent extent(const Matrix& m) {
 }
 inline bool apart(const Extent& a, const Extent& b) { return a.last < b.first || b.last < a.first; }
 
+// A matrix as lines, its rows or its columns: bytes from one to the next (0: all of them begin at one address), and
+// bytes of a line.
+struct Lines {
+    int64_t pitch, width;
+};
+Lines lines_of(const Matrix& m) {
+    const int64_t size = size_of(m.dtype), down = std::abs(m.row_stride) * size, across = std::abs(m.col_stride) * size;
+    const bool by_rows = m.rows == 1 || m.cols == 1 || down == 0 || down >= across;
+    return by_rows ? Lines{m.rows > 1 ? down : 0, (m.cols - 1) * across + size}
+                   : Lines{across, (m.rows - 1) * down + size};
+}
+
+// Whether matrices whose extents meet share no number all the same, as columns of one wider array do: modulo a pitch
+// that divides both of theirs, each matrix is one line, and these lines are apart.
+bool side_by_side(const Matrix& a, const Matrix& b) {
+    const Lines la = lines_of(a), lb = lines_of(b);
+    const int64_t pitch = std::gcd(la.pitch, lb.pitch);
+    if (pitch == 0) return false;
+    const int64_t from_a = int64_t(extent(b).first - extent(a).first) % pitch, start = (from_a + pitch) % pitch;
+    return la.width <= start && start + lb.width <= pitch;
+}
+
 Status overlap(const Matrix& out, const Matrix& other) {
     return invalid(std::string(out.name) + " must not overlap " + other.name + " in memory");
 }
 inline Status expect_apart(const Matrix& out, const Matrix& other) {
-    return apart(extent(out), extent(other)) ? Status() : overlap(out, other);
+    return apart(extent(out), extent(other)) || side_by_side(out, other) ? Status() : overlap(out, other);
 }
 
 // Each of outputs apart from all of inputs, then from the outputs after it. At most 8 in all.
@@ -106,9 +129,10 @@ Status expect_apart(std::initializer_list<const Matrix*> outputs, std::initializ
     size_t o = inputs.size();
     for (const Matrix* out : outputs) {
         for (size_t i = 0; i < inputs.size(); ++i)
-            if (!apart(extents[o], extents[i])) return overlap(*out, *inputs.begin()[i]);
+            if (!apart(extents[o], extents[i])) FR_RETURN_IF_ERROR(expect_apart(*out, *inputs.begin()[i]));
         for (size_t i = o + 1; i < n; ++i)
-            if (!apart(extents[o], extents[i])) return overlap(*out, *outputs.begin()[i - inputs.size()]);
+            if (!apart(extents[o], extents[i]))
+                FR_RETURN_IF_ERROR(expect_apart(*out, *outputs.begin()[i - inputs.size()]));
         ++o;
     }
     return {};

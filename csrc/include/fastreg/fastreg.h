@@ -4,7 +4,10 @@
  * Arrays belong to the caller. A matrix is a pointer and strides in elements: element (i, j) of x lies at
  * x[i * x_rs + j * x_cs]. Where no column stride is asked for it is 1 and |row stride| must be >= the columns. Sizes
  * count elements and may be 0, unless said otherwise. Names end in the type of the numbers: _f32 or _f64. Outputs must
- * not overlap inputs or one another, except where "may be" names the array that an output may be.
+ * not overlap inputs or one another, except where "may be" names the array that an output may be. Columns of one wider
+ * array may be inputs and outputs of a call; other arrays overlap where their extents do. A single number that is
+ * filled in (*mean, *value, *n) must lie outside all arrays of the call. Every pointer must be aligned to what it
+ * points at.
  *
  * Every function that can fail returns a status and checks everything before it changes anything; the message is in
  * fr_last_error(). NULL stands for "absent" where a comment says so. Nothing prints, aborts, exits or throws.
