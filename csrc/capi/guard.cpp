@@ -2,6 +2,8 @@
 // It must not know what a kernel computes.
 #include "capi/guard.h"
 
+#include <string_view>
+
 namespace fastreg::capi {
 namespace {
 
@@ -117,6 +119,12 @@ static_assert(int(LayerKind::dropout) == FR_DROPOUT && int(Constraint::unit_norm
 static_assert(int(Initializer::truncated_normal) == FR_TRUNCATED_NORMAL && int(Dtype::f64) == FR_F64);
 static_assert(int(Device::cuda) == FR_CUDA && int(Precision::fast) == FR_FAST && int(Precision::bf16) == FR_BF16);
 static_assert(int(Code::invalid_argument) == FR_INVALID_ARGUMENT && int(Code::cancelled) == FR_CANCELLED);
+
+// The header's version is that of the build.
+#define FR_TEXT(x) #x
+#define FR_DOTTED(major, minor, patch) FR_TEXT(major) "." FR_TEXT(minor) "." FR_TEXT(patch)
+static_assert(std::string_view(FASTREG_VERSION) ==
+              FR_DOTTED(FASTREG_VERSION_MAJOR, FASTREG_VERSION_MINOR, FASTREG_VERSION_PATCH));
 
 extern "C" {
 

@@ -1,6 +1,7 @@
 // The kernels of the C interface: pointers to views, then the gate of core/ops.h. Each is written once for both types
 // of numbers. It must not know how anything is computed. It is over 250 lines because every function of C stands here.
 #include "capi/guard.h"
+#include "core/validate.h"
 #include "rules/spec.h"
 
 namespace {
@@ -221,6 +222,7 @@ FASTREG_API int fr_n_slots(const fr_optimizer* options) {
     const fr_status status = guarded([&]() -> Status {
         OptimizerSpec optimizer;
         FR_RETURN_IF_ERROR(to_optimizer(options, &optimizer));
+        FR_RETURN_IF_ERROR(check_optimizer(optimizer));
         n = n_slots(optimizer);
         return {};
     });

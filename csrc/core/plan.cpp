@@ -85,7 +85,7 @@ private:
 
 Status make_plan(const ModelSpec& spec, Plan* plan) {
     if (spec.input_units < 1 || spec.input_units > (int64_t(1) << 31))
-        return invalid("input_units must be from 1 to 2^31, got " + std::to_string(spec.input_units));
+        return invalid("inputs must be from 1 to 2^31, got " + std::to_string(spec.input_units));
     plan->inputs = spec.input_units;
     Planner planner(plan);
     for (size_t i = 0; i < spec.layers.size(); ++i) {

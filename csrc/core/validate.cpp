@@ -34,7 +34,7 @@ Status non_negative(std::string_view owner, const char* field, double v) {
 Status below_one(const char* name, double v) { return check_range("", name, v, v >= 0 && v < 1, "in [0, 1)"); }
 
 Status check_constraint(std::string_view name, const ConstraintSpec& c) {
-    if (c.kind == Constraint::max_norm) FR_RETURN_IF_ERROR(non_negative(name, " max_value", c.value));
+    if (c.kind == Constraint::max_norm) FR_RETURN_IF_ERROR(non_negative(name, " value", c.value));
     return check_range(name, " axis", c.axis, c.axis >= -1 && c.axis <= 1, "0, 1 or -1");
 }
 
@@ -75,6 +75,9 @@ Status check_optimizer(const OptimizerSpec& o) {
 Status check_loss(const LossSpec& l) {
     FR_RETURN_IF_ERROR(check_range("", "label_smoothing", l.label_smoothing,
                                    l.label_smoothing >= 0 && l.label_smoothing <= 1, "in [0, 1]"));
+    if (l.kind == Loss::sparse_categorical_crossentropy && l.label_smoothing != 0)
+        return out_of_range("", "label_smoothing", l.label_smoothing, "0 for sparse_categorical_crossentropy");
+    if (l.kind != Loss::huber) return {};
     return check_range("", "delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0");
 }
 

@@ -6,6 +6,8 @@ called wrongly.
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from c_library import (
     Dense,
     Optimizer,
     Penalty,
+    argument,
     call,
     error,
     lib,
@@ -197,6 +200,8 @@ def test_numbers_out_of_range(dtype: str) -> None:
         ("loss", "loss.kind must be from 0 to 7, got 8", {"options": made(type(loss("huber")), kind=8, delta=1.0)}),
         ("loss", "loss.from_logits must be 0 or 1, got 5", {"options": loss("huber", from_logits=5)}),
         ("loss", "delta must be finite and > 0, got 0", {"options": loss("huber", delta=0.0)}),
+        ("loss", "label_smoothing must be 0 for sparse_categorical_crossentropy, got 0.1",
+         {"options": loss("sparse_categorical_crossentropy", label_smoothing=0.1)}),
         ("update", "optimizer.kind must be from 0 to 3, got 4", {"options": made(Optimizer, kind=4)}),
         ("update", "learning_rate must be finite and >= 0, got nan", {"options": optimizer("sgd", nan)}),
         ("update", "beta_1 must be in [0, 1), got 1", {"options": optimizer("adam", 0.1, beta_1=1.0), "slots": SLOTS}),
@@ -214,17 +219,33 @@ def test_numbers_out_of_range(dtype: str) -> None:
         refused(BY_NAME[name], dtype, words, **changes)
 
 
-@pytest.mark.parametrize("size", [0, 8, 2**40])
-def test_struct_size(dtype: str, size: int) -> None:
+def test_numbers_that_a_kind_does_not_use() -> None:
+    c, nan = BY_NAME["loss"], float("nan")
+    squares = made(type(loss("huber")), kind=0, delta=0.0)  # all zeros but for the size
+    assert c.status("float32", c.arguments("float32") | {"options": squares}) == OK, error()
+    c, relu = BY_NAME["dense_forward"], made(Dense, activation=1, alpha=nan)
+    assert c.status("float32", c.arguments("float32") | {"options": relu}) == OK, error()
+
+
+@pytest.mark.parametrize(
+    "size", [lambda _: 0, lambda _: 8, lambda n: n - 8, lambda n: n + 4, lambda _: 2**40],
+    ids=["none", "itself", "less", "misaligned", "huge"],
+)  # fmt: skip
+def test_struct_size(dtype: str, size: Callable[[int], int]) -> None:
     dense, squares, sgd = made(Dense), loss("mean_squared_error"), optimizer("sgd", 0.1)
     for name, spec, word in (
         ("dense_forward", dense, "options"),
         ("loss", squares, "loss"),
         ("update", sgd, "optimizer"),
     ):
-        spec.struct_size = size
+        spec.struct_size = size(ctypes.sizeof(spec))
         refused(BY_NAME[name], dtype, f"{word}.struct_size must be the ", options=spec)
-    assert lib.fr_n_slots(None) == -1
+
+
+def test_no_slots_of_wrong_options() -> None:
+    out_of_range = (optimizer("sgd", float("nan")), optimizer("adam", 0.1, beta_1=1.0))
+    for options in (None, made(Optimizer, kind=7), *out_of_range):
+        assert lib.fr_n_slots(argument(options)) == -1
 
 
 def test_masks() -> None:

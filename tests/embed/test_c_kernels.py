@@ -218,6 +218,8 @@ def test_update(dtype: str, kind: str, values: dict[str, Any], n_slots: int, sub
         assert value[0] == pytest.approx(before, rel=1e-5)
         exact, exact_slots = update(exact, g.astype(np.float64), exact_slots, step, spec, terms)
         np.testing.assert_allclose(w, exact, rtol=2e-4 if dtype == "float32" else 1e-10, atol=1e-6)
+        for ours, theirs in zip(slots, exact_slots, strict=True):  # in the order that the header names
+            np.testing.assert_allclose(ours, theirs, rtol=2e-4 if dtype == "float32" else 1e-10, atol=1e-6)
 
 
 def test_update_without_penalty_or_value() -> None:

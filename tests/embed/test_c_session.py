@@ -221,7 +221,9 @@ def test_a_call_can_be_cancelled(large: tuple[Session, np.ndarray, np.ndarray]) 
     asked: list[int] = []
     poll = POLL(lambda argument: asked.append(argument) or int(len(asked) > 9))
     check("session_set_cancel", session.handle, poll, ctypes.c_void_p(77))
-    assert call("session_train_epoch_f32", session.handle, x, y, None, len(x), 32, 0, None) == CANCELLED
+    totals = made(Totals, loss=-7.0)
+    assert call("session_train_epoch_f32", session.handle, x, y, None, len(x), 32, 0, totals) == CANCELLED
+    assert (totals.loss, totals.rows) == (-7.0, 0)
     assert asked == [77] * 10
     assert 0 < session.position()[0] < len(x) / 32
     check("session_set_cancel", session.handle, None, None)
@@ -264,6 +266,8 @@ def test_what_is_wrong_is_said(dtype: str, data: tuple[np.ndarray, np.ndarray]) 
     other = {"f32": "f64", "f64": "f32"}[suffix]
     assert call(f"session_predict_{other}", handle, x, ROWS, x) == TYPE_MISMATCH
     size = before[0].size
+    crooked = ctypes.c_void_p(before[0].ctypes.data + 1)
+    smoothed = loss("sparse_categorical_crossentropy", label_smoothing=0.2)
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((f"session_train_epoch_{suffix}", None, x, y, None, ROWS, 16, 0, None), "session must not be NULL"),
         ((f"session_train_epoch_{suffix}", handle, None, y, None, ROWS, 16, 0, None), "x must not be NULL"),
@@ -287,6 +291,9 @@ def test_what_is_wrong_is_said(dtype: str, data: tuple[np.ndarray, np.ndarray]) 
         (("session_compile", handle, None, optimizer("adam", 0.1)), "loss must not be NULL"),
         (("session_compile", handle, loss("huber"), optimizer("adam", -1.0)), "learning_rate must be finite"),
         (("session_n_parameters", handle, None), "n must not be NULL"),
+        (("session_n_parameters", handle, crooked), "n must be aligned to 8 bytes"),
+        (("session_get_position", handle, crooked, crooked), "step must be aligned to 8 bytes"),
+        (("session_compile", handle, smoothed, optimizer("adam", 0.1)), "label_smoothing must be 0 for sparse_cat"),
     ]  # fmt: skip
     for arguments, words in cases:
         assert call(*arguments) == INVALID_ARGUMENT, arguments[0]
@@ -305,10 +312,12 @@ def test_what_makes_no_session() -> None:
     uneven = layers(layer("dense", units=2), layer("dense", units=2))
     uneven[1].struct_size += 8
     address = ctypes.byref(out)
+    flags = layers(layer("dropout", bias_penalty=Penalty(subgradient=9)))
+    norm = layers(layer("dense", units=2, kernel_constraint=Constraint(kind=1, value=-1.0)))
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((None, 1, 3, 0, 1, address), "layers must not be NULL"),
         ((good, 0, 3, 0, 1, address), "n_layers must be >= 1, got 0"),
-        ((good, 1, 0, 0, 1, address), "input_units must be from 1"),
+        ((good, 1, 0, 0, 1, address), "inputs must be from 1 to 2^31, got 0"),
         ((good, 1, 3, 2, 1, address), "dtype must be from 0 to 1, got 2"),
         ((good, 1, 3, 0, 1, None), "session must not be NULL"),
         ((short, 1, 3, 0, 1, address), "layers[0].struct_size must be"),
@@ -318,11 +327,18 @@ def test_what_makes_no_session() -> None:
         ((layers(made(Layer, kind=7)), 1, 3, 0, 1, address), "layers[0].kind must be from 0 to 2, got 7"),
         ((layers(layer("dense", units=2, activation=40)), 1, 3, 0, 1, address), "layers[0].activation must be"),
         ((layers(layer("dense", units=2, no_bias=3)), 1, 3, 0, 1, address), "layers[0].no_bias must be 0 or 1"),
+        ((flags, 1, 3, 0, 1, address), "layers[0].bias_penalty.subgradient must be 0 or 1, got 9"),
+        ((norm, 1, 3, 0, 1, address), "layer 0 kernel_constraint value must be finite and >= 0, got -1"),
     ]  # fmt: skip
     for arguments, words in cases:
         assert call("session_create", *arguments) == INVALID_ARGUMENT, words
         assert words in error()
         assert out.value is None
+    nan = float("nan")
+    unused = layers(
+        layer("dropout", units=-5, kernel_penalty=Penalty(l1=nan)), layer("dense", units=2, rate=7.0)
+    )
+    assert len(Session(stack=unused).arrays()) == 2, "what a kind does not use is ignored"
     huge = layers(layer("dense", units=2**31), layer("dense", units=2**31))
     assert call("session_create", huge, 2, 3, 0, 1, address) != OK
     assert "out of memory" in error()

@@ -20,6 +20,10 @@ PROGRAM = """
 #include <fastreg/fastreg.h>
 #include <stdio.h>
 
+#if FASTREG_VERSION_MAJOR == 0 && FASTREG_VERSION_MINOR < 1
+#error "the version can be asked for"
+#endif
+
 int main(void) {
     float w[4] = {-2.0f, -0.25f, 0.5f, 3.0f};
     double penalty = 0.0;
@@ -84,6 +88,8 @@ def test_names_carry_versions() -> None:
 def test_versions() -> None:
     assert lib.fr_version().decode() == fastreg.__version__
     text = HEADER.read_text()
+    parts = re.findall(r"^#define FASTREG_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)$", text, re.MULTILINE)
+    assert ".".join(parts) == fastreg.__version__
     assert f"#define FR_ABI_VERSION {lib.fr_abi_version()}\n" in text
     assert lib.fr_build_info().decode().startswith(f"fastreg {fastreg.__version__}, ")
     assert fastreg.show_config(mode="dicts")["isa"] in lib.fr_build_info().decode()

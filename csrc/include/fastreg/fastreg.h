@@ -32,6 +32,11 @@ extern "C" {
 
 #define FR_ABI_VERSION 2
 
+/* The version of this header, for #if. */
+#define FASTREG_VERSION_MAJOR 0
+#define FASTREG_VERSION_MINOR 1
+#define FASTREG_VERSION_PATCH 0
+
 typedef enum fr_status {
     FR_OK = 0,
     FR_INVALID_ARGUMENT = 1, /* a value, a size, a pointer; the message names it, what is expected and what came */
@@ -47,7 +52,7 @@ typedef enum fr_status {
 /* The ABI this library was built with: compare with FR_ABI_VERSION. */
 int fr_abi_version(void);
 
-/* "0.1.0"; valid for the life of the process. */
+/* The version of the library, "0.1.0"; valid for the life of the process. */
 const char* fr_version(void);
 
 /* A line about the library: version, compiler, instruction set in use, number of threads. Valid until this thread's
@@ -80,15 +85,19 @@ typedef enum fr_activation {
     FR_SOFTMAX /* over a row; in a session or by fr_activation_forward and _backward, not fused into a dense kernel */
 } fr_activation;
 
+/* The loss of a row with predictions y and targets t; mean, sum: over its outputs. clip: into [1e-7, 1 - 1e-7]; nothing
+ * goes back through what it changes. A session takes a sigmoid or softmax before its cross-entropy as from_logits,
+ * unless dropout or an activity penalty stands between. */
 typedef enum fr_loss_kind {
-    FR_MEAN_SQUARED_ERROR = 0,
-    FR_MEAN_ABSOLUTE_ERROR,
-    FR_HUBER, /* delta */
-    FR_BINARY_CROSSENTROPY,
-    FR_CATEGORICAL_CROSSENTROPY,
-    FR_SPARSE_CATEGORICAL_CROSSENTROPY, /* targets: one column of class indices, as numbers of the arrays' type */
-    FR_HINGE,
-    FR_POISSON
+    FR_MEAN_SQUARED_ERROR = 0,          /* mean (y - t)^2 */
+    FR_MEAN_ABSOLUTE_ERROR,             /* mean |y - t| */
+    FR_HUBER,                           /* mean e^2 / 2, or, where e = |y - t| > delta, delta e - delta^2 / 2 */
+    FR_BINARY_CROSSENTROPY,             /* mean -t log p - (1 - t) log(1 - p); p = clip(y), or sigmoid(y) of logits */
+    FR_CATEGORICAL_CROSSENTROPY,        /* sum -t log p; p = clip(y / sum y), or softmax(y) of logits */
+    FR_SPARSE_CATEGORICAL_CROSSENTROPY, /* -log(q_t / sum q); q = clip(y), or e^y of logits. Targets: one column of
+                                           class indices, as numbers of the arrays' type */
+    FR_HINGE,  /* mean max(1 - t y, 0); targets of a batch that are all 0 or 1 stand for -1 and 1 */
+    FR_POISSON /* mean y - t log(y + 1e-7) */
 } fr_loss_kind;
 
 typedef enum fr_optimizer_kind { FR_SGD = 0, FR_ADAM, FR_RMSPROP, FR_ADAGRAD } fr_optimizer_kind;
@@ -117,8 +126,8 @@ typedef struct fr_constraint {
     double value;
 } fr_constraint;
 
-/* What follows x w + b in a dense kernel: an activation, then dropout. rate in [0, 1]; the decision for element i of
- * the output, counted row by row, is a function of (seed, stream, step, i) alone. */
+/* What follows x w + b in a dense kernel: an activation, then dropout. rate in [0, 1], rounded to 1/65536; the decision
+ * for element i of the output, counted row by row, is a function of (seed, stream, step, i) alone. */
 typedef struct fr_dense {
     size_t struct_size;
     int32_t activation; /* fr_activation */
@@ -129,7 +138,8 @@ typedef struct fr_dense {
 } fr_dense;
 #define FR_DENSE_INIT {sizeof(fr_dense), FR_LINEAR, 0.0, 0.0, 0, 0, 0}
 
-/* Cross-entropies: from_logits, label_smoothing in [0, 1]. Huber: delta > 0. */
+/* Cross-entropies: from_logits, label_smoothing s in [0, 1]: targets become t (1 - s) + s / outputs, binary ones
+ * t (1 - s) + s / 2; 0 for the sparse one. Huber: delta > 0. Other kinds ignore them, but s must be in range. */
 typedef struct fr_loss {
     size_t struct_size;
     int32_t kind;        /* fr_loss_kind */
@@ -139,7 +149,7 @@ typedef struct fr_loss {
 #define FR_LOSS_INIT(kind) {sizeof(fr_loss), (kind), 0, 0.0, 1.0}
 
 /* The optimizers in Keras 3's formulas and defaults. FR_ADAM with weight_decay > 0 is AdamW. A clip of 0 is none; at
- * most one may be set. */
+ * most one may be set. What a kind does not use must be in range, too. */
 typedef struct fr_optimizer {
     size_t struct_size;
     int32_t kind;     /* fr_optimizer_kind */
@@ -153,7 +163,8 @@ typedef struct fr_optimizer {
     double rho;                       /* FR_RMSPROP: [0, 1) */
     double initial_accumulator_value; /* FR_ADAGRAD, in a session */
     double weight_decay;              /* w -= w weight_decay learning_rate before the step */
-    double clipnorm, clipvalue, global_clipnorm;
+    double clipnorm, clipvalue;
+    double global_clipnorm; /* of all parameters of a session; of fr_update's w alone */
 } fr_optimizer;
 #define FR_OPTIMIZER_INIT(kind, learning_rate) \
     {sizeof(fr_optimizer), (kind), 0, 0, 0, (learning_rate), 0.0, 0.9, 0.999, 1e-7, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0}
@@ -219,9 +230,9 @@ fr_status fr_elastic_net_gradient_f64(const double* w, int64_t n, double l1, dou
 fr_status fr_prox_f32(const float* w, int64_t n, double l1, double l2, double step, float* out);
 fr_status fr_prox_f64(const double* w, int64_t n, double l1, double l2, double step, double* out);
 
-/* Inverted dropout: out_i = x_i scaled to keep the expectation, or 0 with probability rate in [0, 1]. The decision for
- * i is a function of (seed, stream, step, i) alone, so the same call on a gradient is the backward pass. out may be x.
- */
+/* Inverted dropout: out_i = x_i scaled to keep the expectation, or 0 with probability rate in [0, 1], rounded to
+ * 1/65536. The decision for i is a function of (seed, stream, step, i) alone, so the same call on a gradient is the
+ * backward pass. out may be x. */
 fr_status fr_dropout_f32(const float* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step,
                          float* out);
 fr_status fr_dropout_f64(const double* x, int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step,
@@ -232,8 +243,9 @@ fr_status fr_dropout_f64(const double* x, int64_t n, double rate, uint64_t seed,
 fr_status fr_dropout_mask(int64_t n, double rate, uint64_t seed, uint32_t stream, uint32_t step, int packed,
                           uint8_t* mask);
 
-/* How many arrays of n numbers an optimizer keeps for n weights, 0 to 3; -1 if the options are wrong. Set them to 0 (to
- * initial_accumulator_value with FR_ADAGRAD) before step 1. */
+/* How many arrays of n numbers an optimizer keeps for n weights, 0 to 3; -1 if the options are wrong. In this order:
+ * FR_SGD: momentum (if > 0); FR_ADAM: m, v, v_max (if amsgrad); FR_RMSPROP: v, momentum (if > 0), mean_gradient (if
+ * centered); FR_ADAGRAD: accumulator. Set them to 0 (to initial_accumulator_value with FR_ADAGRAD) before step 1. */
 int fr_n_slots(const fr_optimizer* options);
 
 /* One optimizer step in place, all in one pass: *value = the penalty of w before; g plus the gradient of l2 (and of l1
@@ -255,7 +267,8 @@ fr_status fr_initialize_f64(int32_t kind, double a, double b, uint64_t seed, uin
 typedef struct fr_session fr_session;
 
 /* A layer. FR_DENSE: units >= 1, activation, penalties, constraints; FR_ACTIVATION: activation, activity_penalty;
- * FR_DROPOUT: rate. What a kind does not use is checked too, and ignored. */
+ * FR_DROPOUT: rate, scale_at_inference. What a kind does not use is ignored; enums and flags must be valid all the
+ * same. */
 typedef struct fr_layer {
     size_t struct_size;
     int32_t kind;       /* fr_layer_kind */
@@ -310,7 +323,8 @@ fr_status fr_session_set_cancel(fr_session* session, int (*poll)(void* argument)
 
 /* One epoch over x (rows >= 1, inputs) and y (rows, outputs; or (rows, 1) class indices), both contiguous, in batches
  * of batch_size >= 1, the last as long as what is left; in a new order each epoch if shuffle is 1. sample_weight (rows)
- * or NULL. totals: NULL if not wanted. After FR_CANCELLED the steps that were done stay. */
+ * or NULL. totals: NULL if not wanted. After FR_CANCELLED the steps that were done stay, and totals are as they were.
+ */
 fr_status fr_session_train_epoch_f32(fr_session* session, const float* x, const float* y, const float* sample_weight,
                                      int64_t rows, int64_t batch_size, int shuffle, fr_totals* totals);
 fr_status fr_session_train_epoch_f64(fr_session* session, const double* x, const double* y, const double* sample_weight,
@@ -331,7 +345,7 @@ fr_status fr_session_n_parameters(fr_session* session, int64_t* n);
 fr_status fr_session_parameter_shape(fr_session* session, int64_t parameter, int64_t* rows, int64_t* cols);
 
 /* Copies a parameter (slot -1) or an optimizer slot of it (0 to n_slots - 1) out of or into the session; n must be rows
- * cols. */
+ * cols. Slots are in the order of fr_n_slots. */
 fr_status fr_session_n_slots(fr_session* session, int64_t* n);
 fr_status fr_session_get_f32(fr_session* session, int64_t parameter, int64_t slot, int64_t n, float* out);
 fr_status fr_session_get_f64(fr_session* session, int64_t parameter, int64_t slot, int64_t n, double* out);
