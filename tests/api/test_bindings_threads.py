@@ -230,3 +230,21 @@ def test_threads_that_wake_up_may_use_the_cores_they_might_before() -> None:
         assert all(os.sched_getaffinity(int(worker)) == cores for worker in workers)
     finally:
         _core.set_num_threads(threads)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="masks of threads are read from /proc")
+def test_workers_leave_signals_to_the_threads_of_the_program() -> None:
+    threads = _core.get_num_threads()
+    _core.set_num_threads(1)
+    others = set(os.listdir("/proc/self/task"))
+    _core.set_num_threads(3)
+    workers = set(os.listdir("/proc/self/task")) - others
+    masks = {}
+    for worker in workers:
+        with open(f"/proc/self/task/{worker}/status") as status:
+            masks[worker] = int(next(line for line in status if line.startswith("SigBlk")).split()[1], 16)
+    _core.set_num_threads(threads)
+    assert len(masks) == 2
+    for mask in masks.values():
+        assert all(mask >> (number - 1) & 1 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1))
+        assert not any(mask >> (number - 1) & 1 for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGPROF))
