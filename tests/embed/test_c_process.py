@@ -112,13 +112,14 @@ FORK = """
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROWS = 4000, INPUTS = 200, UNITS = 100 };
-static float x[ROWS * INPUTS], y[ROWS * UNITS];
+/* An epoch of 24 GFLOP asks `poll`, which a call does after 20 ms, on any machine. */
+enum { ROWS = 4000, LONG = 200000, INPUTS = 200, UNITS = 100 };
+static float x[LONG * INPUTS], y[LONG * UNITS];
 static volatile int started, stop;
 static int poll(void* argument) { (void)argument; started = 1; return stop; }
 
 static void* train(void* session) { /* until it is told to stop */
-    while (!stop) fr_session_train_epoch_f32(session, x, y, NULL, ROWS, 100, 0, NULL);
+    while (!stop) fr_session_train_epoch_f32(session, x, y, NULL, LONG, 100, 0, NULL);
     return NULL;
 }
 
@@ -142,6 +143,7 @@ int main(void) {
     if (fr_session_create(&layer, 1, INPUTS, FR_F32, 1, &busy) || fr_session_compile(busy, &loss, &sgd)) return 3;
     if (fr_session_set_cancel(busy, poll, NULL) || fr_session_predict_f32(free_one, x, ROWS, before)) return 4;
     pthread_create(&thread, NULL, train, busy);
+    alarm(60); /* a child has an alarm of its own */
     while (!started) usleep(1000);
     child = fork();
     if (child == 0) {
