@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "case.h"
+#include "core/context.h"
 
 namespace fastreg {
 namespace {
@@ -47,7 +48,8 @@ void add_gather(const Backend& backend, std::vector<Case>* cases) {
                           [&backend, s]() -> Prepared {
                               const Buffer<T> x(s.rows * s.cols, 1, -1, 1), out(s.batch * s.cols);
                               const Buffer<uint32_t> order(s.rows), scratch(3 * s.rows);
-                              backend.permutation(s.rows, 42, 0, order.get(), scratch.get());
+                              Cancel never;
+                              backend.permutation(never, s.rows, 42, 0, order.get(), scratch.get());
                               auto first = std::make_shared<int64_t>(0);
                               const auto& ops = backend.table<T>();
                               const auto run = [=, &ops] {
@@ -79,13 +81,15 @@ void add_permutation(const Backend& backend, std::vector<Case>* cases) {
         cases->push_back({"permutation", "u32", std::to_string(n), work, [&backend, n]() -> Prepared {
                               const Buffer<uint32_t> order(n), scratch(3 * n);
                               const auto run = [=, &backend] {
-                                  backend.permutation(n, 42, 0, order.get(), scratch.get());
+                                  Cancel never;
+                                  backend.permutation(never, n, 42, 0, order.get(), scratch.get());
                               };
                               const auto check = [=] {
                                   run();
                                   std::vector<uint32_t> sorted = order.copy();
                                   const Buffer<uint32_t> other(n);
-                                  scalar_table().permutation(n, 42, 0, other.get(), scratch.get());
+                                  Cancel never;
+                                  scalar_table().permutation(never, n, 42, 0, other.get(), scratch.get());
                                   ErrorMeter<float> meter;
                                   meter.expect(sorted == other.copy(), "the order differs from the scalar table");
                                   std::sort(sorted.begin(), sorted.end());

@@ -197,7 +197,8 @@ fr_status initialize_of(int32_t kind, double a, double b, uint64_t seed, uint32_
         FR_RETURN_IF_ERROR(check_kind("kind", kind, FR_TRUNCATED_NORMAL + 1));
         Matrix mo;
         FR_RETURN_IF_ERROR(vector("out", out, n, &mo));
-        return initialize(Initializer(kind), a, b, seed, stream, mo);
+        Cancel never;
+        return initialize(never, Initializer(kind), a, b, seed, stream, mo);
     });
 }
 

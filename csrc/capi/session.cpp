@@ -108,6 +108,7 @@ Status to_model(const fr_layer* layers, int64_t n_layers, int32_t dtype, ModelSp
 
 // Glorot and Bengio 2010, at the addresses that fastreg.Sequential uses: the stream is the layer. Biases are 0 already.
 Status initialize_kernels(Session& core, uint64_t seed) {
+    Cancel never;
     const size_t element = core.dtype() == Dtype::f32 ? 4 : 8;
     for (size_t i = 0; i < core.parameters().size(); ++i) {
         const ParameterInfo& p = core.parameters()[i];
@@ -117,7 +118,7 @@ Status initialize_kernels(Session& core, uint64_t seed) {
         const double limit = std::sqrt(3.0 * variance);
         std::unique_ptr<double[]> values(new double[(size_t(n) * element + 7) / 8]);
         const Matrix out{"kernel", values.get(), 1, n, n, 1, core.dtype()};
-        FR_RETURN_IF_ERROR(initialize(Initializer::uniform, -limit, limit, seed, uint32_t(p.layer), out));
+        FR_RETURN_IF_ERROR(initialize(never, Initializer::uniform, -limit, limit, seed, uint32_t(p.layer), out));
         FR_RETURN_IF_ERROR(core.set_parameter(int64_t(i), values.get()));
     }
     return {};
@@ -158,7 +159,7 @@ fr_status session_train_epoch_of(fr_session* session, const T* x, const T* y, co
         FR_RETURN_IF_ERROR(to_data(s, x, y, true, sample_weight, rows, &data));
         Totals sums;
         Cancel cancel(s.poll ? poll_once : nullptr, &s);
-        FR_RETURN_IF_ERROR(s.core->begin_epoch(data, batch_size, shuffle == 1));
+        FR_RETURN_IF_ERROR(s.core->begin_epoch(cancel, data, batch_size, shuffle == 1));
         FR_RETURN_IF_ERROR(s.core->run_steps(cancel, -1, false, &sums));
         fill_totals(sums, totals);
         return {};

@@ -54,8 +54,8 @@ public:
         return changed;
     }
 
-    void shuffle(const Backend& backend, uint64_t seed, uint32_t epoch) {
-        if (shuffle_) backend.permutation(data_.rows, seed, epoch, order_, sort_scratch_);
+    void shuffle(Cancel& cancel, const Backend& backend, uint64_t seed, uint32_t epoch) {
+        if (shuffle_) backend.permutation(cancel, data_.rows, seed, epoch, order_, sort_scratch_);
     }
 
     const DataView& data() const { return data_; }

@@ -233,7 +233,7 @@ struct OpTable {
     void (*gather)(const Gather<T>* arrays, int64_t n_arrays);  // with one index and n; at most 3
     int64_t (*count_zeros)(const T* w, int64_t n);
     bool (*all_finite)(const T* x, int64_t n);
-    void (*initialize)(Initializer, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n);
+    void (*initialize)(Cancel&, Initializer, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n);
     void (*math)(MathFunction, const T* x, T* y, int64_t n);
     // Many steps at once, where launching them one by one would take longer than they do; false, with nothing done, for
     // what should be done step by step. Null where there is no such thing.
@@ -251,7 +251,7 @@ struct Backend {
     void (*philox)(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
                    uint32_t* out);
     // order: n row numbers sorted by their Philox keys; scratch: 3 n words.
-    void (*permutation)(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
+    void (*permutation)(Cancel&, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
 
     // Operations that take rows may be called side by side for parts of a batch. row_parts: how many parts a batch of
     // `rows` is worth in a network of so many weights (1: leave it to each operation); run_parts: task(context, i) for

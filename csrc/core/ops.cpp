@@ -548,7 +548,8 @@ Status all_finite(const Matrix& x, bool* result) {
     });
 }
 
-Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out) {
+Status initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t seed, uint32_t stream,
+                  const Matrix& out) {
     if (!std::isfinite(a) || !std::isfinite(b))
         return invalid("a and b must be finite, got " + number(a) + " and " + number(b));
     const bool uniform = kind == Initializer::uniform;
@@ -562,17 +563,21 @@ Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t 
     if (widest > largest)
         return invalid("a and b must give numbers of out's type, got " + number(a) + " and " + number(b));
     FR_RETURN_IF_ERROR(refuse_gpu(out, "initialize"));
-    return with_table(out, [&](const auto& ops, auto t, CallMemory&) {
-        ops.initialize(kind, a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);
-    });
+    FR_RETURN_IF_ERROR(with_table(out, [&](const auto& ops, auto t, CallMemory&) {
+        ops.initialize(cancel, kind, a, b, seed, stream, data<decltype(t)>(out), out.rows * out.cols);
+    }));
+    return interrupted(cancel);
 }
 
-Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) {
+Status permutation(Cancel& cancel, int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) {
     if (n < 0 || n > int64_t(UINT32_MAX)) return invalid("n must be from 0 to 2^32 - 1, got " + std::to_string(n));
-    std::vector<uint32_t> order(static_cast<size_t>(n)), scratch(3 * size_t(n));
-    backend().permutation(n, seed, uint32_t(epoch), order.data(), scratch.data());
-    for (int64_t i = 0; i < n; ++i) out[i] = order[size_t(i)];
-    return {};
+    const std::unique_ptr<uint32_t[]> order(new uint32_t[size_t(n)]), scratch(new uint32_t[3 * size_t(n)]);
+    backend().permutation(cancel, n, seed, uint32_t(epoch), order.get(), scratch.get());
+    for (int64_t i = 0; i < n; ++i) {
+        if (i % 65536 == 0 && cancel.check()) break;
+        out[i] = order[size_t(i)];
+    }
+    return interrupted(cancel);
 }
 
 Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,

@@ -80,9 +80,10 @@ Status update_many(const OptimizerSpec& optimizer, const UpdateArrays* parameter
 Status all_finite(const Matrix& x, bool* result) FR_PRIVATE(all_finite);
 
 // out (1, n) contiguous. uniform: [a, b], b by rounding alone; normal, truncated_normal: mean a, standard deviation b.
-Status initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, const Matrix& out)
-    FR_PRIVATE(initialize);
-Status permutation(int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) FR_PRIVATE(permutation);
+// What it leaves there when told to stop is of no use, as with permutation.
+Status initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t seed, uint32_t stream,
+                  const Matrix& out) FR_PRIVATE(initialize);
+Status permutation(Cancel& cancel, int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) FR_PRIVATE(permutation);
 // out: n_blocks * 4 words.
 Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
               uint32_t* out) FR_PRIVATE(philox);

@@ -72,7 +72,7 @@ public:
         return {};
     }
 
-    Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle, bool fresh) override {
+    Status begin_epoch(Cancel& cancel, const DataView& data, int64_t batch_size, bool shuffle, bool fresh) override {
         queue_->enter();
         FR_RETURN_IF_ERROR(check_data(data, true));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
@@ -81,7 +81,8 @@ public:
         FR_RETURN_IF_ERROR(bring(&training_data_, data, fresh));
         reserve(batch_size < data.rows ? batch_size : data.rows, true, data);
         if (batches_.begin(queue_.get(), training_data_.view, batch_size, shuffle)) ++version_;
-        batches_.shuffle(backend(), seed_, uint32_t(epoch_));
+        batches_.shuffle(cancel, backend(), seed_, uint32_t(epoch_));
+        if (cancel.stopped()) return interrupted("training was interrupted");
         totals_ = sums_.zeros();
         ++epoch_;
         epoch_active_ = true;

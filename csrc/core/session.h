@@ -77,8 +77,9 @@ public:
                            const std::vector<MetricSpec>& metrics) = 0;
 
     // An epoch: begin, then run until Totals::finished. data must stay alive and unchanged until then. A device copies
-    // it, but not where the caller says that it is the last one's and not `fresh`.
-    virtual Status begin_epoch(const DataView& data, int64_t batch_size, bool shuffle, bool fresh = true) = 0;
+    // it, but not where the caller says that it is the last one's and not `fresh`. Told to stop, begin begins nothing.
+    virtual Status begin_epoch(Cancel& cancel, const DataView& data, int64_t batch_size, bool shuffle,
+                               bool fresh = true) = 0;
     // Runs at most max_steps further batches (all that remain when < 0); stops after a non-finite loss if asked to.
     virtual Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) = 0;
     virtual Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) = 0;

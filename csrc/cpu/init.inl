@@ -1,72 +1,116 @@
 // What a training starts from: initial weights, the order of rows, the gather of a batch. Random numbers are
 // Philox4x32-10. It must not know layers or epochs. Included inside namespace fastreg::FASTREG_ISA_NAMESPACE.
 
-FR_LOOP void block_of(uint64_t seed, uint32_t stream, uint32_t attempt, uint64_t block, uint32_t (&words)[4]) {
-    unsigned char group[16 * U32::L];
-    philox_fill<10>(PhiloxKey{seed, stream, attempt}, block, 1, group);
-    __builtin_memcpy(words, group, sizeof words);
+constexpr int64_t kNumbers = 256;   // that are made at a time
+constexpr int64_t kAtOnce = 16384;  // numbers or rows between two polls
+
+FR_LOOP void fill_bits(const PhiloxKey& key, uint64_t first, int64_t n, double* bits) {
+    philox_fill<10>(key, first, n, reinterpret_cast<unsigned char*>(bits));
 }
 
-// From element i's own block.
-FR_LOOP double standard_normal(uint64_t seed, uint32_t stream, uint32_t attempt, int64_t i) {
-    uint32_t words[4];
-    block_of(seed, stream, attempt, uint64_t(i), words);
-    double lanes[VD::L];
-    rules::standard_normal<VD>(words).store(lanes);
-    return lanes[0];
+// n standard normal numbers, one of each block; bits and x are used up to the end of a vector.
+FR_LOOP void standard_normals(const double* bits, int64_t n, double* x) {
+    for (int64_t i = 0; i < n; i += VD::L) {
+        double half1[VD::L], half2[VD::L];
+        for (int k = 0; k < VD::L; ++k) {
+            half1[k] = bits[2 * (i + k)];
+            half2[k] = bits[2 * (i + k) + 1];
+        }
+        rules::standard_normal(VD::load(half1), VD::load(half2)).store(x + i);
+    }
 }
 
-// What is drawn again has attempt 1, 2, ...
+// The same from blocks `first` to first + n, n at most kNumbers. What is beyond the limit is drawn again; the step
+// of the key counts the attempts.
+void limited_normals(PhiloxKey key, uint64_t first, int64_t n, double limit, double* bits, double* x) {
+    double drawn[kNumbers];
+    int64_t at[kNumbers];
+    for (int64_t i = 0; i < n; ++i) at[i] = i;
+    fill_bits(key, first, n, bits);
+    for (int64_t left = n; left > 0;) {
+        standard_normals(bits, left, drawn);
+        const int64_t n_drawn = left;
+        left = 0;
+        for (int64_t k = 0; k < n_drawn; ++k) {
+            x[at[k]] = drawn[k];
+            at[left] = at[k];
+            left += __builtin_fabs(drawn[k]) > limit;
+        }
+        ++key.step;
+        for (int64_t k = 0; k < left; ++k) fill_bits(key, first + uint64_t(at[k]), 1, bits + 2 * k);
+    }
+}
+
 template <class V>
-void initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, typename V::T* out, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-        double value;
-        if (kind == Initializer::uniform) {
-            uint32_t w[4];
-            block_of(seed, stream, 0, uint64_t(i) / 2, w);
-            value = a + (b - a) * rules::unit_double(w[2 * (i % 2)], w[2 * (i % 2) + 1]);
-        } else {
-            uint32_t attempt = 0;
-            double x = standard_normal(seed, stream, attempt, i);
-            while (kind == Initializer::truncated_normal && (x > 2.0 || x < -2.0))
-                x = standard_normal(seed, stream, ++attempt, i);
-            value = a + b * x;
+void initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t seed, uint32_t stream,
+                typename V::T* out, int64_t n) {
+    const bool uniform = kind == Initializer::uniform;
+    const double scale = uniform ? b - a : b, limit = kind == Initializer::normal ? __builtin_inf() : 2.0;
+    const PhiloxKey key{seed, stream, 0};
+    auto part = [&](int64_t p) {
+        if (cpu::poll(cancel)) return;
+        const int64_t end = n < (p + 1) * kAtOnce ? n : (p + 1) * kAtOnce;
+        for (int64_t i = p * kAtOnce; i < end; i += kNumbers) {
+            double bits[2 * (kNumbers + U32::L)], x[kNumbers];
+            const int64_t m = end - i < kNumbers ? end - i : kNumbers;
+            if (uniform) {
+                fill_bits(key, uint64_t(i) / 2, (m + 1) / 2, bits);  // two of each block
+                for (int64_t k = 0; k < m; k += VD::L) rules::unit(VD::load(bits + k)).store(x + k);
+            } else {
+                limited_normals(key, uint64_t(i), m, limit, bits, x);
+            }
+            for (int64_t k = 0; k < m; ++k) out[i + k] = typename V::T(a + scale * x[k]);
         }
-        out[i] = typename V::T(value);
+    };
+    const int64_t parts = (n + kAtOnce - 1) / kAtOnce;
+    if (cpu::threads_for(n, kAtOnce) > 1) return cpu::run(parts, part);
+    for (int64_t p = 0; p < parts; ++p) part(p);
+}
+
+// f(i, end) for some rows at a time, until told to stop.
+template <class F>
+FR_LOOP void for_rows(Cancel& cancel, int64_t n, F f) {
+    for (int64_t i = 0; i < n && !cpu::poll(cancel); i += kAtOnce) f(i, n - i < kAtOnce ? n : i + kAtOnce);
+}
+
+// Rows i to end in order, and their keys: that of row i is word i % 4 of block i / 4.
+FR_LOOP void number_rows(const PhiloxKey& key, int64_t i, int64_t end, uint32_t* keys, uint32_t* rows) {
+    for (; i < end; i += 4 * U32::L) {
+        unsigned char group[16 * U32::L];
+        philox_fill<10>(key, uint64_t(i) / 4, U32::L, group);
+        const int64_t count = end - i < 4 * U32::L ? end - i : 4 * U32::L;
+        __builtin_memcpy(keys + i, group, size_t(4 * count));
+        for (int64_t k = i; k < i + count; ++k) rows[k] = uint32_t(k);
     }
 }
 
-// Rows sorted by a 32-bit key each (word i % 4 of block i / 4), equal keys by row number: a radix sort of 11 bits a
-// pass.
-void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
-    uint32_t *keys = scratch, *other_keys = scratch + n, *other_order = scratch + 2 * n;
-    const PhiloxKey key{seed, rules::kShuffleStream, epoch};
-    unsigned char group[16 * U32::L];
-    for (int64_t i = 0; i < n; i += 4 * U32::L) {
-        philox_fill<10>(key, uint64_t(i) / 4, U32::L, group);
-        const int64_t count = n - i < 4 * U32::L ? n - i : 4 * U32::L;
-        __builtin_memcpy(keys + i, group, size_t(4 * count));
-    }
-    for (int64_t i = 0; i < n; ++i) order[i] = uint32_t(i);
-    uint32_t *from_keys = keys, *from = order, *to_keys = other_keys, *to = other_order;
-    for (int shift = 0; shift < 33; shift += 11) {
-        constexpr uint32_t kDigits = 2048;
-        uint32_t starts[kDigits + 1] = {};
-        for (int64_t i = 0; i < n; ++i) ++starts[(from_keys[i] >> shift & (kDigits - 1)) + 1];
-        for (uint32_t d = 0; d < kDigits; ++d) starts[d + 1] += starts[d];
-        for (int64_t i = 0; i < n; ++i) {
-            const uint32_t place = starts[from_keys[i] >> shift & (kDigits - 1)]++;
-            to_keys[place] = from_keys[i];
-            to[place] = from[i];
+// A pass of the sort: rows by 11 bits of their keys, those of equal ones in the order they have.
+void sort_rows(Cancel& cancel, int64_t n, int shift, const uint32_t* keys, const uint32_t* rows, uint32_t* to_keys,
+               uint32_t* to_rows) {
+    constexpr uint32_t kDigits = 2048;
+    uint32_t places[kDigits + 1] = {};
+    for_rows(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+        for (; i < end; ++i) ++places[(keys[i] >> shift & (kDigits - 1)) + 1];
+    });
+    for (uint32_t d = 0; d < kDigits; ++d) places[d + 1] += places[d];
+    for_rows(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+        for (; i < end; ++i) {
+            const uint32_t place = places[keys[i] >> shift & (kDigits - 1)]++;
+            to_keys[place] = keys[i];
+            to_rows[place] = rows[i];
         }
-        uint32_t* swap = from_keys;
-        from_keys = to_keys;
-        to_keys = swap;
-        swap = from;
-        from = to;
-        to = swap;
-    }
-    if (from != order) __builtin_memcpy(order, from, size_t(n) * sizeof *order);  // three passes end in the scratch
+    });
+}
+
+// Rows sorted by a 32-bit key each, equal keys by row number: a radix sort.
+void permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
+    uint32_t *keys = scratch, *other_keys = scratch + n, *other_order = scratch + 2 * n;
+    for_rows(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+        number_rows({seed, rules::kShuffleStream, epoch}, i, end, keys, other_order);
+    });
+    sort_rows(cancel, n, 0, keys, other_order, other_keys, order);
+    sort_rows(cancel, n, 11, other_keys, order, keys, other_order);
+    sort_rows(cancel, n, 22, keys, other_order, other_keys, order);
 }
 
 template <class V>

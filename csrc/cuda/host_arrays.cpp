@@ -351,9 +351,10 @@ bool host_all_finite(const T* x, int64_t n) {
 }
 
 template <class T>
-void host_initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+void host_initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out,
+                     int64_t n) {
     Call call;
-    initialize<T>(kind, a, b, seed, stream, call.out(out, n), n);
+    initialize<T>(cancel, kind, a, b, seed, stream, call.out(out, n), n);
     call.finish();
 }
 
@@ -377,9 +378,9 @@ void host_philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_b
     call.finish();
 }
 
-void host_permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
+void host_permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
     Call call;
-    permutation(n, seed, epoch, call.out(order, n), call.out(scratch, 3 * n));
+    permutation(cancel, n, seed, epoch, call.out(order, n), call.out(scratch, 3 * n));
     call.finish();
 }
 

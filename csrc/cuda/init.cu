@@ -7,14 +7,16 @@
 namespace fastreg::cuda {
 namespace {
 
-struct Words {
-    uint32_t at[4];
+using D = Lane<double>;
+
+struct Bits {
+    D half[2];
 };
 
-__device__ __forceinline__ Words block_of(uint64_t seed, uint32_t stream, uint32_t attempt, uint64_t block) {
-    U32 counter[4] = {{uint32_t(block)}, {uint32_t(block >> 32)}, {stream}, {attempt}};
-    rules::philox4x32<10>(counter, uint32_t(seed), uint32_t(seed >> 32));
-    return {{counter[0].v, counter[1].v, counter[2].v, counter[3].v}};
+__device__ __forceinline__ Bits block_of(uint64_t seed, uint32_t stream, uint32_t attempt, uint64_t block) {
+    U32 word[4] = {{uint32_t(block)}, {uint32_t(block >> 32)}, {stream}, {attempt}};
+    rules::philox4x32<10>(word, uint32_t(seed), uint32_t(seed >> 32));
+    return {{D::set_bits(uint64_t(word[1].v) << 32 | word[0].v), D::set_bits(uint64_t(word[3].v) << 32 | word[2].v)}};
 }
 
 // What is drawn again has attempt 1, 2, ...
@@ -23,14 +25,15 @@ __global__ void __launch_bounds__(kBlock)
     initialize_kernel(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
     for (int64_t i = global_thread(); i < n; i += global_threads()) {
         if (kind == Initializer::uniform) {
-            const Words w = block_of(seed, stream, 0, uint64_t(i) / 2);
-            const double unit = i % 2 ? rules::unit_double(w.at[2], w.at[3]) : rules::unit_double(w.at[0], w.at[1]);
-            out[i] = T(a + (b - a) * unit);
+            const Bits bits = block_of(seed, stream, 0, uint64_t(i) / 2);
+            out[i] = T(a + (b - a) * rules::unit(i % 2 ? bits.half[1] : bits.half[0]).v);
         } else {
             uint32_t attempt = 0;
             double x;
-            do x = rules::standard_normal<Lane<double>>(block_of(seed, stream, attempt++, uint64_t(i)).at).v;
-            while (kind == Initializer::truncated_normal && (x > 2.0 || x < -2.0));
+            do {
+                const Bits bits = block_of(seed, stream, attempt++, uint64_t(i));
+                x = rules::standard_normal(bits.half[0], bits.half[1]).v;
+            } while (kind == Initializer::truncated_normal && (x > 2.0 || x < -2.0));
             out[i] = T(a + b * x);
         }
     }
@@ -73,7 +76,7 @@ __global__ void __launch_bounds__(kBlock, kResidentThreads / kBlock)
 }  // namespace
 
 template <class T>
-void initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
+void initialize(Cancel&, Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out, int64_t n) {
     launch(initialize_kernel<T>, grid_for(n), kBlock, 0, kind, a, b, seed, stream, out, n);
 }
 
@@ -90,8 +93,8 @@ void gather(const Gather<T>* arrays, int64_t n_arrays) {
     launch(gather_kernel<T>, dim3(grid_for(most), unsigned(n_arrays)), kBlock, 0, all, CudaQueue::current().clock());
 }
 
-#define FR_INSTANTIATE(T)                                                                   \
-    template void initialize(Initializer, double, double, uint64_t, uint32_t, T*, int64_t); \
+#define FR_INSTANTIATE(T)                                                                            \
+    template void initialize(Cancel&, Initializer, double, double, uint64_t, uint32_t, T*, int64_t); \
     template void gather(const Gather<T>*, int64_t);
 FR_INSTANTIATE(float)
 FR_INSTANTIATE(double)

@@ -24,14 +24,14 @@ template <class T> void update(const UpdateBatch<T>&);
 template <class T> void gather(const Gather<T>* arrays, int64_t n_arrays);
 template <class T> int64_t count_zeros(const T* w, int64_t n);
 template <class T> bool all_finite(const T* x, int64_t n);
-template <class T> void initialize(Initializer kind, double a, double b, uint64_t seed, uint32_t stream, T* out,
-                                   int64_t n);
+template <class T> void initialize(Cancel&, Initializer kind, double a, double b, uint64_t seed, uint32_t stream,
+                                   T* out, int64_t n);
 template <class T> void math(MathFunction function, const T* x, T* y, int64_t n);
 void dropout_bf16(const Rows<Bfloat>&, const DropoutSpec&);
 void dropout_mask(int64_t n, const DropoutSpec&, bool packed, uint8_t* mask);
 void philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
             uint32_t* out);
-void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
+void permutation(Cancel&, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
 
 // Fast mode: float32-accurate products on tensor cores. bf16: operands rounded to bfloat16, sums in float32; what large
 // layers pass on is kept as bfloat16.

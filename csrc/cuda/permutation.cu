@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kBlock)
 
 }  // namespace
 
-void permutation(int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* work) {
+void permutation(Cancel&, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* work) {
     CudaQueue& queue = CudaQueue::current();
     const uint32_t rows = uint32_t(n);  // at most 2^31
     if (queue.failed() || n == 0) return;

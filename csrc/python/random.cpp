@@ -25,7 +25,8 @@ py::array py_initialize(py::handle kind, py::handle shape, py::handle a, py::han
     read(dtype, "dtype", &type);
     py::array out = new_array(type, sizes);
     const Matrix view = ArrayGate(type, "dtype").flat({out, "out", Access::write});
-    run([&] { return initialize(initializer, a_value, b_value, key, address, view); });
+    run_interruptible(
+        [&](Cancel& cancel) { return initialize(cancel, initializer, a_value, b_value, key, address, view); });
     return out;
 }
 
@@ -34,7 +35,7 @@ py::array py_permutation(py::handle n, py::handle seed, py::handle epoch) {
     const uint64_t key = to_uint64(seed, "seed"), round = to_uint64(epoch, "epoch");
     py::array_t<int64_t> out(size);
     int64_t* order = out.mutable_data();
-    run([&] { return permutation(size, key, round, order); });
+    run_interruptible([&](Cancel& cancel) { return permutation(cancel, size, key, round, order); });
     return out;
 }
 

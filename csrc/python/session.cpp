@@ -112,7 +112,7 @@ void PySession::begin_epoch(py::handle x, py::handle y, py::handle sample_weight
     const int64_t size = to_size(batch_size, "batch_size");
     const bool shuffled = to_bool(shuffle, "shuffle"), is_fresh = to_bool(fresh, "fresh");
     epoch_data_.reset();
-    run([&] { return core_->begin_epoch(data.view, size, shuffled, is_fresh); });
+    run_interruptible([&](Cancel& cancel) { return core_->begin_epoch(cancel, data.view, size, shuffled, is_fresh); });
     epoch_data_ = std::move(data);
 }
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from binding_cases import LOSS, data
+from checks import running
 from fastreg import _core, ops
 
 
@@ -133,6 +134,26 @@ os._exit(0)
 """
 
 
+def interrupt(call: Any) -> None:
+    """Send SIGINT during `call`, which ends by it within a moment."""
+    sent = []
+
+    def send() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.05, send)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        waited = time.monotonic() - sent[0]
+    finally:
+        timer.cancel()
+        timer.join()
+    assert waited < 1.0, f"{waited:.3f} s; 0.1 s is promised, the rest is for a busy machine"
+
+
 @pytest.mark.parametrize("call", ["run_steps", "evaluate", "predict"])
 def test_a_signal_ends_a_call_and_leaves_a_usable_session(call: str) -> None:
     model, x, y = long_job()
@@ -141,27 +162,40 @@ def test_a_signal_ends_a_call_and_leaves_a_usable_session(call: str) -> None:
         "evaluate": lambda: model.evaluate(x, y, None, 8),
         "predict": lambda: model.predict(x, np.empty((len(x), 2), "f4"), 8),
     }
-    sent = []
-
-    def interrupt() -> None:
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(0.05, interrupt)
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            calls[call]()
-        waited = time.monotonic() - sent[0]
-    finally:
-        timer.cancel()
-        timer.join()
-    assert waited < 1.0, f"{waited:.3f} s; 0.1 s is promised, the rest is for a busy machine"
+    interrupt(calls[call])
     steps = model.step
     model.begin_epoch(x, y, None, 8, False)
     model.run_steps(3)
     assert model.step == steps + 3
     assert np.isfinite(model.get_weights()[0]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_ends_initial_weights_and_permutations(threads: int) -> None:
+    """On the slowest table, where each takes seconds."""
+    with running("scalar", threads):
+        interrupt(lambda: _core.initialize("truncated_normal", (100_000_000,), 0.0, 1.0, 0, 0, "float32"))
+        interrupt(lambda: _core.permutation(100_000_000, 0, 0))
+
+
+def test_a_signal_in_a_shuffle_leaves_the_epoch_to_begin_again() -> None:
+    model = _core.Session([{"kind": "dense", "units": 1}], 1, "float32", 0)
+    model.compile(LOSS, {"kind": "sgd", "learning_rate": 0.0}, [])
+    x = np.zeros((10_000_000, 1), "f4")
+    begun: list[int] = []
+
+    def begin() -> None:
+        while True:
+            model.begin_epoch(x, x, None, 8, True)
+            begun.append(model.epoch)
+
+    interrupt(begin)
+    assert model.epoch == len(begun)
+    with pytest.raises(RuntimeError, match="begin_epoch"):
+        model.run_steps(1)
+    model.begin_epoch(x, x, None, 8, True)
+    assert model.epoch == len(begun) + 1
+    assert model.run_steps(1)["steps"] == 1
 
 
 class Enough(Exception):

@@ -112,7 +112,7 @@ std::vector<unsigned char> training_bytes() {
     for (int epoch = 0; epoch < 5; ++epoch) {
         Cancel cancel;
         Totals totals;
-        require(session->begin_epoch({x.data(), y.data(), nullptr, rows, inputs, 1}, 32, true), "begin_epoch");
+        require(session->begin_epoch(cancel, {x.data(), y.data(), nullptr, rows, inputs, 1}, 32, true), "begin_epoch");
         require(session->run_steps(cancel, -1, false, &totals), "run_steps");
         check(totals.finished && totals.rows == rows, "an epoch sees every row");
     }
@@ -122,6 +122,16 @@ std::vector<unsigned char> training_bytes() {
         require(session->get_parameter(int64_t(i), w.data()), "get_parameter");
         append(&bytes, w);
     }
+    return bytes;
+}
+
+template <class T>
+std::vector<unsigned char> initial_bytes(Initializer kind) {
+    const int64_t n = 40001;
+    std::vector<unsigned char> bytes(size_t(n) * sizeof(T));
+    Cancel cancel;
+    const Matrix out{"out", bytes.data(), 1, n, n, 1, sizeof(T) == 4 ? Dtype::f32 : Dtype::f64};
+    require(initialize(cancel, kind, -0.3, 0.7, 42, 3, out), "initialize");
     return bytes;
 }
 
@@ -190,6 +200,9 @@ void test_all() {
                                     std::to_string(s[2]) + " activation " + std::to_string(int(kind)) + dtype,
                                 [&] { return dense_bytes<T>(s[0], s[1], s[2], kind, rate); });
     same_everywhere("training" + dtype, training_bytes<T>);
+    for (Initializer kind : {Initializer::uniform, Initializer::normal, Initializer::truncated_normal})
+        same_everywhere("initial weights of kind " + std::to_string(int(kind)) + dtype,
+                        [&] { return initial_bytes<T>(kind); });
     const int64_t wrap = int64_t(1) << 35;  // where the low word of a block's number wraps
     for (int64_t first : {int64_t(0), int64_t(3), int64_t(8), wrap - 5000, wrap - 4096, wrap - 1001, wrap - 8, wrap})
         for (int64_t n : {100, 600, 20000}) test_dropout_from<T>(first, n);
