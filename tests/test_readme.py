@@ -21,15 +21,26 @@ def test_readme_programs_run(tmp_path: Path, monkeypatch) -> None:
         exec(compile(program, str(README), "exec"), namespace)
 
 
-BASES = {"Callback", "Constraint", "Initializer", "Loss", "Metric", "Optimizer", "Regularizer"}
+BASES = {
+    "Callback", "Constraint", "Initializer", "LearningRateSchedule", "Loss", "Metric", "Optimizer", "Regularizer",
+}  # fmt: skip
 LISTED = {
     module: re.findall(r"\w+", re.sub(r"\(.*?\)", "", names))
-    for module, names in re.findall(r"^\| `(\w+)` \| (.*) \|$", README.read_text(), re.MULTILINE)
+    for module, names in re.findall(r"^\| `([\w.]+)` \| (.*) \|$", README.read_text(), re.MULTILINE)
 }
 
 
 @pytest.mark.parametrize(
-    "module", ["optimizers", "losses", "metrics", "regularizers", "constraints", "initializers"]
+    "module",
+    [
+        "optimizers",
+        "optimizers.schedules",
+        "losses",
+        "metrics",
+        "regularizers",
+        "constraints",
+        "initializers",
+    ],
 )
 def test_readme_lists_the_classes_of(module: str) -> None:
     there = {

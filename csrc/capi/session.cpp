@@ -353,7 +353,13 @@ FASTREG_API fr_status fr_session_set_position(fr_session* session, uint64_t step
 }
 
 FASTREG_API fr_status fr_session_set_learning_rate(fr_session* session, double learning_rate) {
-    return with_session(session, [&](fr_session& s) { return s.core->set_learning_rate(learning_rate); });
+    return with_session(session, [&](fr_session& s) { return s.core->set_learning_rates(&learning_rate, 1); });
+}
+FASTREG_API fr_status fr_session_set_learning_rates(fr_session* session, const double* learning_rates, int64_t n) {
+    return with_session(session, [&](fr_session& s) -> Status {
+        FR_RETURN_IF_ERROR(check_given("learning_rates", learning_rates));
+        return s.core->set_learning_rates(learning_rates, n);
+    });
 }
 
 FASTREG_API fr_status fr_session_set_penalty(fr_session* session, int64_t parameter, const fr_penalty* penalty) {

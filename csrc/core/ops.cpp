@@ -590,16 +590,17 @@ Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_bloc
 
 Status math_function(const std::string& name, const Matrix& x, const Matrix& out) {
     static const std::map<std::string, MathFunction> kFunctions = {
-        {"exp", MathFunction::exp},           {"expm1", MathFunction::expm1},      {"log", MathFunction::log},
-        {"log1p", MathFunction::log1p},       {"tanh", MathFunction::tanh},        {"sigmoid", MathFunction::sigmoid},
-        {"softplus", MathFunction::softplus}, {"norm_cdf", MathFunction::norm_cdf}};
+        {"exp", MathFunction::exp},           {"expm1", MathFunction::expm1},       {"log", MathFunction::log},
+        {"log1p", MathFunction::log1p},       {"tanh", MathFunction::tanh},         {"sigmoid", MathFunction::sigmoid},
+        {"softplus", MathFunction::softplus}, {"norm_cdf", MathFunction::norm_cdf}, {"cos_2pi", MathFunction::cos_2pi}};
     FR_RETURN_IF_ERROR(expect_map(x, out));
     FR_RETURN_IF_ERROR(expect_contiguous(x));
     FR_RETURN_IF_ERROR(expect_contiguous(out));
     const auto function = kFunctions.find(name);
     if (function == kFunctions.end())
-        return invalid("name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf; got \"" + name +
-                       "\"");
+        return invalid(
+            "name must be one of exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf, cos_2pi; got \"" + name +
+            "\"");
     return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
         using T = decltype(t);
         ops.math(function->second, data<T>(x), data<T>(out), x.rows * x.cols);

@@ -87,7 +87,7 @@ Status permutation(Cancel& cancel, int64_t n, uint64_t seed, uint64_t epoch, int
 // out: n_blocks * 4 words.
 Status philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
               uint32_t* out) FR_PRIVATE(philox);
-// exp expm1 log log1p tanh sigmoid softplus norm_cdf, for tests; x, out contiguous (1, n).
+// exp expm1 log log1p tanh sigmoid softplus norm_cdf cos_2pi; x, out contiguous (1, n).
 Status math_function(const std::string& name, const Matrix& x, const Matrix& out) FR_PRIVATE(math_function);
 
 }  // namespace fastreg

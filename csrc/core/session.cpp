@@ -68,6 +68,8 @@ public:
         }
         sums_.init(queue_.get(), totals_of_metrics);
         step_ = 0;
+        rates_ = {optimizer_.learning_rate};
+        rates_begin_ = 0;
         compiled_ = true;
         return {};
     }
@@ -225,11 +227,15 @@ public:
         ++version_;
         return {};
     }
-    double learning_rate() const override { return optimizer_.learning_rate; }
-    Status set_learning_rate(double value) override {
-        if (!std::isfinite(value) || value < 0)
-            return invalid("learning_rate must be finite and >= 0, got " + number(value));
-        optimizer_.learning_rate = value;
+    double learning_rate() const override { return rates_[rate_index()]; }
+    Status set_learning_rates(const double* values, int64_t n) override {
+        if (n < 1) return invalid("learning_rates must not be empty");
+        for (int64_t i = 0; i < n; ++i)
+            if (!std::isfinite(values[i]) || values[i] < 0)
+                return invalid((n == 1 ? "learning_rate" : "learning_rates[" + std::to_string(i) + "]") +
+                               " must be finite and >= 0, got " + number(values[i]));
+        rates_.assign(values, values + n);
+        rates_begin_ = step_;
         return {};
     }
     uint64_t step() const override { return step_; }
@@ -237,7 +243,8 @@ public:
     uint64_t seed() const override { return seed_; }
     Status set_position(uint64_t step, uint64_t epoch) override {
         if (step >> 62) return invalid("step must be below 2^62, got " + std::to_string(step));
-        step_ = step;
+        rates_ = {learning_rate()};
+        rates_begin_ = step_ = step;
         epoch_ = epoch;
         return {};
     }
@@ -377,12 +384,26 @@ private:
         return queue_->copy_in(memory, values, size_bytes);
     }
 
+    size_t rate_index() const {
+        const uint64_t steps = step_ - rates_begin_;
+        return steps < rates_.size() ? size_t(steps) : rates_.size() - 1;
+    }
+
+    // The coming steps that share a learning rate, at most `most`.
+    int64_t steps_alike(int64_t most) const {
+        size_t end = rate_index();
+        while (end < rates_.size() && rates_[end] == learning_rate()) ++end;
+        const int64_t n = end == rates_.size() ? most : int64_t(end - rate_index());
+        return n < most ? n : most;
+    }
+
     // One step of B rows on what batch() gives. On the CPU it can be interrupted before the update, which leaves
     // everything as it was; a device is not asked to stop within a step.
     template <class F>
     Status train(Cancel& cancel, int64_t row, int64_t B, F batch) {
         Status status;
         Cancel never;
+        optimizer_.learning_rate = learning_rate();
         Cancel& inner = queue_->is_host() ? cancel : never;
         auto body = [&] { status = operations_of_step(inner, batch()); };
         using Body = decltype(body);
@@ -405,6 +426,8 @@ private:
         int64_t steps = kMostRows / batches_.size() + 1;
         if (steps > left) steps = left;
         if (max_steps >= 0 && steps > max_steps) steps = max_steps;
+        steps = steps_alike(steps);
+        optimizer_.learning_rate = learning_rate();
         t.x = static_cast<const T*>(data.x);
         t.y = static_cast<const T*>(data.y);
         t.weight = static_cast<const T*>(data.sample_weight);
@@ -469,7 +492,9 @@ private:
     Parameters<T> parameters_;
     Network<T> network_;
     LossSpec loss_;
-    OptimizerSpec optimizer_;
+    OptimizerSpec optimizer_;            // with the learning rate of the step under way
+    std::vector<double> rates_ = {0.0};  // of steps from rates_begin_ on
+    uint64_t rates_begin_ = 0;
     std::vector<MetricSpec> metrics_;
     std::vector<std::vector<float>> thresholds_;  // of each metric, which points here
     Sums sums_;

@@ -105,8 +105,9 @@ public:
 
     // Penalties may change between steps (losses.ElasticNet, schedules): one per parameter.
     virtual Status set_penalty(int64_t i, const PenaltySpec& penalty) = 0;
+    // Of the next step. set: of the coming n steps; later ones take the last.
     virtual double learning_rate() const = 0;
-    virtual Status set_learning_rate(double value) = 0;
+    virtual Status set_learning_rates(const double* values, int64_t n) = 0;
     virtual uint64_t step() const = 0;   // optimizer steps taken; addresses dropout
     virtual uint64_t epoch() const = 0;  // epochs begun; addresses shuffles
     virtual uint64_t seed() const = 0;

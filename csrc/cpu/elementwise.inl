@@ -119,5 +119,6 @@ void math(MathFunction function, const typename V::T* x, typename V::T* y, int64
         case MathFunction::sigmoid: return map([](V v) FR_LAMBDA { return rules::sigmoid(v); });
         case MathFunction::softplus: return map([](V v) FR_LAMBDA { return rules::softplus(v); });
         case MathFunction::norm_cdf: return map([](V v) FR_LAMBDA { return rules::norm_cdf(v); });
+        case MathFunction::cos_2pi: return map([](V v) FR_LAMBDA { return rules::cos_2pi(v); });
     }
 }

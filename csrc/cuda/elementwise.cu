@@ -1,5 +1,5 @@
 // Elementwise operations over rows: activations, dropout and their gradients, penalty gradients, prox, scaling, single
-// functions. It must not know layers or losses.
+// functions. It must not know layers or losses. It is over 250 lines: each operation's element, kernel and launch.
 #include "cuda/ops.h"
 #include "cuda/softmax.h"
 #include "cuda/walk.cuh"
@@ -89,6 +89,7 @@ struct Math {
             case MathFunction::sigmoid: return each_lane(v, [](V x) { return rules::sigmoid(x); });
             case MathFunction::softplus: return each_lane(v, [](V x) { return rules::softplus(x); });
             case MathFunction::norm_cdf: return each_lane(v, [](V x) { return rules::norm_cdf(x); });
+            case MathFunction::cos_2pi: return each_lane(v, [](V x) { return rules::cos_2pi(x); });
         }
     }
 };

@@ -138,7 +138,15 @@ void PySession::set_position(py::handle step, py::handle epoch) {
 void PySession::set_learning_rate(py::handle value) {
     const Turn turn(door_);
     const double rate = to_double(value, "learning_rate");
-    run([&] { return core_->set_learning_rate(rate); });
+    run([&] { return core_->set_learning_rates(&rate, 1); });
+}
+
+void PySession::set_learning_rates(py::handle values) {
+    const Turn turn(door_);
+    const Name name("learning_rates");
+    std::vector<double> rates;
+    for (const py::handle item : to_sequence(values, name)) rates.push_back(to_double(item, Name(name, rates.size())));
+    run([&] { return core_->set_learning_rates(rates.data(), static_cast<int64_t>(rates.size())); });
 }
 
 }  // namespace fastreg::python

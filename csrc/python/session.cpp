@@ -186,6 +186,8 @@ void bind_session(py::module_& module) {
              "Change the penalty of one parameter.")
         .def("set_position", &PySession::set_position, arg("step"), arg("epoch"), "Resume counting from here.")
         .def_property("learning_rate", PySession::getter(&Session::learning_rate), &PySession::set_learning_rate)
+        .def("set_learning_rates", &PySession::set_learning_rates, arg("learning_rates"),
+             "Those of the coming steps; later ones take the last.")
         .def_property_readonly("step", PySession::getter(&Session::step))
         .def_property_readonly("epoch", PySession::getter(&Session::epoch))
         .def_property_readonly("seed", PySession::getter(&Session::seed))

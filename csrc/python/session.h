@@ -49,6 +49,7 @@ public:
     void set_penalty(py::handle parameter, py::handle l1, py::handle l2, py::handle proximal);
     void set_position(py::handle step, py::handle epoch);
     void set_learning_rate(py::handle value);
+    void set_learning_rates(py::handle values);
 
     template <class Value>
     static auto getter(Value (Session::*get)() const) {

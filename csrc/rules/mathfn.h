@@ -1,5 +1,6 @@
 // exp, log, tanh and their kin on vectors: one text for every instruction set and the GPU, so all give the same bits.
 // It must not know libm, intrinsics or what the functions are used for; V (cpu/vec_scalar.h) is all it builds on.
+// It is over 250 lines: a dozen functions, each with its reasons.
 //
 // Every function works lane by lane, without branches: select() picks special values. NaN in gives NaN out (of any sign
 // and payload). It counts on rounding to nearest, subnormals, and a * b + c being fused only where fma() says so.
@@ -245,6 +246,14 @@ FR_RULE void sincos_2pi(V u, V* s, V* c) {
     const V cosine_sign = bits_and(V::template bits_shl<F::word_bits - 2>(bits_add(q_magic, one_bit)), sign);
     *s = bits_xor(V::select(odd, cosine, sine), sine_sign);
     *c = bits_xor(V::select(odd, sine, cosine), cosine_sign);
+}
+
+// The cosine alone; see sincos_2pi.
+template <class V>
+FR_RULE V cos_2pi(V u) {
+    V s, c;
+    sincos_2pi(u, &s, &c);
+    return c;
 }
 
 }  // namespace fastreg::rules

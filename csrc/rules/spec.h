@@ -57,7 +57,7 @@ struct ConstraintSpec {
 // deviations.
 enum class Initializer : int32_t { uniform, normal, truncated_normal };
 
-enum class MathFunction : int { exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf };
+enum class MathFunction : int { exp, expm1, log, log1p, tanh, sigmoid, softplus, norm_cdf, cos_2pi };
 
 enum class Loss : int32_t {
     mean_squared_error,

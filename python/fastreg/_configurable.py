@@ -23,7 +23,11 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as values that JSON can hold."""
-        return {name: describe(getattr(self, name)) for name in argument_names(type(self))}
+        return {name: describe(self._argument(name)) for name in argument_names(type(self))}
+
+    def _argument(self, name: str) -> Any:
+        """What the constructor was given as `name`, or takes for it."""
+        return getattr(self, name)
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
@@ -31,7 +35,7 @@ class Configurable:
         return cls(**config)
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name in argument_names(type(self))}
+        values = {name: self._argument(name) for name in argument_names(type(self))}
         shown = {
             name: describe(value) if inspect.isfunction(value) else value for name, value in values.items()
         }

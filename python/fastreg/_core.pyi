@@ -153,6 +153,9 @@ class Session:
     def learning_rate(self) -> float: ...
     @learning_rate.setter
     def learning_rate(self, value: float) -> None: ...
+    def set_learning_rates(self, learning_rates: list[float]) -> None:
+        """Those of the coming steps, at least one; later ones take the last."""
+
     @property
     def step(self) -> int: ...
     @property
@@ -312,4 +315,4 @@ def update_many(
     the rate."""
 
 def math_function(name: str, x: Operand, out: Operand) -> None:
-    """out = name(x), elementwise: exp expm1 log log1p tanh sigmoid softplus norm_cdf. For tests; x, out contiguous."""
+    """out = name(x), elementwise: exp expm1 log log1p tanh sigmoid softplus norm_cdf cos_2pi. x, out contiguous."""

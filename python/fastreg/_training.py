@@ -163,7 +163,7 @@ def fit(
         for epoch in range(plan.initial_epoch, plan.epochs):
             hooks.call("on_epoch_begin", epoch, {})
             fresh = epoch == plan.initial_epoch  # a GPU keeps the data from epoch to epoch
-            logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks, fresh))
+            logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks, fresh, steps))
             logs["sparsity"] = sparsity(session)
             if validation is not None and plan.validates(epoch):
                 values = evaluate(
@@ -187,18 +187,18 @@ def _train_epoch(
     plan: Plan,
     hooks: Hooks,
     fresh: bool,
+    steps: int,
 ) -> dict[str, Any]:
     session.begin_epoch(native(data.x), data.y, data.sample_weight, plan.batch_size, plan.shuffle, fresh)
     batch = 0
     while True:
         if hooks.train_batches:
             hooks.call("on_train_batch_begin", batch, {})
-        session.learning_rate = compiled.optimizer.learning_rate
+        # Where stop_training was set before the epoch, it ends after its first batch.
+        n = 1 if hooks.train_batches or model.stop_training else steps - batch
+        session.set_learning_rates(compiled.optimizer.rates(n))
         try:
-            one = (
-                hooks.train_batches or model.stop_training
-            )  # set before the epoch: it ends after its first batch
-            totals = session.run_steps(1 if one else -1, hooks.stop_on_nonfinite)
+            totals = session.run_steps(n, hooks.stop_on_nonfinite)
         finally:  # Ctrl-C leaves the model at the end of a step
             compiled.optimizer.iterations = session.step
         batch = totals["steps"]

@@ -20,9 +20,10 @@ from fastreg._targets import row_weights
 from fastreg._tensor import Number
 
 __all__ = [
-    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
-    "Hinge", "Huber", "MeanAbsoluteError", "MeanSquaredError", "Metric", "Poisson", "Precision", "R2Score",
-    "Recall", "RootMeanSquaredError", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy",
+    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy",
+    "CategoricalCrossentropy", "FalseNegatives", "FalsePositives", "Hinge", "Huber", "MeanAbsoluteError",
+    "MeanSquaredError", "Metric", "Poisson", "Precision", "R2Score", "Recall", "RootMeanSquaredError",
+    "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "TrueNegatives", "TruePositives",
     "binary_crossentropy", "categorical_crossentropy", "get", "hinge", "huber", "mean_absolute_error",
     "mean_squared_error", "poisson", "sparse_categorical_crossentropy",
 ]  # fmt: skip
@@ -308,30 +309,64 @@ class _ThresholdMetric(Metric):
         )
 
 
-class Precision(_ThresholdMetric):
+class _OneThreshold(_ThresholdMetric):
+    """A metric of the counts at one threshold, 0.5 when it is None."""
+
+    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        self.thresholds = 0.5 if thresholds is None else number(thresholds, "thresholds", low=0.0, high=1.0)
+        self._edges = np.array([self.thresholds], dtype=np.float32)
+
+    def _counts(self, totals: Totals) -> tuple[float, ...]:
+        return tuple(float(counts[0]) for counts in self.confusion(totals))
+
+
+class Precision(_OneThreshold):
     """Share of true ones among the outputs above `thresholds` (one number; 0.5 when None)."""
 
-    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
-        super().__init__(name)
-        self.thresholds = 0.5 if thresholds is None else number(thresholds, "thresholds", low=0.0, high=1.0)
-        self._edges = np.array([self.thresholds], dtype=np.float32)
-
     def result_of(self, totals: Totals) -> float:
-        true_positive, false_positive, _, _ = self.confusion(totals)
-        return _ratio(float(true_positive[0]), float(true_positive[0] + false_positive[0]))
+        true_positive, false_positive, _, _ = self._counts(totals)
+        return _ratio(true_positive, true_positive + false_positive)
 
 
-class Recall(_ThresholdMetric):
+class Recall(_OneThreshold):
     """Share of the true ones whose output is above `thresholds` (one number; 0.5 when None)."""
 
-    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
-        super().__init__(name)
-        self.thresholds = 0.5 if thresholds is None else number(thresholds, "thresholds", low=0.0, high=1.0)
-        self._edges = np.array([self.thresholds], dtype=np.float32)
+    def result_of(self, totals: Totals) -> float:
+        true_positive, _, false_negative, _ = self._counts(totals)
+        return _ratio(true_positive, true_positive + false_negative)
+
+
+class TruePositives(_OneThreshold):
+    """Weight of the true ones whose output is above `thresholds` (one number; 0.5 when None)."""
 
     def result_of(self, totals: Totals) -> float:
-        true_positive, _, false_negative, _ = self.confusion(totals)
-        return _ratio(float(true_positive[0]), float(true_positive[0] + false_negative[0]))
+        return self._counts(totals)[0]
+
+
+class FalsePositives(_OneThreshold):
+    """Weight of the others whose output is above `thresholds` (one number; 0.5 when None)."""
+
+    maximised = False
+
+    def result_of(self, totals: Totals) -> float:
+        return self._counts(totals)[1]
+
+
+class FalseNegatives(_OneThreshold):
+    """Weight of the true ones whose output is not above `thresholds` (one number; 0.5 when None)."""
+
+    maximised = False
+
+    def result_of(self, totals: Totals) -> float:
+        return self._counts(totals)[2]
+
+
+class TrueNegatives(_OneThreshold):
+    """Weight of the others whose output is not above `thresholds` (one number; 0.5 when None)."""
+
+    def result_of(self, totals: Totals) -> float:
+        return self._counts(totals)[3]
 
 
 class AUC(_ThresholdMetric):
@@ -454,7 +489,8 @@ sparse_categorical_crossentropy = losses.sparse_categorical_crossentropy
 _CLASSES: list[type[Metric]] = [
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError, RootMeanSquaredError,
     MeanAbsoluteError, Hinge, Poisson, Huber, BinaryCrossentropy, CategoricalCrossentropy,
-    SparseCategoricalCrossentropy, Precision, Recall, AUC, R2Score,
+    SparseCategoricalCrossentropy, Precision, Recall, TruePositives, FalsePositives, FalseNegatives, TrueNegatives, AUC,
+    R2Score,
 ]  # fmt: skip
 _TABLE = table_of(_CLASSES, {"rmse": RootMeanSquaredError})
 _TABLE.update({alias: _TABLE[loss.__name__] for alias, loss in losses.ALIASES.items()})

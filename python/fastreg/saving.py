@@ -63,10 +63,7 @@ def load_model(
     _refuse(custom_objects)
     compiled = flag(compile, "compile")
     with open(filepath, "rb") as file:
-        model = from_bytes(file.read(), os.fsdecode(filepath))
-    if not compiled:
-        model._compiled = None
-    return model
+        return from_bytes(file.read(), os.fsdecode(filepath), compiled)
 
 
 def _refuse(custom_objects: Mapping[str, Any] | None) -> None:
@@ -103,8 +100,8 @@ def to_bytes(model: Sequential) -> bytes:
     return _packed(arrays, header)
 
 
-def from_bytes(data: bytes, source: str = "the data") -> Sequential:
-    """The model in what `to_bytes` gave; `source` is its name in messages."""
+def from_bytes(data: bytes, source: str = "the data", compiled: bool = True) -> Sequential:
+    """The model in what `to_bytes` gave, compiled as it was, or not; `source` is its name in messages."""
     arrays, header = _unpacked(data, source)
     if "model" not in header:
         raise ValueError(f"{source} holds weights only; use load_weights on a model of the same architecture")
@@ -113,13 +110,13 @@ def from_bytes(data: bytes, source: str = "the data") -> Sequential:
     weights = _tensors(arrays, names, source)
     slots = [_tensors(arrays, (f"slots/{slot}/{name}" for name in names), source) for slot in header["slots"]]
     with _described_in(source):
-        model = from_description(header)
+        model = from_description(header if compiled else {**header, "compiled": None})
         session = model._ready()
         session.set_weights(weights)
-        session.set_slots(slots)
+        if model._compiled is not None:
+            session.set_slots(slots)
+            model._compiled.optimizer.iterations = header["step"]
         session.set_position(header["step"], header["epoch"])
-    if model._compiled is not None:
-        model._compiled.optimizer.iterations = header["step"]
     return model
 
 

@@ -93,6 +93,14 @@ def test_position_and_rates() -> None:
         model.learning_rate = float("nan")
     with raises(TypeError, "learning_rate must be a real number, got str"):
         model.learning_rate = "fast"  # type: ignore[assignment]
+    model.set_learning_rates([0.25, 0.125])
+    with raises(ValueError, "learning_rates must not be empty"):
+        model.set_learning_rates([])
+    with raises(ValueError, "learning_rates[1] must be finite and >= 0, got -1"):
+        model.set_learning_rates([0.1, -1.0])
+    with raises(TypeError, "learning_rates[0] must be a real number, got str"):
+        model.set_learning_rates(["fast"])  # type: ignore[list-item]
+    assert model.learning_rate == 0.25
     with pytest.raises(ValueError, match="parameter"):
         model.set_penalty(3, 0.1, 0.0, True)
     assert len(model.penalties()) == len(model.count_zeros()) == 3

@@ -47,6 +47,7 @@ def test_threads_take_turns() -> None:
     calls: dict[str, Any] = {
         "step": lambda: model.step,
         "learning_rate": lambda: setattr(model, "learning_rate", 0.1),
+        "set_learning_rates": lambda: model.set_learning_rates([0.1]),
         "get_weights": model.get_weights,
         "predict": lambda: model.predict(x[:1], np.empty((1, 2), "f4"), 1),
         "begin_epoch": lambda: model.begin_epoch(x, y, None, 8, False),

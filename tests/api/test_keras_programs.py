@@ -298,3 +298,101 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         trained().save(path)
     assert str(path) in str(caught.value)
+
+
+# ---- learning rates and metrics --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("make", "rates"),
+    [
+        (lambda s: s.ExponentialDecay(0.1, 10, 0.5), {0: 0.1, 5: 0.1 * 0.5**0.5, 20: 0.025}),
+        (lambda s: s.ExponentialDecay(0.1, 10, decay_rate=0.5, staircase=True), {9: 0.1, 10: 0.05}),
+        (lambda s: s.InverseTimeDecay(0.1, 10, 1.0), {0: 0.1, 10: 0.05}),
+        (lambda s: s.InverseTimeDecay(0.1, 10, 1.0, staircase=True), {9: 0.1, 19: 0.05}),
+        (lambda s: s.PiecewiseConstantDecay([5, 8], [1.0, 0.5, 0.1]), {0: 1, 5: 1, 6: 0.5, 8: 0.5, 9: 0.1}),
+        (lambda s: s.PolynomialDecay(0.1, 10, 0.02, 2.0), {0: 0.1, 5: 0.04, 10: 0.02, 99: 0.02}),
+        (lambda s: s.PolynomialDecay(0.1, 10, 0.0, cycle=True), {0: 0.1, 10: 0.0, 15: 0.025}),
+        (lambda s: s.CosineDecay(0.1, 10, 0.2), {0: 0.1, 5: 0.06, 10: 0.02, 99: 0.02}),
+        (
+            lambda s: s.CosineDecay(0.0, 10, warmup_target=0.1, warmup_steps=4),
+            {0: 0.0, 2: 0.05, 4: 0.1, 9: 0.05, 14: 0.0},
+        ),
+        (
+            lambda s: s.CosineDecayRestarts(0.1, 10, 2.0, 0.5, 0.2),
+            {0: 0.1, 5: 0.06, 10: 0.06, 20: 0.04, 50: 0.03},
+        ),
+    ],
+)
+def test_schedules(make: Any, rates: dict[int, float]) -> None:
+    schedule = make(keras.optimizers.schedules)
+    for step, rate in rates.items():
+        np.testing.assert_allclose(float(schedule(step)), rate, rtol=2e-5, atol=1e-8)
+    again = type(schedule).from_config(schedule.get_config())
+    assert [float(again(step)) for step in rates] == [float(schedule(step)) for step in rates]
+    model = network()
+    model.compile(keras.optimizers.Adam(learning_rate=schedule), "mse")
+    model.fit(X, Y, batch_size=20, epochs=3, verbose=0)
+    assert float(model.optimizer.learning_rate) == float(schedule(6))
+    with pytest.raises(TypeError):
+        model.optimizer.learning_rate = 0.1
+
+
+def test_a_schedule_of_ones_own() -> None:
+    class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+        def __init__(self, top: float) -> None:
+            self.top = top
+
+        def __call__(self, step: Any) -> Any:
+            return self.top * (step + 1)
+
+    model = network()
+    model.compile(keras.optimizers.SGD(Warmup(1e-3)), "mse")
+    before = model.get_weights()[0]
+    model.fit(X, Y, batch_size=40, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_allclose(float(model.optimizer.learning_rate), 3e-3, rtol=1e-6)
+    assert (model.get_weights()[0] != before).any()
+
+
+def test_a_program_on_imbalanced_data() -> None:
+    """Counts of the confusion matrix as metrics, a bias that starts at the log of the odds, weights of classes."""
+    rare = (X[:, :1] > 0.8).astype(np.float32)
+    odds = np.log([rare.sum() / (len(rare) - rare.sum())])
+    model = keras.Sequential(
+        [
+            layers.Dense(16, activation="relu", input_shape=(3,)),
+            layers.Dropout(0.5),
+            layers.Dense(1, activation="sigmoid", bias_initializer=keras.initializers.Constant(odds[0])),
+        ]
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=1e-3),
+        loss=keras.losses.BinaryCrossentropy(),
+        metrics=[
+            keras.metrics.BinaryCrossentropy(name="cross entropy"),
+            keras.metrics.MeanSquaredError(name="Brier score"),
+            keras.metrics.TruePositives(name="tp"),
+            keras.metrics.FalsePositives(name="fp"),
+            keras.metrics.TrueNegatives(name="tn"),
+            keras.metrics.FalseNegatives(name="fn"),
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+            keras.metrics.Precision(name="precision"),
+            keras.metrics.Recall(name="recall"),
+            keras.metrics.AUC(name="auc"),
+            keras.metrics.AUC(name="prc", curve="PR"),
+        ],
+    )
+    best = keras.callbacks.EarlyStopping(
+        monitor="val_prc", patience=10, mode="max", restore_best_weights=True
+    )
+    model.fit(
+        X, rare, batch_size=20, epochs=5, verbose=0, callbacks=[best], validation_data=(X, rare),
+        class_weight={0: 0.6, 1: 3.0},
+    )  # fmt: skip
+    results = model.evaluate(X, rare, verbose=0, return_dict=True)
+    predicted = model.predict(X, verbose=0) > 0.5
+    assert results["tp"] == np.sum(predicted * rare)
+    assert results["fp"] == np.sum(predicted * (1 - rare))
+    assert results["tp"] + results["fn"] == rare.sum()
+    assert results["tp"] + results["fp"] + results["tn"] + results["fn"] == len(X)
+    metric = keras.metrics.FalseNegatives(thresholds=0.4)
+    metric.update_state([0, 1, 1, 1], [0.0, 0.3, 0.4, 0.41], sample_weight=[1, 2, 4, 8])
+    assert float(metric.result()) == 6.0

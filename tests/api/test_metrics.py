@@ -35,6 +35,10 @@ def auc_by_pairs(target: Any, prediction: Any) -> float:
     return float(above)
 
 
+def counted(chosen: Any, weight: Any) -> float:
+    return float(np.dot(weight, chosen).sum())
+
+
 def precision(target: Any, prediction: Any, weight: Any, threshold: float = 0.5) -> float:
     chosen = prediction[:, 0] > threshold
     return float((weight * chosen * target[:, 0]).sum() / (weight * chosen).sum())
@@ -98,6 +102,14 @@ CASES: dict[str, tuple[metrics.Metric, Any, Any, Any]] = {
     "Precision": (metrics.Precision(), BINARY, PROBABILITY, precision),
     "Precision 0.25": (metrics.Precision(0.25), BINARY, PROBABILITY, lambda t, p, w: precision(t, p, w, 0.25)),
     "Recall": (metrics.Recall(), BINARY, PROBABILITY, recall),
+    "TruePositives": (metrics.TruePositives(), BINARY, PROBABILITY, lambda t, p, w: counted(t * (p > 0.5), w)),
+    "FalsePositives": (
+        metrics.FalsePositives(0.3), BINARY, PROBABILITY, lambda t, p, w: counted((1 - t) * (p > 0.3), w)
+    ),
+    "FalseNegatives": (metrics.FalseNegatives(), BINARY, PROBABILITY, lambda t, p, w: counted(t * (p <= 0.5), w)),
+    "TrueNegatives": (
+        metrics.TrueNegatives(0.7), BINARY, PROBABILITY, lambda t, p, w: counted((1 - t) * (p <= 0.7), w)
+    ),
     "R2Score": (
         metrics.R2Score(), TARGET, OUTPUT, lambda t, p, w: float(np.mean(1 - r2(t, p, w)[0] / r2(t, p, w)[1]))
     ),

@@ -25,7 +25,7 @@ from reference import ELEMENTWISE, loss_spec
 # Batch, inputs, units; the last has kernels of its own for each of its products.
 SHAPES = [(1, 1, 1), (33, 70, 129), (16_400, 72, 10)]
 LOSSES = ("mean_squared_error", "categorical_crossentropy", "sparse_categorical_crossentropy", "hinge")
-MATHS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "norm_cdf")
+MATHS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "norm_cdf", "cos_2pi")
 Operation = Callable[[], Any]
 
 

@@ -32,6 +32,7 @@ from device_cases import (
 )
 from fastreg import callbacks, load_model
 from fastreg.layers import Dense, Dropout
+from fastreg.optimizers import schedules
 from networks import PROXIMAL, SUBGRADIENT, data_for, dense, dropout, session, train_epoch, weights_for
 from reference import loss_spec
 from reference_update import optimizer_spec
@@ -70,7 +71,7 @@ def test_steps_of_their_own_between_epochs() -> None:
 
 
 def test_the_learning_rate_changes_while_training() -> None:
-    """Each epoch, each batch, and by a plateau."""
+    """Each epoch, each batch, by a plateau and by schedules."""
 
     def train(device: str) -> Outcome:
         model = classifier(device, "rmsprop")
@@ -83,7 +84,14 @@ def test_the_learning_rate_changes_while_training() -> None:
             [callbacks.LambdaCallback(on_train_batch_begin=slower)],
             [callbacks.ReduceLROnPlateau(monitor="loss", patience=0, min_delta=10.0)],
         ]
-        return outcome(model, [model.fit(X, CLASSES, callbacks=given, **FIT) for given in listed])
+        history = [model.fit(X, CLASSES, callbacks=given, **FIT) for given in listed]
+        for schedule in (
+            schedules.CosineDecayRestarts(0.02, 5),  # another rate each step
+            schedules.PiecewiseConstantDecay([7, 12], [0.02, 0.01, 0.005]),
+        ):
+            model.optimizer.learning_rate = schedule
+            history.append(model.fit(X, CLASSES, **FIT))
+        return outcome(model, history)
 
     assert_same_on_both(train)
 

@@ -188,6 +188,10 @@ def test_zeros_penalties_and_learning_rate(data: tuple[np.ndarray, np.ndarray], 
     session.epoch(x, y)
     for a, b in zip(session.arrays(), before, strict=True):
         np.testing.assert_array_equal(a, b)
+    check("session_set_learning_rates", session.handle, np.zeros(2), 2)
+    session.epoch(x, y)
+    for a, b in zip(session.arrays(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_class_indices(dtype: str) -> None:
@@ -286,6 +290,9 @@ def test_what_is_wrong_is_said(dtype: str, data: tuple[np.ndarray, np.ndarray]) 
         ((f"session_set_{suffix}", handle, 0, -1, size + 1, before[0]), f"n must be the {size} numbers"),
         ((f"session_set_{suffix}", handle, 0, -1, size, None), "values must not be NULL"),
         (("session_set_learning_rate", handle, float("nan")), "learning_rate must be finite and >= 0, got nan"),
+        (("session_set_learning_rates", handle, None, 1), "learning_rates"),
+        (("session_set_learning_rates", handle, np.zeros(1), 0), "learning_rates must not be empty"),
+        (("session_set_learning_rates", handle, np.array([0.1, -1.0]), 2), "learning_rates[1] must be finite"),
         (("session_set_penalty", handle, 0, Penalty(l1=-1.0)), "l1 must be finite and >= 0, got -1"),
         (("session_set_penalty", handle, 0, None), "penalty must not be NULL"),
         (("session_compile", handle, None, optimizer("adam", 0.1)), "loss must not be NULL"),

@@ -189,6 +189,33 @@ def test_same_bits_on_every_isa(dtype: str, name: str) -> None:
             assert_same_bits(evaluate(name, x), expected, f"{name} on {isa} against scalar")
 
 
+def turns(dtype: str) -> np.ndarray:
+    """From -1 to 1: all over, close to 0, and close to and at the quarters, where sine or cosine is 0."""
+    rng = np.random.default_rng(3)
+    close = rng.choice([-1.0, 1.0], 1000) * 2.0 ** rng.uniform(-40.0, -3.0, 1000)
+    quarters = rng.integers(-3, 4, 1000) / 4.0
+    return np.concatenate(
+        [rng.uniform(-1.0, 1.0, 2000), close, quarters + close, np.arange(-4, 5) / 4.0]
+    ).astype(dtype)
+
+
+def test_the_cosine_of_turns(isa: str, dtype: str) -> None:
+    """Its error; and the same bits on every instruction set."""
+    u = turns(dtype)
+    with mp.workdps(50):
+        exact = [mp.cospi(2 * mpf(float(v))) for v in u]
+        hi = np.array([float(v) for v in exact])
+        lo = np.array([float(v - h) for v, h in zip(exact, hi, strict=True)])
+    got = evaluate("cos_2pi", u)
+    zero = hi == 0.0
+    assert zero.sum() >= 4
+    np.testing.assert_array_equal(got[zero], 0.0)
+    error = np.abs((got[~zero].astype(np.float64) - hi[~zero]) - lo[~zero]) / ulp(hi[~zero], dtype)
+    assert error.max() <= (1.6 if dtype == "float32" else 1.5)
+    with running("scalar"):
+        assert_same_bits(got, evaluate("cos_2pi", u), f"cos_2pi on {isa} against scalar")
+
+
 def test_the_coefficients_are_what_the_tool_prints() -> None:
     printed = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "fit_mathfn.py")], capture_output=True, text=True, check=True

@@ -52,6 +52,28 @@ def test_steps_one_by_one_equal_the_whole_epoch(isa: str, dtype: str) -> None:
         assert_same_state(stepped, whole, "stepped against whole")
 
 
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adam", "rmsprop_both", "adagrad"])
+def test_learning_rates_of_the_coming_steps(isa: str, dtype: str, name: str) -> None:
+    """As if each were set before its step; the last one stays."""
+    (whole, x, y), (stepped, _, _) = new(dtype, OPTIMIZERS[name]), new(dtype, OPTIMIZERS[name])
+    rates = [0.1, 0.1, 0.05, 0.0, 0.02, 0.01, 0.03]  # of 2 epochs of 5 steps
+    whole.set_learning_rates(rates)
+    for epoch in range(2):
+        train_epoch(whole, x, y, 16, True)
+        stepped.begin_epoch(x, y, None, 16, True)
+        for step in range(5 * epoch, 5 * epoch + 5):
+            stepped.learning_rate = rates[min(step, 6)]
+            stepped.run_steps(1)
+        assert whole.learning_rate == (rates[5] if epoch == 0 else rates[6])
+    assert_same_state(stepped, whole, "one by one against a table")
+    whole.set_learning_rates(rates)
+    whole.train_batch(x[:16], y[:16], None)
+    whole.set_position(1000, 3)
+    assert whole.learning_rate == rates[1]
+    whole.train_batch(x[:16], y[:16], None)
+    assert whole.learning_rate == rates[1]
+
+
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "adam", "amsgrad", "rmsprop_both", "adagrad"])
 def test_resuming_elsewhere_gives_the_same_bits(dtype: str, name: str) -> None:
     """Weights, slots, step and epoch are the whole state: no random generator has to be moved."""

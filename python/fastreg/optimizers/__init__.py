@@ -6,17 +6,21 @@ arguments are documented in full.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastreg._arguments import flag, number, optional_number
 from fastreg._configurable import Configurable, argument_names, find
 from fastreg._tensor import Count, Number
 from fastreg._words import OtherWords
+from fastreg.optimizers import schedules
+from fastreg.optimizers.schedules import LearningRateSchedule
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
 
-_INSTEAD = {"lr": "use learning_rate", "decay": "use callbacks.LearningRateScheduler"}  # words of tf.keras
+# Words of tf.keras.
+_INSTEAD = {"lr": "use learning_rate", "decay": "use optimizers.schedules.InverseTimeDecay"}
 
 
 class LearningRate(Number):
@@ -42,8 +46,9 @@ class Optimizer(Configurable, OtherWords):
 
     Parameters
     ----------
-    learning_rate : float
-        At least 0. The attribute may be set while training (in a callback): the next step uses it.
+    learning_rate : float or schedules.LearningRateSchedule
+        At least 0. The attribute may be set while training (in a callback): the next step uses it. With a schedule it
+        is the rate of the next step and cannot be set, but to another schedule.
     weight_decay : float, optional
         Decoupled decay: `w -= w * weight_decay * learning_rate` before the update, biases included
         (Loshchilov and Hutter 2019).
@@ -64,10 +69,11 @@ class Optimizer(Configurable, OtherWords):
 
     kind = ""
     _in_use = False  # whether a session has taken the settings
+    _learning_rate: float | LearningRateSchedule = 0.0
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: float | LearningRateSchedule,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -101,17 +107,32 @@ class Optimizer(Configurable, OtherWords):
     @property
     def learning_rate(self) -> LearningRate:
         """The learning rate of the next step."""
-        rate = LearningRate(self._learning_rate)
+        rate = LearningRate(self.rates(1)[0])
         rate._optimizer = self
         return rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        if callable(value):
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, (LearningRateSchedule, Mapping)):
+            self._learning_rate = schedules.get(value)
+        elif callable(value):
             raise TypeError(
-                "learning_rate must be a number, not a schedule; use callbacks.LearningRateScheduler"
+                f"learning_rate must be a number or of fastreg.optimizers.schedules, not {type(value).__name__}; "
+                "for a function of the epoch use callbacks.LearningRateScheduler"
             )
-        self._learning_rate = number(value, "learning_rate", low=0.0)
+        elif isinstance(self._learning_rate, LearningRateSchedule):
+            raise TypeError(
+                f"learning_rate follows {self._learning_rate} and cannot be set to a number; "
+                "give the optimizer a number, or set another schedule"
+            )
+        else:
+            self._learning_rate = number(value, "learning_rate", low=0.0)
+
+    def rates(self, n: int) -> list[float]:
+        """The learning rates of the coming `n` steps, without those at the end that are as the one before."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return self._learning_rate.rates(self.iterations, n)
+        return [self._learning_rate]
 
     @property
     def iterations(self) -> Count:
@@ -127,7 +148,10 @@ class Optimizer(Configurable, OtherWords):
         settings = {
             name: value for name, value in self.get_config().items() if value is not None and name != "name"
         }
-        return {"kind": self.kind, **settings}
+        return {"kind": self.kind, **settings, "learning_rate": float(self.learning_rate)}
+
+    def _argument(self, name: str) -> Any:
+        return self._learning_rate if name == "learning_rate" else super()._argument(name)
 
 
 class SGD(Optimizer):
@@ -135,7 +159,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or schedule, default 0.01
     momentum : float in [0, 1), default 0
     nesterov : bool, default False
     weight_decay, clipnorm, clipvalue, global_clipnorm, name
@@ -151,7 +175,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: float | LearningRateSchedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
@@ -170,7 +194,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
     epsilon : float, default 1e-7
     amsgrad : bool, default False
@@ -188,7 +212,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -217,7 +241,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -248,7 +272,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
     rho : float in [0, 1), default 0.9
     momentum : float in [0, 1), default 0
     epsilon : float, default 1e-7
@@ -262,7 +286,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
@@ -285,7 +309,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
     initial_accumulator_value : float, default 0.1
         Where a starts, at least 0.
     epsilon : float, default 1e-7
@@ -297,7 +321,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | LearningRateSchedule = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
