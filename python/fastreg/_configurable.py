@@ -23,11 +23,11 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as values that JSON can hold."""
-        return {name: describe(self._argument(name)) for name in argument_names(type(self))}
+        return {name: describe(value) for name, value in self._arguments().items()}
 
-    def _argument(self, name: str) -> Any:
-        """What the constructor was given as `name`, or takes for it."""
-        return getattr(self, name)
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, with which it makes another object like this."""
+        return {name: getattr(self, name) for name in argument_names(type(self))}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
@@ -35,9 +35,9 @@ class Configurable:
         return cls(**config)
 
     def __repr__(self) -> str:
-        values = {name: self._argument(name) for name in argument_names(type(self))}
         shown = {
-            name: describe(value) if inspect.isfunction(value) else value for name, value in values.items()
+            name: describe(value) if inspect.isfunction(value) else value
+            for name, value in self._arguments().items()
         }
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 

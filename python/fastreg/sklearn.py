@@ -156,10 +156,10 @@ class _DenseEstimator(BaseEstimator):
     def _new_optimizer(self) -> optimizers.Optimizer:
         """A model keeps the optimizer it is compiled with, so every fit has its own."""
         given = optimizers.get(self.optimizer)
-        settings = given.get_config()
+        settings = given._arguments()
         if self.learning_rate is not None:
             settings["learning_rate"] = self.learning_rate
-        return type(given).from_config(settings)
+        return type(given)(**settings)
 
     def _loss(self, default: str, possible: Sequence[str], task: str) -> losses.Loss:
         """The loss that is set, or `default`; ValueError if it is not among those `possible` for `task`."""

@@ -78,9 +78,10 @@ def busy_session() -> tuple[_core.Session, threading.Thread]:
 def test_a_signal_ends_a_wait() -> None:
     model, thread = busy_session()
     timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        model.get_weights()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        timer.start()
+        while True:  # the training may begin late
+            model.get_weights()
     assert thread.is_alive(), "the wait ended with the other's call, not with the signal"
     timer.join()
     assert model.step == 10_000  # waits for its turn
@@ -95,10 +96,11 @@ def test_a_handler_cannot_use_the_session_that_it_interrupts() -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
         with pytest.raises(RuntimeError, match="by this very thread"):
             model.run_steps()
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert len(model.get_weights()) == 6
 
@@ -117,12 +119,14 @@ FORK = """
 import os, threading, time
 import numpy as np
 from fastreg import _core
-model = _core.Session([{"kind": "dense", "units": 512}] * 2, 3, "float32", 0)
+model = _core.Session([{"kind": "dense", "units": units} for units in (512, 512, 1)], 3, "float32", 0)
 model.compile({"kind": "mean_squared_error"}, {"kind": "sgd", "learning_rate": 1e-6}, [])
-x, y = np.ones((2_000_000, 3), np.float32), np.ones((2_000_000, 512), np.float32)
+x, y = np.ones((2_000_000, 3), np.float32), np.ones((2_000_000, 1), np.float32)
 model.begin_epoch(x, y, None, 8, False)
-threading.Thread(target=model.run_steps, daemon=True).start()
-time.sleep(0.1)
+begins = threading.Event()
+threading.Thread(target=lambda: begins.set() or model.run_steps(), daemon=True).start()
+begins.wait()
+time.sleep(0.2)
 child = os.fork()
 if child == 0:
     try:
@@ -144,9 +148,9 @@ def interrupt(call: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(0.05, send)
-    timer.start()
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            timer.start()
             call()
         waited = time.monotonic() - sent[0]
     finally:
@@ -211,8 +215,8 @@ def test_a_handler_may_raise_what_it_likes() -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(Enough):
+        with pytest.raises(Enough):  # noqa: PT012
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             model.run_steps()
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fastreg
+from checks import running
 from fastreg import Callback, Dense, Dropout, Sequential, _core
 from fastreg.callbacks import LambdaCallback
 
@@ -180,8 +181,8 @@ def test_a_handler_cannot_change_the_threads_under_a_computation() -> None:
     x, out = np.ones((6000, 1000), np.float32), np.empty((6000, 1000), np.float32)
     w = np.ones((1000, 1000), np.float32)
 
-    def compute() -> None:
-        with alarms(lambda: fastreg.set_num_threads(fastreg.get_num_threads()), 0.02):
+    def compute() -> None:  # with two threads, so that a product is longer than the 20 ms between two polls
+        with running(threads=2), alarms(lambda: fastreg.set_num_threads(2), 0.02):
             for _ in range(100):
                 _core.dense_forward(x, w, None, "linear", 0.0, 0.0, 0, 0, 0, out, None)
 

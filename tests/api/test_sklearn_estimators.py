@@ -362,6 +362,25 @@ def test_divergence_is_an_error_at_once(estimator: Any, settings: dict[str, Any]
         estimator((), **given).fit(100 * x, y)
 
 
+def test_an_optimizer_with_a_schedule() -> None:
+    """Of fastreg or of one's own: each fit follows it from its start, and learning_rate takes its place."""
+
+    class Halves(optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: int) -> float:
+            return 0.1 * 0.5**step
+
+    x, y = load_iris(return_X_y=True)
+    for schedule in (Halves(), optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)):
+        network = DenseClassifier(
+            (), optimizer=optimizers.SGD(schedule), batch_size=50, epochs=2, random_state=0
+        )
+        first = network.fit(x, y).model_.optimizer
+        assert (int(first.iterations), float(first.learning_rate)) == (6, 0.1 * 0.5**6)
+        again = clone(network).fit(x, y)
+        np.testing.assert_array_equal(again.predict_proba(x), network.predict_proba(x))
+        assert network.set_params(learning_rate=0.5).fit(x, y).model_.optimizer.learning_rate == 0.5
+
+
 def interrupt(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 

@@ -214,10 +214,10 @@ def test_class_indices(dtype: str) -> None:
 
 @pytest.fixture
 def large() -> tuple[Session, np.ndarray, np.ndarray]:
-    """A session with an epoch of a second or more, in steps of milliseconds."""
+    """A session with an epoch of seconds, also on a machine of many cores, in steps of milliseconds or less."""
     stack = layers(*(layer("dense", units=512) for _ in range(3)), layer("dense", units=1))
-    x = np.ones((20000, INPUTS), np.float32)
-    return Session(stack=stack).compile(), x, np.ones((20000, 1), np.float32)
+    x = np.ones((200_000, INPUTS), np.float32)
+    return Session(stack=stack).compile(), x, np.ones((200_000, 1), np.float32)
 
 
 def test_a_call_can_be_cancelled(large: tuple[Session, np.ndarray, np.ndarray]) -> None:

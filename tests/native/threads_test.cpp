@@ -64,7 +64,7 @@ std::vector<float> trained(int64_t width, int64_t batch) {
 
 // Whether an exception of poll ends a call, and the session goes on without it.
 bool stops_by_exception() {
-    Training training(512, 2);  // an epoch takes longer than the 20 ms between polls
+    Training training(1024, 2);  // an epoch takes far longer than the 20 ms between polls
     const auto poll = [](void*) -> int { throw std::runtime_error("stop"); };
     require(fr_session_set_cancel(training.session, poll, nullptr));
     fr_status status = FR_OK;

@@ -150,8 +150,8 @@ class Optimizer(Configurable, OtherWords):
         }
         return {"kind": self.kind, **settings, "learning_rate": float(self.learning_rate)}
 
-    def _argument(self, name: str) -> Any:
-        return self._learning_rate if name == "learning_rate" else super()._argument(name)
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "learning_rate": self._learning_rate}
 
 
 class SGD(Optimizer):

@@ -27,6 +27,9 @@ __all__ = [
 class LearningRateSchedule(Configurable):
     """Base of the schedules. A subclass has `__call__(step)`, with the steps taken so far: the rate of the next.
 
+    A model with a schedule of your own can be saved; to load it pass `compile=False`, and compile it. It cannot be
+    copied or pickled.
+
     Examples
     --------
     >>> class Warmup(LearningRateSchedule):
