@@ -108,7 +108,7 @@ class ExponentialDecay(_Formula):
         self.name = name
 
     def _rates(self, steps: Array) -> Array:
-        periods = _periods(steps / self.decay_steps, self.staircase)
+        periods = _stepped(steps / self.decay_steps, self.staircase)
         return self.initial_learning_rate * _power(np.full_like(periods, self.decay_rate), periods)
 
 
@@ -147,7 +147,7 @@ class InverseTimeDecay(_Formula):
         self.name = name
 
     def _rates(self, steps: Array) -> Array:
-        periods = _periods(steps / self.decay_steps, self.staircase)
+        periods = _stepped(steps / self.decay_steps, self.staircase)
         return self.initial_learning_rate / (1.0 + self.decay_rate * periods)
 
 
@@ -349,8 +349,8 @@ class CosineDecayRestarts(_Formula):
         return at.astype(np.float64), (firsts - np.array(starts)[at]) / np.array(lengths)[at]
 
 
-def _periods(x: Array, whole: bool) -> Array:
-    return np.floor(x) if whole else x
+def _stepped(x: Array, staircase: bool) -> Array:
+    return np.floor(x) if staircase else x
 
 
 def _native(name: str, x: Array) -> Array:
