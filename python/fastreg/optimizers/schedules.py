@@ -70,7 +70,34 @@ class _Formula(LearningRateSchedule):
         raise NotImplementedError
 
 
-class ExponentialDecay(_Formula):
+class _Decay(_Formula):
+    """`initial_learning_rate` times a share that falls, or rises, with the periods of `decay_steps` that are over."""
+
+    _least_is_open = False  # whether decay_rate must be above 0
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.initial_learning_rate = number(initial_learning_rate, "initial_learning_rate", low=0.0)
+        self.decay_steps = number(decay_steps, "decay_steps", low=0.0, open_low=True)
+        self.decay_rate = number(decay_rate, "decay_rate", low=0.0, open_low=self._least_is_open)
+        self.staircase = flag(staircase, "staircase")
+        self.name = type(self).__name__ if name is None else name
+
+    def _rates(self, steps: Array) -> Array:
+        periods = steps / self.decay_steps
+        return self.initial_learning_rate * self._share(np.floor(periods) if self.staircase else periods)
+
+    def _share(self, periods: Array) -> Array:
+        raise NotImplementedError
+
+
+class ExponentialDecay(_Decay):
     """`initial_learning_rate * decay_rate ** (step / decay_steps)`.
 
     Parameters
@@ -93,26 +120,13 @@ class ExponentialDecay(_Formula):
     (0.1, 0.025)
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: float,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str = "ExponentialDecay",
-    ) -> None:
-        self.initial_learning_rate = number(initial_learning_rate, "initial_learning_rate", low=0.0)
-        self.decay_steps = number(decay_steps, "decay_steps", low=0.0, open_low=True)
-        self.decay_rate = number(decay_rate, "decay_rate", low=0.0, open_low=True)
-        self.staircase = flag(staircase, "staircase")
-        self.name = name
+    _least_is_open = True
 
-    def _rates(self, steps: Array) -> Array:
-        periods = _stepped(steps / self.decay_steps, self.staircase)
-        return self.initial_learning_rate * _power(np.full_like(periods, self.decay_rate), periods)
+    def _share(self, periods: Array) -> Array:
+        return _power(np.full_like(periods, self.decay_rate), periods)
 
 
-class InverseTimeDecay(_Formula):
+class InverseTimeDecay(_Decay):
     """`initial_learning_rate / (1 + decay_rate * step / decay_steps)`.
 
     Parameters
@@ -132,23 +146,8 @@ class InverseTimeDecay(_Formula):
     0.05
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: float,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str = "InverseTimeDecay",
-    ) -> None:
-        self.initial_learning_rate = number(initial_learning_rate, "initial_learning_rate", low=0.0)
-        self.decay_steps = number(decay_steps, "decay_steps", low=0.0, open_low=True)
-        self.decay_rate = number(decay_rate, "decay_rate", low=0.0)
-        self.staircase = flag(staircase, "staircase")
-        self.name = name
-
-    def _rates(self, steps: Array) -> Array:
-        periods = _stepped(steps / self.decay_steps, self.staircase)
-        return self.initial_learning_rate / (1.0 + self.decay_rate * periods)
+    def _share(self, periods: Array) -> Array:
+        return 1.0 / (1.0 + self.decay_rate * periods)
 
 
 class PiecewiseConstantDecay(_Formula):
@@ -347,10 +346,6 @@ class CosineDecayRestarts(_Formula):
             lengths.append(lengths[-1] * self.t_mul)
         at = np.searchsorted(starts, firsts, side="right") - 1
         return at.astype(np.float64), (firsts - np.array(starts)[at]) / np.array(lengths)[at]
-
-
-def _stepped(x: Array, staircase: bool) -> Array:
-    return np.floor(x) if staircase else x
 
 
 def _native(name: str, x: Array) -> Array:
