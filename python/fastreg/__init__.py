@@ -38,7 +38,7 @@ from fastreg.callbacks import (
 )
 from fastreg.config import get_cmake_dir, get_include, get_num_threads, set_num_threads, show_config
 from fastreg.constraints import MaxNorm, NonNeg, UnitNorm
-from fastreg.layers import Activation, Dense, Dropout, Input
+from fastreg.layers import Activation, Dense, Dropout, Flatten, Input
 from fastreg.losses import ElasticNet
 from fastreg.models import Sequential, load_model
 from fastreg.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -51,7 +51,7 @@ __version__ = _core.build_info()["version"]
 
 __all__ = [
     "L1", "L1L2", "L2", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Dense", "Dropout",
-    "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "History", "Input", "LambdaCallback",
+    "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "Flatten", "History", "Input", "LambdaCallback",
     "LearningRateScheduler", "MaxNorm", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau", "Sequential",
     "TerminateOnNaN", "UnitNorm", "__version__", "activations", "backend", "callbacks", "constraints", "cuda",
     "get_cmake_dir", "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers", "load_model",

@@ -66,13 +66,16 @@ def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueErro
     )
 
 
-def matrix(value: ArrayLike, name: str, dtype: str, columns: int | None = None) -> Array:
-    """`value` as (rows, features), both at least 1; (rows,) where `columns`, the features expected, is 1."""
+def rows(value: ArrayLike, name: str, dtype: str, shape: tuple[int, ...] | None, more_axes: bool) -> Array:
+    """`value` as (rows, features), both at least 1, or with `more_axes`; (rows,) where the `shape` of a row, if known,
+    is (1,)."""
     array = numeric(value, name, dtype)
-    if array.ndim == 1 and columns == 1:
+    if array.ndim == 1 and shape == (1,):
         array = array.reshape(-1, 1)
-    if array.ndim != 2:
-        hint = "; reshape one feature to (n, 1), one sample to (1, n)" if array.ndim == 1 else ""
+    if array.ndim < 2 or (array.ndim > 2 and not more_axes):
+        hint = "; a first layer Flatten takes more axes"
+        if array.ndim == 1:
+            hint = "; reshape one feature to (n, 1), one sample to (1, n)"
         raise ValueError(f"{name} must have the shape (n, features), not {array.shape}{hint}")
     if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")

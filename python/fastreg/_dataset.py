@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastreg._arrays import Array, check_finite, matrix
+from fastreg._arrays import Array, check_finite, rows
+from fastreg._layer import Shape
 from fastreg._sparse import SparseRows, check_finite_elements, is_sparse, sparse_rows
 from fastreg._targets import class_weights, row_weights, targets
 from fastreg.losses import Loss
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dataset:
-    """x (rows, features), perhaps sparse, y (rows, columns), sample_weight (rows,) or None: C-contiguous, of one
-    dtype."""
+    """x (rows, features), perhaps sparse or of more axes, y (rows, columns), sample_weight (rows,) or None:
+    C-contiguous, of one dtype."""
 
     x: Array | SparseRows
     y: Array
@@ -51,10 +52,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a model takes: its loss, the widths of its ends (input_units None: not known yet) and its dtype."""
+    """What a model takes: its loss, the shape of a row (None: not known yet), whether that may have more axes, the
+    width of the output and the dtype."""
 
     loss: Loss
-    input_units: int | None
+    input_shape: Shape | None
+    flattens: bool
     output_units: int
     dtype: str
     allow_nonfinite: bool = False
@@ -63,7 +66,7 @@ class Expectation:
         """The checked data; `suffix` follows the names in messages."""
         if y is None:
             raise ValueError(f"y{suffix} is missing")
-        x_array = inputs(x, self.input_units, self.dtype, f"x{suffix}", self.allow_nonfinite)
+        x_array = inputs(x, self.input_shape, self.flattens, self.dtype, f"x{suffix}", self.allow_nonfinite)
         y_array = targets(y, self.loss, self.output_units, self.dtype, f"y{suffix}")
         if len(y_array) != len(x_array):
             raise ValueError(f"y{suffix} has {len(y_array)} rows; x has {len(x_array)}")
@@ -84,23 +87,30 @@ class Expectation:
                 raise ValueError(f"class_weight times sample_weight must be finite in {weight.dtype}")
         return replace(data, sample_weight=weight)
 
-    def validation(self, validation_data: Any, input_units: int) -> Dataset:
+    def validation(self, validation_data: Any, input_shape: Shape) -> Dataset:
         """The checked data of `validation_data=(x, y)` or `(x, y, sample_weight)`."""
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             what = type(validation_data).__name__
             raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), not {what}")
         x, y, *rest = validation_data
-        same_width = replace(self, input_units=input_units)
-        return same_width.dataset(x, y, rest[0] if rest else None, " of validation_data")
+        same_shape = replace(self, input_shape=input_shape)
+        return same_shape.dataset(x, y, rest[0] if rest else None, " of validation_data")
 
 
 def inputs(
-    x: Any, input_units: int | None, dtype: str, name: str = "x", allow_nonfinite: bool = False
+    x: Any,
+    shape: Shape | None,
+    flattens: bool,
+    dtype: str,
+    name: str = "x",
+    allow_nonfinite: bool = False,
 ) -> Array | SparseRows:
-    """`x` as (rows, features), of the width that layer 0 expects; sparse as it is."""
-    array = sparse_rows(x, name, dtype) if is_sparse(x) else matrix(x, name, dtype, input_units)
-    if input_units is not None and array.shape[1] != input_units:
-        raise ValueError(f"{name} has {array.shape[1]} columns; layer 0 expects {input_units}")
+    """`x` with rows of the shape that layer 0 expects; sparse as it is."""
+    array = sparse_rows(x, name, dtype) if is_sparse(x) else rows(x, name, dtype, shape, flattens)
+    if shape is not None and array.shape[1:] != shape:
+        if flattens:
+            raise ValueError(f"{name} has rows of the shape {array.shape[1:]}; layer 0 expects {shape}")
+        raise ValueError(f"{name} has {array.shape[1]} columns; layer 0 expects {shape[0]}")
     if allow_nonfinite:
         return array
     if isinstance(array, SparseRows):
@@ -112,4 +122,4 @@ def inputs(
 
 def native(x: Array | SparseRows) -> Array | Sparse:
     """x as a session takes it."""
-    return x.native if isinstance(x, SparseRows) else x
+    return x.native if isinstance(x, SparseRows) else x.reshape(len(x), -1)

@@ -5,6 +5,7 @@ It must not know the kinds of layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from fastreg._network import Network
 
 
-def features(shape: Any, name: str) -> int:
-    """The number of features n of an input shape (n,)."""
-    if not isinstance(shape, (tuple, list)) or len(shape) != 1:
-        raise ValueError(f"{name} must be (features,), one axis without the batch, not {shape!r}")
-    return integer(shape[0], name, low=1)
+Shape = tuple[int, ...]  # without the batch
+
+
+def axes(shape: Any, name: str) -> Shape:
+    """An input shape, of any number of axes."""
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise ValueError(f"{name} must be (features,), without the batch, not {shape!r}")
+    return tuple(integer(length, name, low=1) for length in shape)
 
 
 class HasWeights:
@@ -72,6 +76,7 @@ class Layer(HasWeights, Configurable, OtherWords):
         The same, as a number.
     """
 
+    takes_more_axes = False  # whether rows of the input may be arrays themselves
     _dtype: str | None = None  # as stated; the model's must agree
 
     def __init__(
@@ -89,7 +94,12 @@ class Layer(HasWeights, Configurable, OtherWords):
             raise ValueError("give input_shape or input_dim, not both")
         self.name = name
         self.input_dim = None if input_dim is None else integer(input_dim, "input_dim", low=1)
-        self.input_shape = None if input_shape is None else (features(input_shape, "input_shape"),)
+        self.input_shape = None if input_shape is None else axes(input_shape, "input_shape")
+        if self.input_shape and len(self.input_shape) > 1 and not self.takes_more_axes:
+            raise ValueError(
+                f"input_shape must be (features,), one axis without the batch, not {input_shape!r}; "
+                "Flatten(input_shape=...) takes more"
+            )
         self._owner: Network | None = None  # the model this layer belongs to
         self._session: Session | None = None
         self._positions: list[int] = []  # of this layer's weights among the session's
@@ -132,11 +142,16 @@ class Layer(HasWeights, Configurable, OtherWords):
         return []
 
     @property
-    def input_units(self) -> int | None:
-        """The number of features, if this layer states it or carries weights for so many."""
+    def stated_shape(self) -> Shape | None:
+        """The shape of a row of the input, if this layer states it or carries weights for it."""
         if self._carried:
-            return int(self._carried[0].shape[0])
-        return self.input_shape[0] if self.input_shape else self.input_dim
+            return (int(self._carried[0].shape[0]),)
+        return self.input_shape if self.input_dim is None else (self.input_dim,)
+
+    @property
+    def input_units(self) -> int | None:
+        """The number of features, if known by `stated_shape`."""
+        return None if self.stated_shape is None else math.prod(self.stated_shape)
 
     def output_units(self, input_units: int) -> int:
         """The width of the output."""

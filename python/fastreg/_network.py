@@ -1,10 +1,12 @@
 """Network: a list of layers, and the native session that holds their weights, made when the input width is known.
 
-It must not know losses, optimizers or data: models.py adds training.
+It must not know losses, optimizers or data: models.py adds training. It is over 250 lines, since layers, shapes and
+weights depend on one another.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +18,7 @@ from fastreg._arguments import choice, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, numeric
 from fastreg._configurable import check_native
-from fastreg._layer import HasWeights, Layer
+from fastreg._layer import HasWeights, Layer, Shape, axes
 from fastreg._summary import print_summary
 
 
@@ -40,7 +42,7 @@ class Network(HasWeights):
         self.name = name
         self.seed = _seeds.fresh() if checked is None else checked
         self.layers: list[Layer] = []
-        self._input_units: int | None = None
+        self._input_shape: Shape | None = None  # of a row
         self._session: _core.Session | None = None
         self._fitting = threading.Lock()  # held by a fit, whose session must stay the model's
         self._making = threading.RLock()  # held while the session is made: an initializer may ask the model
@@ -68,8 +70,13 @@ class Network(HasWeights):
         self._check_width(layer)
         if self.layers and isinstance(layer, layers.InputLayer):
             raise ValueError("Input must be the first layer")
-        if not self.layers and layer.input_units is not None:
-            self._set_input_units(layer.input_units)
+        if not self.layers:
+            shape = self._input_shape or ()
+            if len(shape) > 1 and not layer.takes_more_axes:
+                kind = type(layer).__name__
+                raise ValueError(f"{kind} takes rows of one axis, not {shape}; put Flatten() before it")
+            if layer.stated_shape is not None:
+                self._set_input_shape(layer.stated_shape)
         if not isinstance(layer, layers.InputLayer):
             self._release_session()
             layer._owner = self
@@ -100,8 +107,8 @@ class Network(HasWeights):
         self._release_session()
         layer = self.layers.pop()
         layer._owner, layer._carried = None, None
-        if not self.layers and layer.input_units is not None:
-            self._input_units = None  # the layer had brought it
+        if not self.layers and layer.stated_shape is not None:
+            self._input_shape = None  # the layer had brought it
         return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -124,12 +131,12 @@ class Network(HasWeights):
     @property
     def built(self) -> bool:
         """Whether the input width is known, so that there are weights."""
-        return self._input_units is not None
+        return self._input_shape is not None
 
     @property
-    def input_shape(self) -> tuple[None, int]:
-        """(None, features)."""
-        return (None, self._require_input_units())
+    def input_shape(self) -> tuple[int | None, ...]:
+        """(None, features), or what a first layer `Flatten` takes."""
+        return (None, *self._require_input_shape())
 
     @property
     def output_shape(self) -> tuple[None, int]:
@@ -137,12 +144,13 @@ class Network(HasWeights):
         return (None, self._output_units())
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the weights for inputs of `input_shape`: (None, features) or (features,)."""
+        """Make the weights for inputs of `input_shape`: (None, features) or (features,); with a first layer `Flatten`
+        (None, ...)."""
         if input_shape is not None:
             shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
-            if len(shape) not in (1, 2):
+            if len(shape) < 1 or (len(shape) > 2 and not self._flattens):
                 raise ValueError(f"input_shape must be (None, features) or (features,), not {input_shape!r}")
-            self._set_input_units(integer(shape[-1], "input_shape", low=1))
+            self._set_input_shape(axes(shape[1:] or shape, "input_shape"))
         self._ready()
 
     def _output_units_or_none(self) -> int | None:
@@ -154,20 +162,32 @@ class Network(HasWeights):
 
     def _output_units(self) -> int:
         units = self._output_units_or_none()
-        return self._require_input_units() if units is None else units
+        return units or math.prod(self._require_input_shape())
 
-    def _require_input_units(self) -> int:
-        if self._input_units is None:
+    @property
+    def _input_units(self) -> int | None:
+        return None if self._input_shape is None else math.prod(self._input_shape)
+
+    @property
+    def _flattens(self) -> bool:
+        """Whether rows of the input may have more than one axis."""
+        return bool(self.layers) and self.layers[0].takes_more_axes
+
+    def _require_input_shape(self) -> Shape:
+        if self._input_shape is None:
             raise ValueError(
                 "the model has no weights yet: start it with Input(shape=(features,)), or call build((None, features)) "
                 "or fit first"
             )
-        return self._input_units
+        return self._input_shape
 
-    def _set_input_units(self, units: int) -> None:
-        if self._input_units not in (None, units):
-            raise ValueError(f"the model takes {self._input_units} input features, not {units}")
-        self._input_units = units
+    def _set_input_shape(self, shape: Shape) -> None:
+        known = self._input_shape
+        if known not in (None, shape):
+            if len(known) == len(shape) == 1:
+                raise ValueError(f"the model takes {known[0]} input features, not {shape[0]}")
+            raise ValueError(f"the model takes inputs with rows of the shape {known}, not {shape}")
+        self._input_shape = shape
 
     # ---- weights -----------------------------------------------------------------------------------------------
     def get_weights(self) -> list[Array]:
@@ -192,7 +212,7 @@ class Network(HasWeights):
         `print_fn` is called with each line; by default `print`.
         """
         width = None if line_length is None else integer(line_length, "line_length", low=60)
-        session = None if self._input_units is None else self._ready()
+        session = None if self._input_shape is None else self._ready()
         print_summary(self.name, self.layers, self._input_units, session, width, print_fn or print)
 
     # ---- the session -------------------------------------------------------------------------------------------
@@ -201,17 +221,17 @@ class Network(HasWeights):
         if self._session is None:
             with self._making:  # another thread may have come first
                 if self._session is None:
-                    self._session = self._new_session(self._require_input_units())
+                    self._session = self._new_session(math.prod(self._require_input_shape()))
         return self._session
 
-    def _ready_for_width(self, input_units: int) -> _core.Session:
-        """The session for data of this width; a failure leaves the width as it was."""
-        known = self._input_units
-        self._set_input_units(input_units)
+    def _ready_for_shape(self, shape: Shape) -> _core.Session:
+        """The session for data with rows of this shape; a failure leaves the shape as it was."""
+        known = self._input_shape
+        self._set_input_shape(shape)
         try:
             return self._ready()
         except BaseException:
-            self._input_units = known
+            self._input_shape = known
             raise
 
     def _new_session(self, input_units: int) -> _core.Session:

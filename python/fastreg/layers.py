@@ -14,11 +14,11 @@ from fastreg._arguments import choice, flag, integer, number, only
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import Array
 from fastreg._configurable import find, snake_case
-from fastreg._layer import Layer, features
+from fastreg._layer import Layer, axes
 from fastreg._tensor import Number, Tensor
 
 __all__ = [
-    "ELU", "Activation", "Dense", "Dropout", "Input", "InputLayer", "Layer", "LeakyReLU", "ReLU", "Softmax",
+    "ELU", "Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer", "LeakyReLU", "ReLU", "Softmax",
 ]  # fmt: skip
 
 _BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
@@ -27,8 +27,11 @@ _BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
 class InputLayer(Layer):
     """The shape of a model's input, without the batch: `Input(shape=(30,))`. It is no layer of `model.layers`.
 
-    Raises ValueError unless `shape` (or `input_shape`, tf.keras's name of it) is `(features,)` and `batch_size` None.
+    A shape of more axes, such as (28, 28), must be followed by `Flatten`. `input_shape` is tf.keras's name of `shape`.
+    Raises ValueError unless `batch_size` is None.
     """
+
+    takes_more_axes = True
 
     def __init__(
         self,
@@ -39,12 +42,48 @@ class InputLayer(Layer):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.shape = (features(input_shape if shape is None else shape, "shape"),)
+        self.shape = axes(input_shape if shape is None else shape, "shape")
         self.input_shape = self.shape
         self.batch_size = only(None, batch_size, "batch_size", "a model takes batches of any size")
 
 
 Input = InputLayer
+
+
+class Flatten(Layer):
+    """Makes each row of the input one list of features: x of shape (n, 28, 28) becomes (n, 784), in C order.
+
+    It stands first, where only `Input` may come before it, or does nothing.
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last"}
+        Only here for Keras's order of arguments: axes keep their order.
+    input_shape : tuple of int, optional
+        Without the batch; by default that of the first data.
+    name
+        See `Layer`.
+    """
+
+    takes_more_axes = True
+
+    def __init__(
+        self,
+        data_format: str | None = None,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        reordered = None if data_format == "channels_last" else data_format
+        self.data_format = only(None, reordered, "data_format", "axes keep their order")
+
+    def native(self, index: int, seed: int) -> dict[str, Any]:
+        return {
+            "kind": "activation",
+            "activation": "linear",
+            "alpha": 0.0,
+        }  # a session gets rows that are flat
 
 
 class Dense(Layer):
@@ -323,7 +362,7 @@ class ELU(_Elementwise):
         return {"activation": "elu", "alpha": self.alpha}
 
 
-_CLASSES = (InputLayer, Dense, Dropout, Activation, ReLU, Softmax, LeakyReLU, ELU)
+_CLASSES = (InputLayer, Flatten, Dense, Dropout, Activation, ReLU, Softmax, LeakyReLU, ELU)
 _TABLE: dict[str, type[Layer]] = {cls.__name__: cls for cls in _CLASSES}
 
 

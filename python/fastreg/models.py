@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core, _training
 from fastreg import layers as _layers
-from fastreg._arguments import flag, integer, number, only
+from fastreg._arguments import flag, number, only
 from fastreg._arrays import Array
 from fastreg._compiled import Compiled
 from fastreg._dataset import Expectation, inputs, native
-from fastreg._layer import Layer
+from fastreg._layer import Layer, axes
 from fastreg._network import Network
 from fastreg._progress import check_verbose, line_of
 from fastreg._sampling import sample
@@ -166,7 +166,7 @@ class Sequential(Network):
         x : array (n, features)
             What `np.asarray` takes, an array of another library in the memory of the CPU, or a frame of pandas, polars
             or Arrow; converted once to the model's dtype. So are y and sample_weight. If the first layer is Dense,
-            x may be a matrix of scipy.sparse, which is never made dense.
+            x may be a matrix of scipy.sparse, which is never made dense; if it is Flatten, x may have more axes.
         y : array (n,), (n, 1) or (n, outputs); a frame or one of its columns
             For sparse_categorical_crossentropy the class indices, (n,) or (n, 1).
         batch_size : int, default 32
@@ -213,7 +213,7 @@ class Sequential(Network):
         split = number(validation_split, "validation_split", low=0.0, high=1.0, open_high=True)
         data, validation = expected.dataset(x, y, sample_weight), None
         if validation_data is not None:
-            validation = expected.validation(validation_data, data.x.shape[1])
+            validation = expected.validation(validation_data, data.x.shape[1:])
         elif split > 0.0:
             data, validation = data.split(split)
         data = expected.weigh_classes(data, class_weight)
@@ -276,7 +276,7 @@ class Sequential(Network):
         default = _training.DEFAULT_BATCH_SIZE if hooks.predict_batches else _PREDICT_BATCH_SIZE
         size = default if batch_size is None else _training.check_batch_size(batch_size)
         check_verbose(verbose)
-        array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
+        array = inputs(x, self._input_shape, self._flattens, self.dtype, allow_nonfinite=True)
         hooks.attach(self, {"verbose": 0, "steps": -(-len(array) // size)})
         return _training.predict(self._ready_for(array), array, size, hooks)
 
@@ -324,13 +324,13 @@ class Sequential(Network):
         """
         if training is None or not flag(training, "training"):
             return self.predict(x, verbose=0).view(Tensor)
-        array = inputs(x, self._input_units, self.dtype, allow_nonfinite=True)
+        array = inputs(x, self._input_shape, self._flattens, self.dtype, allow_nonfinite=True)
         if isinstance(array, SparseRows):
             raise TypeError("x is sparse, which a pass with dropout does not take; pass x.toarray()")
         self._ready_for(array)
         step = 2**32 - 1 - self._passes % 2**31  # from the end on: training counts its steps from 0
         self._passes += 1
-        return sample(self.layers, array, self.seed, step).view(Tensor)
+        return sample(self.layers, array.reshape(len(array), -1), self.seed, step).view(Tensor)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -367,7 +367,7 @@ class Sequential(Network):
             "layers": [
                 {"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.layers
             ],
-            "input_units": self._input_units,
+            "input_shape": self._input_shape,
             "seed": self.seed,
             "device": self.device,
             "dtype": self.dtype,
@@ -378,12 +378,12 @@ class Sequential(Network):
     def from_config(cls, config: Mapping[str, Any]) -> Sequential:
         """A new model of the same architecture, with initial weights."""
         settings = dict(config)
-        described, input_units = settings.pop("layers"), settings.pop("input_units", None)
+        described, input_shape = settings.pop("layers"), settings.pop("input_shape", None)
         if settings.get("device") == "cuda":
             settings["device"] = "auto"  # a model trained on a GPU can be used without one
         model = cls([_layers.from_description(item) for item in described], **settings)
-        if input_units is not None:
-            model._set_input_units(integer(input_units, "input_units", low=1))
+        if input_shape is not None:
+            model._set_input_shape(axes(input_shape, "input_shape"))
         return model
 
     def to_json(self) -> str:
@@ -437,12 +437,13 @@ class Sequential(Network):
         loss = self._require_compiled().loss
         if loss is None:
             raise RuntimeError("the model is compiled without a loss; call model.compile(optimizer, loss)")
-        return Expectation(loss, self._input_units, self._output_units(), self.dtype, allow_nonfinite)
+        shape, units = self._input_shape, self._output_units()
+        return Expectation(loss, shape, self._flattens, units, self.dtype, allow_nonfinite)
 
     def _ready_for(self, x: Array | SparseRows) -> _core.Session:
         if isinstance(x, SparseRows) and self.layers and not isinstance(self.layers[0], _layers.Dense):
             raise TypeError("x is sparse, which only a Dense first layer takes; pass x.toarray()")
-        return self._ready_for_width(x.shape[1])
+        return self._ready_for_shape(x.shape[1:])
 
     def _prepare(self, session: _core.Session) -> None:
         if self._compiled is not None:

@@ -115,6 +115,10 @@ LAYERS: list[Row] = [
         "bias_constraint must have axis 0",
     ),
     (lambda: Dense(2, input_shape=(2, 3)), ValueError, "input_shape must be"),
+    (lambda: Input((4, 0)), ValueError, "shape must be at least 1, not 0"),
+    (lambda: Input(()), ValueError, r"shape must be \(features,\), without the batch"),
+    (lambda: layers.Flatten("channels_first"), ValueError, "data_format must be None"),
+    (lambda: layers.Flatten(input_shape=7), ValueError, "input_shape must be"),  # type: ignore[arg-type]
     (lambda: Dense(2, input_dim=0), ValueError, "input_dim must be at least 1"),
     (lambda: Dense(2, input_dim=3, input_shape=(3,)), ValueError, "give input_shape or input_dim, not both"),
     (lambda: Dense(2, name=7), TypeError, "name must be a string"),  # type: ignore[arg-type]
@@ -130,7 +134,6 @@ LAYERS: list[Row] = [
     (lambda: layers.LeakyReLU(-1), ValueError, "negative_slope must"),
     (lambda: layers.LeakyReLU(alpha=-1), ValueError, "alpha must"),
     (lambda: layers.ELU(-1), ValueError, "alpha must"),
-    (lambda: Input(shape=(3, 4)), ValueError, "shape must be"),
     (lambda: Input(shape=3), ValueError, "shape must be"),  # type: ignore[arg-type]
     (lambda: Dense(2).set_weights([]), ValueError, "has no weights yet"),
 ]
@@ -260,6 +263,16 @@ MODEL: list[Row] = [
     ),
     (lambda: Sequential([Dense(2), Input((2,))]), ValueError, "Input must be the first layer"),
     (lambda: Sequential([Dense(2), Dense(3, input_dim=5)]), ValueError, "expects 5 inputs"),
+    (
+        lambda: Sequential([Input((2, 3)), Dense(2)]),
+        ValueError,
+        r"Dense takes rows of one axis, not \(2, 3\); put Flatten\(\) before it",
+    ),
+    (
+        lambda: Sequential([Input((2, 3)), layers.Flatten(input_shape=(3, 2))]),
+        ValueError,
+        r"the model takes inputs with rows of the shape \(2, 3\), not \(3, 2\)",
+    ),
     (lambda: Sequential().pop(), ValueError, "no layers"),
     (lambda: Sequential([Dense(2)]).get_layer("x"), ValueError, "no layer named 'x'; there are dense"),
     (lambda: Sequential([Dense(2)]).get_layer(), ValueError, "give name or index"),
@@ -441,6 +454,10 @@ def compiled() -> Sequential:
     return model
 
 
+def flattening() -> Sequential:
+    return Sequential([Input((1, 3)), layers.Flatten(), Dense(1)])
+
+
 OTHERS: list[Row] = [
     (lambda: compiled().evaluate(X, Y, batch_size=0), ValueError, "batch_size must"),
     (lambda: compiled().evaluate(X, Y[:2]), ValueError, "y has 2 rows"),
@@ -448,6 +465,17 @@ OTHERS: list[Row] = [
     (lambda: compiled().evaluate(X, Y, verbose=0, return_dict="a"), TypeError, "return_dict must"),
     (lambda: compiled().predict(X[:, :2]), ValueError, "x has 2 columns; layer 0 expects 3"),
     (lambda: compiled().predict(X[0]), ValueError, r"x must have the shape \(n, features\)"),
+    (lambda: compiled().predict(X[None]), ValueError, "a first layer Flatten takes more axes"),
+    (
+        lambda: flattening().predict(X.reshape(-1, 3, 1)),
+        ValueError,
+        r"x has rows of the shape \(3, 1\); layer 0 expects \(1, 3\)",
+    ),
+    (
+        lambda: flattening().predict(X),
+        ValueError,
+        r"x has rows of the shape \(3,\); layer 0 expects \(1, 3\)",
+    ),
     (lambda: compiled().predict(X, batch_size=0), ValueError, "batch_size must"),
     (lambda: compiled().predict("x"), TypeError, "x must hold real numbers"),
     (lambda: compiled().train_on_batch(X, Y[:1]), ValueError, "y has 1 rows"),

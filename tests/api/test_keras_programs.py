@@ -203,6 +203,70 @@ def test_input_layer_by_input_shape() -> None:
     assert layers.InputLayer((3,)).name != layers.InputLayer(shape=(3,), name="x").name == "x"
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: [layers.Input((4, 5)), layers.Flatten()],
+        lambda: [layers.Flatten(input_shape=(4, 5))],
+        lambda: [layers.Flatten()],
+    ],
+    ids=["Input", "input_shape", "from the data"],
+)
+@pytest.mark.parametrize("by_batches", [False, True])
+def test_pictures_are_flattened(first: Any, by_batches: bool) -> None:
+    """The quickstart for beginners, and the same model on rows that are flat already."""
+
+    class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None: ...
+        def on_test_batch_end(self, batch: int, logs: Any = None) -> None: ...
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None: ...
+
+    rng = np.random.default_rng(0)
+    pictures = rng.random((50, 4, 5), np.float32)
+    digits = rng.integers(0, 3, 50)
+    watchers = [Watcher()] if by_batches else []
+
+    def results(start: list[Any], x: Any, weights: Any = None) -> tuple[Any, ...]:
+        model = keras.Sequential([*start, layers.Dense(8, activation="relu"), layers.Dense(3)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+        model.build((None, *x.shape[1:]))
+        if weights is not None:
+            model.set_weights(weights)
+        weights = model.get_weights()
+        model.train_on_batch(x[:9], digits[:9])
+        history = model.fit(
+            x,
+            digits,
+            epochs=3,
+            shuffle=False,
+            validation_data=(x, digits),
+            verbose=0,
+            callbacks=watchers,
+        )
+        assert model.input_shape == (None, *x.shape[1:])
+        evaluated = model.evaluate(x, digits, verbose=0, batch_size=7, callbacks=watchers)
+        predicted = model.predict(x, verbose=0, callbacks=watchers)
+        np.testing.assert_allclose(np.asarray(model(x[:4])), predicted[:4], rtol=1e-5, atol=1e-6)
+        return weights, history.history["val_loss"], evaluated, predicted
+
+    weights, *found = results(first(), pictures)
+    assert weights[0].shape == (20, 8)
+    for value, expected in zip(found, results([], pictures.reshape(50, 20), weights)[1:], strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_flatten_in_a_file(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((10, 2, 3), np.float32)
+    model = keras.Sequential([layers.Input((2, 3)), layers.Flatten(), layers.Dense(2), layers.Flatten()])
+    assert [layer.name.split("_")[0] for layer in model.layers] == ["flatten", "dense", "flatten"]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.input_shape, loaded.output_shape) == ((None, 2, 3), (None, 2))
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert keras.models.clone_model(model).input_shape == (None, 2, 3)
+
+
 # ---- a model and its methods ---------------------------------------------------------------------------------------
 def test_methods_take_neutral_arguments(tmp_path: Path) -> None:
     model = network()
