@@ -202,7 +202,8 @@ struct TrainSteps {
     const uint32_t* order;  // of the rows, or null
     int64_t first_row, batch, steps;
     OptimizerSpec optimizer;
-    uint64_t first_step;  // steps taken before
+    const double* learning_rates;  // of the steps, in the host's memory; null: the optimizer's for all
+    uint64_t first_step;           // steps taken before
     const UpdateSegment<T>* segments;
     int64_t n_segments;
     double *penalties, *totals;

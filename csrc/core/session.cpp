@@ -389,14 +389,6 @@ private:
         return steps < rates_.size() ? size_t(steps) : rates_.size() - 1;
     }
 
-    // The coming steps that share a learning rate, at most `most`.
-    int64_t steps_alike(int64_t most) const {
-        size_t end = rate_index();
-        while (end < rates_.size() && rates_[end] == learning_rate()) ++end;
-        const int64_t n = end == rates_.size() ? most : int64_t(end - rate_index());
-        return n < most ? n : most;
-    }
-
     // One step of B rows on what batch() gives. On the CPU it can be interrupted before the update, which leaves
     // everything as it was; a device is not asked to stop within a step.
     template <class F>
@@ -426,8 +418,12 @@ private:
         int64_t steps = kMostRows / batches_.size() + 1;
         if (steps > left) steps = left;
         if (max_steps >= 0 && steps > max_steps) steps = max_steps;
-        steps = steps_alike(steps);
         optimizer_.learning_rate = learning_rate();
+        const int64_t listed = int64_t(rates_.size() - rate_index());
+        if (listed > 1) {  // the last holds for all later steps, too
+            if (steps > listed) steps = listed;
+            t.learning_rates = rates_.data() + rate_index();
+        }
         t.x = static_cast<const T*>(data.x);
         t.y = static_cast<const T*>(data.y);
         t.weight = static_cast<const T*>(data.sample_weight);

@@ -363,7 +363,8 @@ bool train_steps_on(const TrainSteps<float>& t, int wanted) {
     place_segments(&p);
     add_epoch(t, &p);
     // Doubles first; columns begin on 32 bytes.
-    const int64_t doubles = round_up(2 + p.n_chunks + (1 + p.n_metrics) * p.plan.batch, 4);
+    const int64_t rates = t.learning_rates ? t.steps : 0;
+    const int64_t doubles = round_up(2 + p.n_chunks + (1 + p.n_metrics) * p.plan.batch + rates, 4);
     double* const memory =
         scratch<double>(Scratch::rows, doubles + (int64_t(p.plan.columns) * p.plan.column_stride + 1) / 2);
     if (!memory) return true;
@@ -373,6 +374,13 @@ bool train_steps_on(const TrainSteps<float>& t, int wanted) {
     p.metric_values = p.losses + p.plan.batch;
     p.columns = reinterpret_cast<float*>(memory + doubles);
     queue.note(cudaMemsetAsync(memory, 0, 2 * sizeof(double), queue.stream()), "clearing memory");
+    if (rates) {
+        double* const to = p.metric_values + p.n_metrics * p.plan.batch;
+        const size_t bytes = size_t(rates) * sizeof *to;
+        queue.note(cudaMemcpyAsync(to, t.learning_rates, bytes, cudaMemcpyHostToDevice, queue.stream()),
+                   "copying to the device");
+        p.learning_rates = to;
+    }
     if (queue.failed()) return true;
     const Launch launch(queue, p.plan);
     queue.note(cudaLaunchKernelEx(&launch.config, train_kernel, p), "a launch");

@@ -49,6 +49,7 @@ struct Parameters {
     int64_t rows, first_row, n_steps;
     uint64_t first_step;
     OptimizerSpec optimizer;
+    const double* learning_rates;  // of the steps; null: the optimizer's
     double *penalties, *totals;
     RowMetric metric[kMostMetrics];
     int n_metrics;

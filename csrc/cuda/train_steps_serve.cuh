@@ -69,10 +69,12 @@ __device__ __forceinline__ void chunk_penalties(const Parameters& p, const float
 // The scalars of step `step` of the launch, by one thread.
 __device__ __forceinline__ void make_scalars(const Parameters& p, int64_t step, StepState* state) {
     const int64_t t = int64_t(p.first_step) + step + 1;
+    OptimizerSpec optimizer = p.optimizer;
+    if (p.learning_rates) optimizer.learning_rate = __ldg(p.learning_rates + step);
     rules::StepScalars<float> scalars{};
-    rules::set_step(p.optimizer, t, &scalars);
+    rules::set_step(optimizer, t, &scalars);
     state->scalars = scalars;
-    state->flushes = rules::flushes(p.optimizer, t);
+    state->flushes = rules::flushes(optimizer, t);
 }
 
 // What steps add to the totals: totals() of cpu/metric.inl with one unit, by a warp. Losses and chunks' values come
