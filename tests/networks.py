@@ -56,6 +56,8 @@ def data_for(loss: Spec, rows: int, inputs: int, outputs: int, dtype: str = "flo
         y = score.argmax(axis=1)[:, None].astype(float)
     elif kind == "hinge":
         y = np.where(score > 0, 1.0, -1.0)
+    elif kind == "mean_squared_logarithmic_error":
+        y = np.exp(score)
     elif kind == "poisson":
         y = rng.poisson(np.exp(np.clip(score, -2, 2))).astype(float)
     else:
@@ -69,7 +71,10 @@ def last_activation(loss: Spec) -> str:
         return "linear"
     if loss["kind"].endswith("categorical_crossentropy"):
         return "softmax"
-    return {"binary_crossentropy": "sigmoid", "poisson": "softplus"}.get(loss["kind"], "linear")
+    positive = ("poisson", "mean_squared_logarithmic_error")
+    return {"binary_crossentropy": "sigmoid"}.get(
+        loss["kind"], "softplus" if loss["kind"] in positive else "linear"
+    )
 
 
 def session(

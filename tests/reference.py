@@ -28,7 +28,8 @@ LOSSES = [
     "binary_crossentropy",
     "categorical_crossentropy",
 ]
-LOSSES += ["sparse_categorical_crossentropy", "hinge", "poisson"]
+LOSSES += ["sparse_categorical_crossentropy", "hinge", "poisson", "mean_absolute_percentage_error"]
+LOSSES += ["mean_squared_logarithmic_error", "log_cosh"]
 
 
 # ---- activations -------------------------------------------------------------------------------------------------
@@ -163,8 +164,16 @@ def loss_terms(y_true: ArrayLike, y_pred: ArrayLike, spec: Spec, dtype: Any = np
         terms, slopes = np.maximum(1 - t * p, 0), np.where(t * p < 1, -t, 0.0)
     elif kind == "poisson":
         terms, slopes = p - t * np.log(p + EPSILON), 1 - t / (p + EPSILON)
+    elif kind == "mean_absolute_percentage_error":
+        scale = 100 / np.maximum(np.abs(t), EPSILON)
+        terms, slopes = np.abs(p - t) * scale, np.sign(p - t) * scale
+    elif kind == "mean_squared_logarithmic_error":
+        e = np.log1p(np.maximum(p, low)) - np.log1p(np.maximum(t, low))
+        terms, slopes = e * e, np.where(p < low, 0.0, 2 * e / (1 + p))
+    elif kind == "log_cosh":
+        terms, slopes = _log_cosh(p - t), np.tanh(p - t)
     elif kind == "binary_crossentropy" and spec["from_logits"]:
-        terms, slopes = activation(p, "softplus") - t * p, sigmoid(p) - t
+        terms, slopes = np.maximum(p, 0) - t * p + np.log1p(np.exp(-np.abs(p))), sigmoid(p) - t
     elif kind == "binary_crossentropy":
         q, open_ = np.clip(p, low, high), (p >= low) & (p <= high)
         terms = -t * np.log(q) - (1 - t) * np.log1p(-q)
@@ -177,6 +186,12 @@ def loss_terms(y_true: ArrayLike, y_pred: ArrayLike, spec: Spec, dtype: Any = np
     else:
         return _sparse_from_probabilities(t, p, low, high)
     return terms.mean(axis=1), slopes / n
+
+
+def _log_cosh(e: F64) -> F64:
+    """ln cosh e, as ln(1 + 2 sinh^2(e / 2)) where e is small."""
+    a = np.abs(e)
+    return np.where(a < 1, np.log1p(2 * np.sinh(np.minimum(a, 1) / 2) ** 2), np.logaddexp(a, -a) - np.log(2))
 
 
 def _categorical_from_probabilities(t: F64, p: F64, low: float, high: float) -> tuple[F64, F64]:

@@ -22,6 +22,9 @@ constexpr Variant kVariants[] = {
     {"loss mae", {Loss::mean_absolute_error, false, 0, 1}, false, -1, 1},
     {"loss huber", {Loss::huber, false, 0, 0.5}, false, -1, 1},
     {"loss poisson", {Loss::poisson, false, 0, 1}, false, 0.05, 1},
+    {"loss mape", {Loss::mean_absolute_percentage_error, false, 0, 1}, false, 0.05, 1},
+    {"loss msle", {Loss::mean_squared_logarithmic_error, false, 0, 1}, false, 0.05, 1},
+    {"loss log cosh", {Loss::log_cosh, false, 0, 1}, false, -1, 8},
     {"loss bce", {Loss::binary_crossentropy, false, 0, 1}, false, 0.01, 0.99},
     {"loss bce logits", {Loss::binary_crossentropy, true, 0, 1}, false, -1, 8},
     {"loss cce logits", {Loss::categorical_crossentropy, true, 0, 1}, true, -1, 8},
@@ -44,6 +47,16 @@ Exact elementwise(const LossSpec& s, Real y, Real t) {
             const Real a = y + 1e-7L;
             return {y - t * std::log(a), 1 - t / a, y + t * (std::fabs(std::log(a)) + 1), 1 + t / a};
         }
+        case Loss::mean_absolute_percentage_error: {
+            const Real scale = 100 / std::max(std::fabs(t), 1e-7L);
+            return {std::fabs(e) * scale, e > 0 ? scale : e < 0 ? -scale : 0.0L, size * scale, scale};
+        }
+        case Loss::mean_squared_logarithmic_error: {
+            const Real a = std::log1p(std::max(y, 1e-7L)), b = std::log1p(std::max(t, 1e-7L));
+            return {(a - b) * (a - b), 2 * (a - b) / (1 + y), (a + b) * (a + b), 2 * (a + b) / (1 + y)};
+        }
+        case Loss::log_cosh:
+            return {std::fabs(e) + std::log1p(std::exp(-2 * std::fabs(e))) - std::log(2.0L), std::tanh(e), size, size};
         case Loss::binary_crossentropy: {
             if (!s.from_logits)
                 return {-(t * std::log(y) + (1 - t) * std::log1p(-y)), (y - t) / (y * (1 - y)),

@@ -100,7 +100,7 @@ Status to_optimizer(const fr_optimizer* given, OptimizerSpec* out) {
 Status to_loss(const fr_loss* given, LossSpec* out) {
     fr_loss l = FR_LOSS_INIT(FR_MEAN_SQUARED_ERROR);
     FR_RETURN_IF_ERROR(read_struct("loss", given, &l));
-    FR_RETURN_IF_ERROR(check_kind("loss.kind", l.kind, FR_POISSON + 1));
+    FR_RETURN_IF_ERROR(check_kind("loss.kind", l.kind, FR_LOG_COSH + 1));
     FR_RETURN_IF_ERROR(check_flag("loss.from_logits", l.from_logits));
     *out = {Loss(l.kind), l.from_logits == 1, l.label_smoothing, l.delta};
     return {};
@@ -113,7 +113,7 @@ using capi::guarded;
 
 // The two vocabularies are one, and so are the codes.
 static_assert(int(Activation::softmax) == FR_SOFTMAX && int(Activation::gelu_tanh) == FR_GELU_TANH);
-static_assert(int(Loss::poisson) == FR_POISSON && int(Loss::binary_crossentropy) == FR_BINARY_CROSSENTROPY);
+static_assert(int(Loss::log_cosh) == FR_LOG_COSH && int(Loss::binary_crossentropy) == FR_BINARY_CROSSENTROPY);
 static_assert(int(Optimizer::adagrad) == FR_ADAGRAD && int(Optimizer::adam) == FR_ADAM);
 static_assert(int(LayerKind::dropout) == FR_DROPOUT && int(Constraint::unit_norm) == FR_UNIT_NORM);
 static_assert(int(Initializer::truncated_normal) == FR_TRUNCATED_NORMAL && int(Dtype::f64) == FR_F64);

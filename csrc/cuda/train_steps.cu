@@ -159,10 +159,9 @@ __global__ void __launch_bounds__(kThreads, 1) train_kernel(const __grid_constan
 // ---- the gate ------------------------------------------------------------------------------------------------------
 
 bool takes_loss(const LossSpec& loss, int64_t y_cols, int64_t outputs) {
-    if (loss.kind == Loss::hinge) return false;
     if (loss.kind == Loss::sparse_categorical_crossentropy) return loss.from_logits && y_cols == 1;
-    if (loss.kind == Loss::categorical_crossentropy && !loss.from_logits) return false;
-    return y_cols == outputs;
+    if (y_cols != outputs) return false;
+    return loss.kind == Loss::categorical_crossentropy ? loss.from_logits : takes_elementwise(loss);
 }
 
 bool takes_metric(const MetricSpec& metric, int64_t y_cols, int64_t outputs) {
@@ -170,10 +169,7 @@ bool takes_metric(const MetricSpec& metric, int64_t y_cols, int64_t outputs) {
         case Metric::sparse_categorical_accuracy: return y_cols == 1;
         case Metric::binary_accuracy:
         case Metric::categorical_accuracy: return y_cols == outputs;
-        case Metric::loss: {
-            const Loss kind = metric.loss.kind;
-            return y_cols == outputs && kind != Loss::hinge && !rules::is_categorical(kind);
-        }
+        case Metric::loss: return y_cols == outputs && takes_elementwise(metric.loss);
         case Metric::thresholds:
         case Metric::r2: return false;
     }

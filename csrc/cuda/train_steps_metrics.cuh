@@ -8,11 +8,23 @@
 
 namespace fastreg::cuda::steps {
 
-// f(rule) with the rule of an elementwise loss that this kernel takes: not hinge, which looks at a whole batch.
+// Whether this kernel takes an elementwise loss: not hinge, which looks at a whole batch, nor those that are rare and
+// would make it a twelfth larger.
+template <class Rule>
+constexpr bool kTakes = !std::is_same_v<Rule, rules::Hinge> && !std::is_same_v<Rule, rules::AbsolutePercentageError> &&
+                        !std::is_same_v<Rule, rules::SquaredLogarithmicError> && !std::is_same_v<Rule, rules::LogCosh>;
+
+inline bool takes_elementwise(const LossSpec& spec) {
+    bool takes = false;
+    rules::with_elementwise_loss(spec, [&](auto rule, auto) { takes = kTakes<decltype(rule)>; });
+    return takes;
+}
+
+// f(rule) with the rule of an elementwise loss that this kernel takes.
 template <class F>
 __device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
     rules::with_elementwise_loss(spec, [&](auto rule, auto) {
-        if constexpr (!std::is_same_v<decltype(rule), rules::Hinge>) f(rule);
+        if constexpr (kTakes<decltype(rule)>) f(rule);
     });
 }
 

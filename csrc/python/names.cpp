@@ -60,6 +60,9 @@ const Names<Loss> kLosses = {
     {"sparse_categorical_crossentropy", Loss::sparse_categorical_crossentropy},
     {"hinge", Loss::hinge},
     {"poisson", Loss::poisson},
+    {"mean_absolute_percentage_error", Loss::mean_absolute_percentage_error},
+    {"mean_squared_logarithmic_error", Loss::mean_squared_logarithmic_error},
+    {"log_cosh", Loss::log_cosh},
 };
 const Names<Optimizer> kOptimizers = {
     {"sgd", Optimizer::sgd},

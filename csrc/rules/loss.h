@@ -63,7 +63,8 @@ struct BinaryCrossentropy {  // of a probability; no gradient where it is clippe
 struct BinaryCrossentropyLogits {  // max(z, 0) - z t + log(1 + e^-|z|); derivative sigmoid(z) - t
     template <class V> static FR_RULE V value(V z, V t, const LossScalars<V>& s) {
         t = fma(t, s.keep_target, s.add_target);
-        return softplus(z) - z * t;
+        const V zero = V::set(0);  // z - z t first: the rest is much smaller where the prediction is sure
+        return fma(negate(z), t, V::select(zero < z, z, zero)) + softplus_of_negative(z);
     }
     template <class V> static FR_RULE V gradient(V z, V t, const LossScalars<V>& s) {
         return sigmoid(z) - fma(t, s.keep_target, s.add_target);
@@ -90,6 +91,43 @@ struct Poisson {  // y - t log(y + kEpsilon)
     }
 };
 
+struct AbsolutePercentageError {  // 100 |y - t| / max(|t|, kEpsilon)
+    template <class V> static FR_RULE V scale(V t) {
+        const V size = abs(t), least = V::set(typename V::T(kEpsilon));
+        return V::set(100) / V::select(size < least, least, size);
+    }
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) { return abs(y - t) * scale(t); }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) { return sign(y - t) * scale(t); }
+};
+
+struct SquaredLogarithmicError {  // (ln(1 + y) - ln(1 + t))^2 of y and t of at least kEpsilon; no gradient below it
+    template <class V> static FR_RULE V at_least_epsilon(V x) {
+        const V least = V::set(typename V::T(kEpsilon));
+        return V::select(x < least, least, x);
+    }
+    template <class V> static FR_RULE V error(V y, V t) {
+        return log1p(at_least_epsilon(y)) - log1p(at_least_epsilon(t));
+    }
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) {
+        const V e = error(y, t);
+        return e * e;
+    }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) {
+        const V slope = V::set(2) * error(y, t) / (V::set(1) + y);
+        return V::select(y < V::set(typename V::T(kEpsilon)), V::set(0), slope);
+    }
+};
+
+// ln cosh e = ln(1 + m^2 / (2 + 2m)), m = e^|e| - 1, for |e| <= 2; else |e| - ln 2 + ln(1 + e^-2|e|). Slope tanh e.
+struct LogCosh {
+    template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) {
+        const V a = abs(y - t), m = expm1(a), ln_2 = V::set(typename V::T(0x1.62e42fefa39efp-1));
+        const V near = log1p(m * m / (V::set(2) * (V::set(1) + m)));
+        return V::select(a <= V::set(2), near, (a - ln_2) + softplus_of_negative(a + a));
+    }
+    template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) { return tanh(y - t); }
+};
+
 // f(rule, logits) with the rule of an elementwise loss, logits.value telling whether it takes logits; nothing for a
 // loss of whole rows.
 FR_RULE_OF_CALLER template <class F>
@@ -100,6 +138,9 @@ FR_RULE void with_elementwise_loss(const LossSpec& spec, F f) {
         case Loss::huber: return f(Huber{}, std::false_type{});
         case Loss::hinge: return f(Hinge{}, std::false_type{});
         case Loss::poisson: return f(Poisson{}, std::false_type{});
+        case Loss::mean_absolute_percentage_error: return f(AbsolutePercentageError{}, std::false_type{});
+        case Loss::mean_squared_logarithmic_error: return f(SquaredLogarithmicError{}, std::false_type{});
+        case Loss::log_cosh: return f(LogCosh{}, std::false_type{});
         case Loss::binary_crossentropy:
             return spec.from_logits ? f(BinaryCrossentropyLogits{}, std::true_type{})
                                     : f(BinaryCrossentropy{}, std::false_type{});

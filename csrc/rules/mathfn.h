@@ -184,15 +184,20 @@ FR_RULE V sigmoid(V x) {
     return V::select(x < V::set(0.0f), e, one) / (one + e);
 }
 
-// ln(1 + e^x) = max(x, 0) + ln(1 + e), e = e^-|x|; with t = 2e / (2 + e), ln(1 + e) = 2 atanh(t / 2) = t + t^3 P(t^2).
-// Any x; -inf -> 0, +inf -> inf. Error 2.89 / 2.67 ulp.
+// ln(1 + e), e = e^-|x|, what softplus has beyond max(x, 0): with t = 2e / (2 + e), 2 atanh(t / 2) = t + t^3 P(t^2).
 template <class V>
-FR_RULE V softplus(V x) {
-    const V zero = V::set(0.0f);
+FR_RULE V softplus_of_negative(V x) {
     const V e = exp(negate(abs(x)));
     const V t = (e + e) / (V::set(2.0f) + e);
     const V z = t * t;
-    return V::select(zero < x, x, zero) + fma(t * z, Polynomial<typename V::T>::softplus(z), t);
+    return fma(t * z, Polynomial<typename V::T>::softplus(z), t);
+}
+
+// ln(1 + e^x). Any x; -inf -> 0, +inf -> inf. Error 2.89 / 2.67 ulp.
+template <class V>
+FR_RULE V softplus(V x) {
+    const V zero = V::set(0.0f);
+    return V::select(zero < x, x, zero) + softplus_of_negative(x);
 }
 
 // ---- the normal distribution ---------------------------------------------------------------------------------------

@@ -67,7 +67,10 @@ enum class Loss : int32_t {
     categorical_crossentropy,
     sparse_categorical_crossentropy,
     hinge,
-    poisson
+    poisson,
+    mean_absolute_percentage_error,
+    mean_squared_logarithmic_error,
+    log_cosh
 };
 
 // from_logits and label_smoothing: cross-entropies only. delta: huber only.

@@ -57,6 +57,8 @@ def _check_values(y: Array, loss: Loss, output_units: int, name: str) -> None:
         bad, expected = y[(y < 0) | (y > 1)], "values in [0, 1]"
     elif loss.kind == "hinge":
         bad, expected = y[(y != -1) & (y != 0) & (y != 1)], "labels -1 and 1, or 0 and 1"
+        if not bad.size and np.any(y == -1):
+            bad = y[y == 0]  # which would stand for -1 in batches without it
     else:
         return
     if loss.kind != "sparse_categorical_crossentropy":
@@ -86,7 +88,7 @@ def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) ->
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict of class to weight, not {type(class_weight).__name__}")
     n_classes = 2 if output_units == 1 else output_units
-    signed = loss.kind == "hinge" and output_units == 1 and bool(np.any(y < 0))
+    signed = loss.kind == "hinge" and output_units == 1 and (-1 in class_weight or bool(np.any(y < 0)))
     named = (
         {-1: 0, 1: 1} if signed else {label: label for label in range(n_classes)}
     )  # label: place in the table

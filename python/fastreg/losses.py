@@ -30,10 +30,11 @@ from fastreg._tensor import Number, Tensor
 from fastreg.regularizers import METHODS
 
 __all__ = [
-    "BinaryCrossentropy", "CategoricalCrossentropy", "ElasticNet", "Hinge", "Huber", "Loss", "MeanAbsoluteError",
-    "MeanSquaredError", "Poisson", "SparseCategoricalCrossentropy", "binary_crossentropy",
-    "categorical_crossentropy", "get", "hinge", "huber", "mean_absolute_error", "mean_squared_error", "poisson",
-    "sparse_categorical_crossentropy",
+    "BinaryCrossentropy", "CategoricalCrossentropy", "ElasticNet", "Hinge", "Huber", "LogCosh", "Loss",
+    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson",
+    "SparseCategoricalCrossentropy", "binary_crossentropy", "categorical_crossentropy", "get", "hinge", "huber",
+    "log_cosh", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error",
+    "mean_squared_logarithmic_error", "poisson", "sparse_categorical_crossentropy",
 ]  # fmt: skip
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
@@ -128,6 +129,18 @@ class MeanAbsoluteError(Loss):
     >>> float(MeanAbsoluteError()([[1.0, 2.0]], [[0.0, 0.0]]))
     1.5
     """
+
+
+class MeanAbsolutePercentageError(Loss):
+    """`mean(100 * |y_true - y_pred| / max(|y_true|, 1e-7))` over the outputs of a row."""
+
+
+class MeanSquaredLogarithmicError(Loss):
+    """`mean((log(1 + y_true) - log(1 + y_pred))**2)` over the outputs of a row; what is below 1e-7 counts as 1e-7."""
+
+
+class LogCosh(Loss):
+    """`mean(log(cosh(y_pred - y_true)))` over the outputs of a row: nearly half the square, then nearly the size."""
 
 
 class Huber(Loss):
@@ -283,6 +296,45 @@ def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     return _row_values(MeanAbsoluteError(), y_true, y_pred)
 
 
+def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """`MeanAbsolutePercentageError` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> mean_absolute_percentage_error([[2.0, 4.0]], [[1.0, 5.0]]).tolist()
+    [37.5]
+    """
+    return _row_values(MeanAbsolutePercentageError(), y_true, y_pred)
+
+
+def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """`MeanSquaredLogarithmicError` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> mean_squared_logarithmic_error([[3.0]], [[1.0]]).round(4).tolist()
+    [0.4805]
+    """
+    return _row_values(MeanSquaredLogarithmicError(), y_true, y_pred)
+
+
+def log_cosh(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """`LogCosh` as a function.
+
+    Arguments, result and errors: see `fastreg.losses`.
+
+    Examples
+    --------
+    >>> log_cosh([[0.0], [0.0]], [[1.0], [10.0]]).round(4).tolist()
+    [0.4338, 9.3069]
+    """
+    return _row_values(LogCosh(), y_true, y_pred)
+
+
 def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0) -> Array:
     """`Huber` as a function: the mean of `e**2 / 2` where `|e| <= delta`, else of `delta * (|e| - delta / 2)`.
 
@@ -368,6 +420,9 @@ def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_l
 CLASSES: list[type[Loss]] = [
     MeanSquaredError,
     MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    LogCosh,
     Huber,
     Poisson,
     Hinge,
@@ -378,15 +433,23 @@ CLASSES: list[type[Loss]] = [
 ALIASES: dict[str, type[Loss]] = {
     "mse": MeanSquaredError,
     "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "logcosh": LogCosh,
     "bce": BinaryCrossentropy,
     "cce": CategoricalCrossentropy,
     "scce": SparseCategoricalCrossentropy,
 }
 _TABLE = table_of([*CLASSES, ElasticNet], ALIASES)
 _FUNCTIONS = (
-    mean_squared_error, mean_absolute_error, huber, poisson, hinge, binary_crossentropy, categorical_crossentropy,
-    sparse_categorical_crossentropy,
+    mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error, log_cosh,
+    huber, poisson, hinge, binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy,
 )  # fmt: skip
+mse = MSE = mean_squared_error  # tf.keras's other names
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+logcosh = log_cosh
 
 
 def name_of(identifier: Any) -> Any:

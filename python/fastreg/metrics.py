@@ -7,6 +7,7 @@ models. It is over 250 lines because it is a list of small classes, one for each
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg._targets import row_weights
-from fastreg._tensor import Number
+from fastreg._tensor import Number, Tensor
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy",
-    "CategoricalCrossentropy", "FalseNegatives", "FalsePositives", "Hinge", "Huber", "MeanAbsoluteError",
-    "MeanSquaredError", "Metric", "Poisson", "Precision", "R2Score", "Recall", "RootMeanSquaredError",
-    "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "TrueNegatives", "TruePositives",
-    "binary_crossentropy", "categorical_crossentropy", "get", "hinge", "huber", "mean_absolute_error",
-    "mean_squared_error", "poisson", "sparse_categorical_crossentropy",
+    "CategoricalCrossentropy", "FalseNegatives", "FalsePositives", "Hinge", "Huber", "LogCoshError",
+    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric",
+    "Poisson", "Precision", "R2Score", "Recall", "RootMeanSquaredError", "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy", "TrueNegatives", "TruePositives", "binary_accuracy", "binary_crossentropy",
+    "categorical_accuracy", "categorical_crossentropy", "get", "hinge", "huber", "log_cosh", "mean_absolute_error",
+    "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson",
+    "sparse_categorical_accuracy", "sparse_categorical_crossentropy",
 ]  # fmt: skip
 
 Totals = NDArray[np.float64]
@@ -57,20 +60,24 @@ class Metric(Configurable):
         It counts what `evaluate` does of a model that predicts `y_pred`, which is float32 or becomes float64; all else
         takes its dtype.
         """
+        target, prediction = self._pair(y_true, y_pred)
+        given = row_weights(sample_weight, len(target), str(prediction.dtype), "sample_weight")
+        weight = np.ones(len(target)) if given is None else given.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are counted as they are
+            totals = self.accumulate(target, prediction, weight)
+        self._totals = totals if self._totals is None else self._totals + totals
+
+    def _pair(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
+        """Targets and predictions of one dtype, (rows, columns) each."""
         prediction = _columns(y_pred, "y_pred")
-        dtype = str(prediction.dtype)
-        target = _columns(y_true, "y_true", dtype)
+        target = _columns(y_true, "y_true", str(prediction.dtype))
         width = 1 if self.sparse_targets else prediction.shape[1]
         if target.shape != (prediction.shape[0], width):
             raise ValueError(
                 f"y_true has the shape {target.shape}; {self.name} of y_pred {prediction.shape} "
                 f"needs {(prediction.shape[0], width)}"
             )
-        given = row_weights(sample_weight, len(target), dtype, "sample_weight")
-        weight = np.ones(len(target)) if given is None else given.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are counted as they are
-            totals = self.accumulate(target, prediction, weight)
-        self._totals = totals if self._totals is None else self._totals + totals
+        return target, prediction
 
     def result(self) -> Any:
         """The metric of everything counted since the last reset; 0.0 when nothing was."""
@@ -79,6 +86,8 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Forget everything counted."""
         self._totals = None
+
+    reset_states = reset_state  # tf.keras's other name
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         self.update_state(y_true, y_pred, sample_weight)
@@ -108,12 +117,19 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _weighted(values: NDArray[Any], weight: Totals) -> Totals:
-    return np.array([np.dot(values, weight), weight.sum()])
+class _RowMean(Metric):
+    """The weighted mean over rows of a number that each has."""
+
+    def per_row(self, target: Array, prediction: Array) -> Any:
+        """The rows' numbers, (rows,)."""
+        raise NotImplementedError
+
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        return np.array([np.dot(self.per_row(target, prediction), weight), weight.sum()])
 
 
 # ---- accuracy ------------------------------------------------------------------------------------------------------
-class Accuracy(Metric):
+class Accuracy(_RowMean):
     """Share of `y_true == y_pred`, exactly: for predicted classes. `compile` takes the string "accuracy" instead."""
 
     maximised = True
@@ -124,8 +140,8 @@ class Accuracy(Metric):
             'pass the string "accuracy", BinaryAccuracy, CategoricalAccuracy or SparseCategoricalAccuracy'
         )
 
-    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
-        return _weighted((target == prediction).mean(axis=1), weight)
+    def per_row(self, target: Array, prediction: Array) -> Any:
+        return (target == prediction).mean(axis=1)
 
 
 def _largest(values: Array) -> NDArray[np.int64]:
@@ -135,7 +151,7 @@ def _largest(values: Array) -> NDArray[np.int64]:
     return np.where(unknown[:, 0], 0, np.where(unknown, -np.inf, values).argmax(axis=1))
 
 
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(_RowMean):
     """Share of outputs on the right side of `threshold`: `y_true == (y_pred > threshold)`.
 
     As in Keras `threshold` is rounded to float32, so that a float32 output of 0.3 is not above 0.3.
@@ -150,8 +166,8 @@ class BinaryAccuracy(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "binary_accuracy", "threshold": float(_single(self.threshold))}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
-        return _weighted((target == (prediction > _single(self.threshold))).mean(axis=1), weight)
+    def per_row(self, target: Array, prediction: Array) -> Any:
+        return (target == (prediction > _single(self.threshold))).mean(axis=1)
 
 
 def _single(threshold: float) -> np.float32:
@@ -159,7 +175,7 @@ def _single(threshold: float) -> np.float32:
         return np.float32(threshold)
 
 
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(_RowMean):
     """Share of rows whose largest output is the class of the one-hot row of `y_true`."""
 
     maximised = True
@@ -167,11 +183,11 @@ class CategoricalAccuracy(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "categorical_accuracy"}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
-        return _weighted(_largest(target) == _largest(prediction), weight)
+    def per_row(self, target: Array, prediction: Array) -> Any:
+        return _largest(target) == _largest(prediction)
 
 
-class SparseCategoricalAccuracy(Metric):
+class SparseCategoricalAccuracy(_RowMean):
     """Share of rows whose largest output is the class index in `y_true` (rows,) or (rows, 1)."""
 
     maximised = True
@@ -181,21 +197,21 @@ class SparseCategoricalAccuracy(Metric):
     def native(self) -> dict[str, Any]:
         return {"kind": "sparse_categorical_accuracy"}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
-        return _weighted(target[:, 0] == _largest(prediction), weight)
+    def per_row(self, target: Array, prediction: Array) -> Any:
+        return target[:, 0] == _largest(prediction)
 
 
 # ---- means of losses -----------------------------------------------------------------------------------------------
-class _LossMetric(Metric):
-    """The weighted mean of a loss over rows."""
+class _LossMetric(_RowMean):
+    """The mean of a loss."""
 
     loss: losses.Loss
 
     def native(self) -> dict[str, Any]:
         return {"kind": "loss", "loss": self.loss.native()}
 
-    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
-        return _weighted(self.loss.per_row(target, prediction), weight)
+    def per_row(self, target: Array, prediction: Array) -> Any:
+        return self.loss.per_row(target, prediction)
 
 
 class MeanSquaredError(_LossMetric):
@@ -217,6 +233,27 @@ class MeanAbsoluteError(_LossMetric):
     """Mean of `|y_true - y_pred|`."""
 
     loss = losses.MeanAbsoluteError()
+
+
+class MeanAbsolutePercentageError(_LossMetric):
+    """Mean of `100 * |y_true - y_pred| / max(|y_true|, 1e-7)`."""
+
+    loss = losses.MeanAbsolutePercentageError()
+
+
+class MeanSquaredLogarithmicError(_LossMetric):
+    """Mean of `(log(1 + y_true) - log(1 + y_pred))**2`; what is below 1e-7 counts as 1e-7."""
+
+    loss = losses.MeanSquaredLogarithmicError()
+
+
+class LogCoshError(_LossMetric):
+    """Mean of `log(cosh(y_pred - y_true))`; its name is "logcosh", as in Keras."""
+
+    loss = losses.LogCosh()
+
+    def __init__(self, name: str | None = "logcosh") -> None:
+        super().__init__(name)
 
 
 class Hinge(_LossMetric):
@@ -448,6 +485,11 @@ class R2Score(Metric):
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average"}
         How several outputs become one number. A constant output counts 0, as in Keras.
+
+    Notes
+    -----
+    Made of sums over all batches in float64, whose rounding counts where targets lie some 10^6 of their own
+    deviations from 0: standardize such targets.
     """
 
     maximised = True
@@ -477,8 +519,50 @@ class R2Score(Metric):
 
 
 # ---- functions -----------------------------------------------------------------------------------------------------
+def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> Array:
+    """The share of each row's outputs that are right, (rows,): see `BinaryAccuracy`.
+
+    Examples
+    --------
+    >>> binary_accuracy([[1.0, 0.0], [1.0, 1.0]], [[0.7, 0.2], [0.4, 0.6]]).tolist()
+    [1.0, 0.5]
+    """
+    return _rows_of(BinaryAccuracy(threshold=threshold), y_true, y_pred)
+
+
+def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """1 for each row that is right, else 0, (rows,): see `CategoricalAccuracy`.
+
+    Examples
+    --------
+    >>> categorical_accuracy([[0.0, 1.0], [1.0, 0.0]], [[0.2, 0.8], [0.3, 0.7]]).tolist()
+    [1.0, 0.0]
+    """
+    return _rows_of(CategoricalAccuracy(), y_true, y_pred)
+
+
+def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    """1 for each row that is right, else 0, (rows,): see `SparseCategoricalAccuracy`.
+
+    Examples
+    --------
+    >>> sparse_categorical_accuracy([1, 0], [[0.2, 0.8], [0.3, 0.7]]).tolist()
+    [1.0, 0.0]
+    """
+    return _rows_of(SparseCategoricalAccuracy(), y_true, y_pred)
+
+
+def _rows_of(metric: _RowMean, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
+    target, prediction = metric._pair(y_true, y_pred)
+    values: Array = metric.per_row(target, prediction).astype(prediction.dtype)
+    return values.view(Tensor)
+
+
 mean_squared_error = losses.mean_squared_error
 mean_absolute_error = losses.mean_absolute_error
+mean_absolute_percentage_error = losses.mean_absolute_percentage_error
+mean_squared_logarithmic_error = losses.mean_squared_logarithmic_error
+log_cosh = losses.log_cosh
 huber = losses.huber
 poisson = losses.poisson
 hinge = losses.hinge
@@ -488,23 +572,27 @@ sparse_categorical_crossentropy = losses.sparse_categorical_crossentropy
 
 _CLASSES: list[type[Metric]] = [
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError, RootMeanSquaredError,
-    MeanAbsoluteError, Hinge, Poisson, Huber, BinaryCrossentropy, CategoricalCrossentropy,
+    MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCoshError, Hinge, Poisson, Huber,
+    BinaryCrossentropy, CategoricalCrossentropy,
     SparseCategoricalCrossentropy, Precision, Recall, TruePositives, FalsePositives, FalseNegatives, TrueNegatives, AUC,
     R2Score,
 ]  # fmt: skip
-_TABLE = table_of(_CLASSES, {"rmse": RootMeanSquaredError})
+_TABLE = table_of(_CLASSES, {"rmse": RootMeanSquaredError, "log_cosh": LogCoshError, "LogCosh": LogCoshError})
 _TABLE.update({alias: _TABLE[loss.__name__] for alias, loss in losses.ALIASES.items()})
 # By what the targets are: one output, class indices, one-hot rows.
 _BY_TARGETS: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
     "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
     "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
 }
+_FUNCTIONS = (binary_accuracy, categorical_accuracy, sparse_categorical_accuracy)
 _BY_TARGETS.update(acc=_BY_TARGETS["accuracy"], ce=_BY_TARGETS["crossentropy"])
 
 
 def get(identifier: Any) -> Metric:
     """The metric that `identifier` means: an object, a name such as "mse" or "auc", a function or a description."""
-    return find(losses.name_of(identifier), Metric, _TABLE, "metric")
+    is_ours = inspect.isfunction(identifier) and identifier in _FUNCTIONS
+    named = identifier.__name__ if is_ours else losses.name_of(identifier)
+    return find(named, Metric, _TABLE, "metric")
 
 
 def resolve(identifier: Any, output_units: int, sparse_targets: bool) -> Metric:

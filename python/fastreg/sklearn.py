@@ -40,6 +40,7 @@ Self = TypeVar("Self", bound="_DenseEstimator")
 _ELEMENTWISE = (
     "binary_crossentropy", "hinge", "huber", "mean_absolute_error", "mean_squared_error", "poisson",
 )  # fmt: skip
+_OF_NUMBERS = ("log_cosh", "mean_absolute_percentage_error", "mean_squared_logarithmic_error")
 
 
 @contextmanager
@@ -427,7 +428,7 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
                 y_numeric=True,
             )
             self._outputs = y.shape[1:]
-            possible = (*_ELEMENTWISE, "categorical_crossentropy")
+            possible = (*_ELEMENTWISE, *_OF_NUMBERS, "categorical_crossentropy")
             loss = self._loss("mean_squared_error", possible, "regression")
             weight = _relative(len(y), sample_weight=sample_weight)
             self._train(X, y, weight, (int(np.prod(y.shape[1:])), None), loss)

@@ -442,7 +442,7 @@ def test_a_loss_of_ones_own_choice() -> None:
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must"),
         ({"early_stopping": "yes"}, "early_stopping must"),
         ({"early_stopping": True, "patience": -1}, "patience must"),
-        ({"loss": "mape"}, "unknown loss"),
+        ({"loss": "mope"}, "unknown loss"),
     ],
 )
 def test_bad_settings_are_named_by_fit(settings: dict[str, Any], message: str) -> None:

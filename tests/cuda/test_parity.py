@@ -78,6 +78,9 @@ LOSSES: dict[str, tuple[Any, str, Any]] = {
     "huber": (losses.Huber(0.3), "linear", SCORES),
     "hinge": ("hinge", "linear", 2 * ONE_HOT - 1),
     "poisson": ("poisson", "softplus", np.exp(np.clip(SCORES, -2, 2)).round()),
+    "mape": ("mape", "linear", SCORES),
+    "msle": ("msle", "softplus", np.exp(np.clip(SCORES, -2, 2))),
+    "log cosh": ("log_cosh", "linear", SCORES),
     "binary": (losses.BinaryCrossentropy(label_smoothing=0.1), "sigmoid", ONE_HOT),
     "binary logits": (losses.BinaryCrossentropy(from_logits=True), "linear", ONE_HOT),
     "categorical": (losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax", ONE_HOT),
@@ -134,6 +137,8 @@ FEW_METRICS: dict[str, tuple[Any, str, Any, list[Any]]] = {
     "one hot logits": (losses.CategoricalCrossentropy(from_logits=True), "relu", ONE_HOT, ["accuracy", "mae"]),
     "classes": ("sparse_categorical_crossentropy", "softmax", CLASSES, ["accuracy"]),
     "scores": ("mse", "tanh", SCORES, ["mae", metrics.Huber(0.4)]),
+    "rare": ("mse", "linear", SCORES, ["mape", "logcosh"]),
+    "amounts": ("msle", "softplus", np.exp(np.clip(SCORES, -2, 2)), ["msle"]),
     "too many": ("mse", "linear", SCORES, ["mse", "mae", metrics.Huber(0.4), metrics.Huber(2.0), metrics.Huber(3.0)]),
 }  # fmt: skip
 

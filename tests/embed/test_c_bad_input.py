@@ -197,7 +197,7 @@ def test_numbers_out_of_range(dtype: str) -> None:
         ("activation_backward", "activation must be from 0 to 11, got 12", {"activation": 12}),
         ("activation_backward", "alpha must be finite and >= 0, got -1", {"activation": 3, "alpha": -1.0}),
         ("dense_backward", "z (x @ w + b) is needed", {"options": made(Dense, activation=5), "z": None}),
-        ("loss", "loss.kind must be from 0 to 7, got 8", {"options": made(type(loss("huber")), kind=8, delta=1.0)}),
+        ("loss", "loss.kind must be from 0 to 10, got 11", {"options": made(type(loss("huber")), kind=11, delta=1.0)}),
         ("loss", "loss.from_logits must be 0 or 1, got 5", {"options": loss("huber", from_logits=5)}),
         ("loss", "delta must be finite and > 0, got 0", {"options": loss("huber", delta=0.0)}),
         ("loss", "label_smoothing must be 0 for sparse_categorical_crossentropy, got 0.1",

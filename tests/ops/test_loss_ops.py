@@ -55,6 +55,8 @@ def sample(spec: Spec, rows: int, outputs: int, dtype: str, seed: int = 0) -> tu
         y_pred = 3 * y_pred if spec["from_logits"] else ref.activation(y_pred, "softmax")
     elif kind == "hinge":
         y_true = np.where(y_true > 0, 1.0, -1.0)
+    elif kind == "mean_squared_logarithmic_error":
+        y_true, y_pred = np.exp(y_true), np.exp(y_pred) - 0.2
     elif kind == "poisson":
         y_true, y_pred = rng.poisson(2.0, (rows, outputs)).astype(float), rng.uniform(0.1, 4, (rows, outputs))
     return y_true.astype(dtype), y_pred.astype(dtype)
@@ -90,6 +92,8 @@ def slope_terms(y_true: np.ndarray, y_pred: np.ndarray, spec: Spec) -> np.ndarra
     t, p = y_true.astype(float), y_pred.astype(float)
     if spec["kind"] == "poisson":
         return (1 + t / p) / p.shape[1]
+    if spec["kind"] == "mean_squared_logarithmic_error":
+        return 2 * (np.log1p(np.maximum(p, 0)) + np.log1p(t)) / (1 + np.maximum(p, 0)) / p.shape[1]
     if spec["kind"] == "binary_crossentropy" and not spec["from_logits"]:
         q = np.clip(p, *ref.clip_bounds(y_pred.dtype))
         return 1 / (q * (1 - q)) / p.shape[1]
@@ -164,6 +168,42 @@ def test_extreme_logits_stay_finite(isa: str, dtype: str) -> None:
         ("sparse_categorical_crossentropy", np.array([[0], [0]], dtype)),
     ):
         check(y_true, logits, None, loss_spec(kind, from_logits=True), isa)
+
+
+def test_losses_of_sure_predictions_keep_their_digits(isa: str, dtype: str) -> None:
+    """log(1 + e^-z) of a label 1 is much smaller than z; and z of a label 1 is -z of a label 0, to the bit."""
+    logits = np.array([[0.5], [3.0], [12.0], [15.0], [40.0], [80.0]], dtype)
+    spec = loss_spec("binary_crossentropy", from_logits=True)
+    ones = run(np.ones_like(logits), logits, None, spec)[1]
+    expected = np.log1p(np.exp(-logits[:, 0].astype(np.float64)))
+    assert_close(ones, expected, 8 * eps(dtype) * expected, f"sure of 1, {isa}")
+    np.testing.assert_array_equal(ones, run(np.zeros_like(logits), -logits, None, spec)[1])
+
+
+def test_log_cosh_keeps_its_digits(isa: str, dtype: str) -> None:
+    e = np.array([[1e-6], [0.01], [0.3], [1.9], [2.1], [5.0], [400.0]], dtype)
+    small = e[:, 0].astype(np.float64)
+    expected = np.where(
+        small < 1, np.log1p(2 * np.sinh(small / 2) ** 2), np.logaddexp(small, -small) - np.log(2)
+    )
+    for sign in (1, -1):
+        per_row = run(np.zeros_like(e), sign * e, None, loss_spec("log_cosh"))[1]
+        assert_close(per_row, expected, 8 * eps(dtype) * expected, f"log cosh, {isa}")
+
+
+def test_logarithms_and_shares_of_numbers_near_0(isa: str, dtype: str) -> None:
+    """What is below 1e-7 counts as 1e-7: no loss is infinite, and what is raised has no gradient."""
+    y_true, y_pred = (
+        np.array([[0.0], [0.0], [-3.0], [1.0]], dtype),
+        np.array([[-0.5], [2.0], [2.0], [0.0]], dtype),
+    )
+    _, per_row, gradient = run(y_true, y_pred, None, loss_spec("mean_squared_logarithmic_error"))
+    expected = [0.0, np.log(3) ** 2, np.log(3) ** 2, np.log(2) ** 2]
+    assert_close(per_row, expected, 1e-6, "squared logarithmic error")
+    assert gradient[[0, 3]].tolist() == [[0.0], [0.0]]
+    per_row = run(y_true, y_pred, None, loss_spec("mean_absolute_percentage_error"))[1]
+    shares = [0.5e9, 2e9, 500 / 3, 100.0]
+    assert_close(per_row, shares, 8 * eps(dtype) * np.array(shares), "absolute percentage error")
 
 
 def test_sample_weights_scale_rows_and_divide_by_their_count(dtype: str) -> None:

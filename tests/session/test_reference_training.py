@@ -83,6 +83,7 @@ def test_global_clipnorm() -> None:
     "loss",
     [
         loss_spec("mean_absolute_error"), loss_spec("huber", delta=0.5), loss_spec("hinge"), loss_spec("poisson"),
+        loss_spec("mean_absolute_percentage_error"), loss_spec("mean_squared_logarithmic_error"), loss_spec("log_cosh"),
         loss_spec("binary_crossentropy"), loss_spec("binary_crossentropy", from_logits=True),
         loss_spec("binary_crossentropy", label_smoothing=0.1), loss_spec("categorical_crossentropy"),
         loss_spec("categorical_crossentropy", from_logits=True, label_smoothing=0.1),

@@ -96,8 +96,11 @@ typedef enum fr_loss_kind {
     FR_CATEGORICAL_CROSSENTROPY,        /* sum -t log p; p = clip(y / sum y), or softmax(y) of logits */
     FR_SPARSE_CATEGORICAL_CROSSENTROPY, /* -log(q_t / sum q); q = clip(y), or e^y of logits. Targets: one column of
                                            class indices, as numbers of the arrays' type */
-    FR_HINGE,  /* mean max(1 - t y, 0); targets of a batch that are all 0 or 1 stand for -1 and 1 */
-    FR_POISSON /* mean y - t log(y + 1e-7) */
+    FR_HINGE,   /* mean max(1 - t y, 0); targets of a batch that are all 0 or 1 stand for -1 and 1 */
+    FR_POISSON, /* mean y - t log(y + 1e-7) */
+    FR_MEAN_ABSOLUTE_PERCENTAGE_ERROR, /* mean 100 |y - t| / max(|t|, 1e-7) */
+    FR_MEAN_SQUARED_LOGARITHMIC_ERROR, /* mean (log(1 + y) - log(1 + t))^2, y and t below 1e-7 taken for 1e-7 */
+    FR_LOG_COSH                        /* mean log cosh(y - t) */
 } fr_loss_kind;
 
 typedef enum fr_optimizer_kind { FR_SGD = 0, FR_ADAM, FR_RMSPROP, FR_ADAGRAD } fr_optimizer_kind;
