@@ -40,7 +40,7 @@ from fastreg.config import get_cmake_dir, get_include, get_num_threads, set_num_
 from fastreg.constraints import MaxNorm, NonNeg, UnitNorm
 from fastreg.layers import Activation, Dense, Dropout, Flatten, Input
 from fastreg.losses import ElasticNet
-from fastreg.models import Sequential, load_model
+from fastreg.models import Model, Sequential, load_model
 from fastreg.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from fastreg.regularizers import L1, L1L2, L2, l1, l1_l2, l2
 
@@ -52,10 +52,11 @@ __version__ = _core.build_info()["version"]
 __all__ = [
     "L1", "L1L2", "L2", "SGD", "Activation", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Dense", "Dropout",
     "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "Flatten", "History", "Input", "LambdaCallback",
-    "LearningRateScheduler", "MaxNorm", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau", "Sequential",
-    "TerminateOnNaN", "UnitNorm", "__version__", "activations", "backend", "callbacks", "constraints", "cuda",
-    "get_cmake_dir", "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers", "load_model",
-    "losses", "metrics", "models", "ops", "optimizers", "regularizers", "set_num_threads", "show_config", "utils",
+    "LearningRateScheduler", "MaxNorm", "Model", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau",
+    "Sequential", "TerminateOnNaN", "UnitNorm", "__version__", "activations", "backend", "callbacks", "constraints",
+    "cuda", "get_cmake_dir", "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers",
+    "load_model", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "set_num_threads",
+    "show_config", "utils",
 ]  # fmt: skip
 
 

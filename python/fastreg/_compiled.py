@@ -23,6 +23,8 @@ class Compiled:
 
     def __init__(self, optimizer: Any, loss: Any, unweighted: Any, weighted: Any) -> None:
         self.optimizer = optimizers.get(optimizer)
+        if isinstance(loss, (list, tuple)) and len(loss) == 1:
+            loss = loss[0]  # as Keras takes it: of the one output
         self.loss = None if loss is None else losses.get(loss)
         reduction = "sum_over_batch_size" if self.loss is None else self.loss.reduction
         if reduction != "sum_over_batch_size":

@@ -65,7 +65,10 @@ class Expectation:
     def dataset(self, x: ArrayLike, y: Any, sample_weight: Any, suffix: str = "") -> Dataset:
         """The checked data; `suffix` follows the names in messages."""
         if y is None:
-            raise ValueError(f"y{suffix} is missing")
+            raise ValueError(
+                f"y{suffix} is missing: x and y must be arrays, not one object that yields both "
+                "(train_on_batch takes batches one by one)"
+            )
         x_array = inputs(x, self.input_shape, self.flattens, self.dtype, f"x{suffix}", self.allow_nonfinite)
         y_array = targets(y, self.loss, self.output_units, self.dtype, f"y{suffix}")
         if len(y_array) != len(x_array):

@@ -1,6 +1,6 @@
 """Layer: what all layers share, their weights above all, which live in the session of the model.
 
-It must not know the kinds of layers.
+It must not know the kinds of layers. It is over 250 lines: a layer is of no model, of one, or lent to others.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from fastreg import _seeds
 from fastreg._arguments import choice, flag, integer, only
-from fastreg._arrays import DTYPES, Array, numeric
+from fastreg._arrays import DTYPES, Array, numeric, rows
 from fastreg._configurable import Configurable, argument_names
 from fastreg._core import Session
+from fastreg._sampling import output
 from fastreg._tensor import Number, Tensor
 from fastreg._words import OtherWords
 
@@ -25,6 +27,19 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]  # without the batch
 
 
+def last_step(count: int) -> int:
+    """The step whose masks pass number `count` with dropout gets: from the end on, since training counts from 0."""
+    return 2**32 - 1 - count % 2**31
+
+
+def _like(value: ArrayLike, old: Array) -> Array:
+    """A copy of `value` of the shape and dtype of `old`."""
+    array = numeric(value, "weights", str(old.dtype)).copy()
+    if array.shape != old.shape:
+        raise ValueError(f"weights has the shape {array.shape}; the layer needs {old.shape}")
+    return array
+
+
 def axes(shape: Any, name: str) -> Shape:
     """An input shape, of any number of axes."""
     if not isinstance(shape, (tuple, list)) or not shape:
@@ -32,15 +47,50 @@ def axes(shape: Any, name: str) -> Shape:
     return tuple(integer(length, name, low=1) for length in shape)
 
 
+class Weight(Tensor):
+    """A weight of a layer, as it was when asked for: a copy that cannot be written but by `assign`.
+
+    Examples
+    --------
+    >>> from fastreg import Dense, Sequential
+    >>> model = Sequential([Dense(1, input_shape=(2,))])
+    >>> bias = model.layers[0].bias
+    >>> bias.assign([3.0])
+    >>> bias.path, bias, model.layers[0].bias
+    ('sequential/dense/bias', Weight([3.], dtype=float32), Weight([3.], dtype=float32))
+    """
+
+    name: str
+    path: str
+    _layer: Layer
+    _index: int  # among the layer's weights
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.view(Tensor)[key]
+
+    def assign(self, value: ArrayLike) -> None:
+        """Sets the layer's weight, and this copy, to `value`, an array of the same shape."""
+        self._layer._assign(self._index, value)
+        self.flags.writeable = True
+        self[...] = value
+        self.flags.writeable = False
+
+
 class HasWeights:
     """What a layer and a model show of their weights in the same way."""
 
     @property
-    def weights(self) -> list[Tensor]:
-        """What `get_weights` returns, as copies that cannot be written: `set_weights` changes weights."""
-        return [Tensor.frozen(weight) for weight in self.get_weights()]
+    def weights(self) -> list[Weight]:
+        """Copies of the weights, each with a name, that cannot be written but by `assign`; empty before there are
+        any."""
+        raise NotImplementedError
 
-    variables = trainable_variables = trainable_weights = weights  # Keras's other words
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """`weights`, as are `trainable_variables` and `variables`."""
+        return self.weights
+
+    variables = trainable_variables = trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
@@ -76,6 +126,7 @@ class Layer(HasWeights, Configurable, OtherWords):
         The same, as a number.
     """
 
+    weight_names: tuple[str, ...] = ()
     takes_more_axes = False  # whether rows of the input may be arrays themselves
     _dtype: str | None = None  # as stated; the model's must agree
 
@@ -100,9 +151,12 @@ class Layer(HasWeights, Configurable, OtherWords):
                 f"input_shape must be (features,), one axis without the batch, not {input_shape!r}; "
                 "Flatten(input_shape=...) takes more"
             )
+        self._named_by_model = False
+        self._seed_alone: int | None = None  # of a layer of no model
+        self._calls = 0  # with dropout
         self._owner: Network | None = None  # the model this layer belongs to
         self._session: Session | None = None
-        self._positions: list[int] = []  # of this layer's weights among the session's
+        self._positions: Sequence[int] = ()  # of this layer's weights among the session's
         self._carried: list[Array] | None = None  # weights on the way from one session to the next
 
     def _take(self, named: dict[str, Any]) -> None:
@@ -120,11 +174,43 @@ class Layer(HasWeights, Configurable, OtherWords):
             )
         super().__setattr__(name, value)
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        raise TypeError(
-            f"a layer of fastreg is not called: {type(self).__name__} belongs into a Sequential model; on arrays "
-            "there are fastreg.ops.dense_forward, activation and dropout"
-        )
+    def __call__(self, x: ArrayLike, training: bool | None = None) -> Tensor:
+        """The layer's output for `x` (n, features), made on the CPU; with `training=True` as in training, with another
+        dropout mask at each call. A layer of no model gets weights at its first call, as by `build`."""
+        if isinstance(x, Layer):
+            raise TypeError(
+                "layers are called on arrays only, not on other layers: put them into a Sequential"
+            )
+        array = rows(x, "x", self.dtype or "float32", None, self.takes_more_axes)
+        array = array.reshape(len(array), -1)
+        if self._owner is None:
+            self.build(array.shape)
+        weights = self.get_weights()
+        if self.weight_names and not weights:
+            raise ValueError(f"layer {self.name!r} has no weights yet; build its model first")
+        if weights and len(weights[0]) != array.shape[1]:
+            raise ValueError(f"x has {array.shape[1]} columns; layer {self.name} expects {len(weights[0])}")
+        step = None
+        if training is not None and flag(training, "training"):
+            step = last_step(self._calls)
+            self._calls += 1
+        owner = self._owner
+        index, seed = (0, self._own_seed()) if owner is None else (owner.layers.index(self), owner.seed)
+        return output(self.native(index, seed), weights, array, step).view(Tensor)
+
+    def build(self, input_shape: Any) -> None:
+        """Give a layer of no model its weights, for inputs of `input_shape`: (None, features). A model builds its own.
+
+        They are a function of the seed that `utils.set_random_seed` gives; a layer that has weights keeps them.
+        """
+        if self._owner is None and self._carried is None and self.weight_names:
+            units = math.prod(axes(tuple(input_shape)[1:], "input_shape"))
+            self._carried = self.new_weights(units, 0, self._own_seed(), self.dtype or "float32")
+
+    def _own_seed(self) -> int:
+        if self._seed_alone is None:
+            self._seed_alone = _seeds.fresh()
+        return self._seed_alone
 
     @property
     def built(self) -> bool:
@@ -175,14 +261,40 @@ class Layer(HasWeights, Configurable, OtherWords):
         """Freshly initialized weights."""
         return []
 
-    def bind(self, session: Session, positions: list[int]) -> None:
+    def bind(self, session: Session, positions: Sequence[int]) -> None:
         """From now on the weights are the session's, at `positions`."""
         self._session, self._positions, self._carried = session, positions, None
+
+    def leave(self) -> None:
+        """The layer leaves its model, with its weights; a name that the model gave stays behind."""
+        self._owner = None
+        if self._named_by_model:
+            self.name, self._named_by_model = None, False
 
     def unbind(self) -> None:
         """Keep the weights while the model makes another session."""
         self._carried = self.get_weights() if self._session is not None else None
-        self._session, self._positions = None, []
+        self._session, self._positions = None, ()
+
+    @property
+    def weights(self) -> list[Weight]:
+        return self._named(self.get_weights())
+
+    def _named(self, arrays: Sequence[Array]) -> list[Weight]:
+        """`arrays`, fresh copies of the layer's weights, as what `weights` returns."""
+        place = f"{self.name}/" if self._owner is None else f"{self._owner.name}/{self.name}/"
+        named = []
+        for index, (name, array) in enumerate(zip(self.weight_names, arrays)):
+            weight = array.view(Weight)
+            weight.flags.writeable = False
+            weight.name, weight.path, weight._layer, weight._index = name, place + name, self, index
+            named.append(weight)
+        return named
+
+    def _assign(self, index: int, value: ArrayLike) -> None:
+        weights: list[ArrayLike] = [*self.get_weights()]
+        weights[index] = value
+        self.set_weights(weights)
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's weights, `[kernel, bias]`; empty before the model has weights."""
@@ -195,17 +307,27 @@ class Layer(HasWeights, Configurable, OtherWords):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
         session = self._ready()
+        if session is None and self._carried is None:
+            raise ValueError(f"layer {self.name!r} has no weights yet; build it or its model first")
+        count = len(self._positions if self._carried is None else self._carried)
+        if len(weights) != count:
+            raise ValueError(f"layer {self.name!r} has {count} weight arrays, not {len(weights)}")
         if session is None:
-            state = "is in no built model" if self._carried else "has no weights yet"
-            raise ValueError(f"layer {self.name!r} {state}; build the model first")
-        if len(weights) != len(self._positions):
-            raise ValueError(
-                f"layer {self.name!r} has {len(self._positions)} weight arrays, not {len(weights)}"
-            )
+            self._carried = [
+                _like(value, old) for value, old in zip(weights, self._carried or (), strict=True)
+            ]
+            return
         everything = session.get_weights()
         for position, value in zip(self._positions, weights, strict=True):
             everything[position] = numeric(value, "weights", str(everything[position].dtype))
         session.set_weights(everything)
+
+    def lent_weights(self, dtype: str) -> list[Array]:
+        """Copies of the weights for another model than the layer's own."""
+        weights = self.get_weights()
+        if self.weight_names and not weights:
+            raise ValueError(f"layer {self.name!r} belongs to a model without weights; build that one first")
+        return [weight.astype(dtype, copy=False) for weight in weights]
 
     def _ready(self) -> Session | None:
         """The session, made now if the model can."""
@@ -215,7 +337,7 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: a layer of no model, which carries the weights to the next one."""
-        free = {"_owner": None, "_session": None, "_positions": [], "_carried": self.get_weights() or None}
+        free = {"_owner": None, "_session": None, "_positions": (), "_carried": self.get_weights() or None}
         return {**self.__dict__, **free}
 
     def count_params(self) -> int:

@@ -18,7 +18,7 @@ from fastreg._arguments import choice, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, numeric
 from fastreg._configurable import check_native
-from fastreg._layer import HasWeights, Layer, Shape, axes
+from fastreg._layer import HasWeights, Layer, Shape, Weight, axes
 from fastreg._summary import print_summary
 
 
@@ -44,30 +44,32 @@ class Network(HasWeights):
         self.layers: list[Layer] = []
         self._input_shape: Shape | None = None  # of a row
         self._session: _core.Session | None = None
+        self._places: list[range] = []  # of each layer's weights among the session's
         self._fitting = threading.Lock()  # held by a fit, whose session must stay the model's
         self._making = threading.RLock()  # held while the session is made: an initializer may ask the model
 
     # ---- layers ------------------------------------------------------------------------------------------------
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Layer | Network) -> None:
         """Append a layer. A model that has weights keeps them; its optimizer starts anew.
 
-        Raises TypeError for what is no layer, ValueError for a layer of another model, a name that is taken or
-        a stated input width that does not fit.
+        A model is appended layer by layer. A layer of another model stays that model's: this one predicts with the
+        weights that it has there at the time, and cannot be trained.
+
+        Raises TypeError for what is no layer, ValueError for a name that is taken or an input width that does not fit.
         """
         self._check_idle("add")
+        if isinstance(layer, Network):
+            return self._add_all(layer)
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
         check_native(layer, "layer")
-        if layer._owner is not None:
-            raise ValueError(
-                f"layer {layer.name!r} already belongs to a model; make another one for this place"
-            )
         taken = {str(other.name) for other in self.layers}
         if layer.name in taken:
             raise ValueError(f"the model already has a layer named {layer.name!r}")
         if layer._dtype not in (None, self.dtype):
             raise ValueError(f"layer {layer!r} has the dtype {layer._dtype}, the model {self.dtype}")
-        self._check_width(layer)
+        stated = layer.stated_shape if layer._owner is None else layer._owner._shape_into(layer)
+        self._check_width(layer, stated)
         if self.layers and isinstance(layer, layers.InputLayer):
             raise ValueError("Input must be the first layer")
         if not self.layers:
@@ -75,13 +77,21 @@ class Network(HasWeights):
             if len(shape) > 1 and not layer.takes_more_axes:
                 kind = type(layer).__name__
                 raise ValueError(f"{kind} takes rows of one axis, not {shape}; put Flatten() before it")
-            if layer.stated_shape is not None:
-                self._set_input_shape(layer.stated_shape)
+            if stated is not None:
+                self._set_input_shape(stated)
         if not isinstance(layer, layers.InputLayer):
             self._release_session()
-            layer._owner = self
-            layer.name = layer.name or layers.default_name(layer, taken)
+            if layer._owner is None:
+                layer._owner = self
+                layer._named_by_model = layer.name is None
+                layer.name = layer.name or layers.default_name(layer, taken)
             self.layers.append(layer)
+
+    def _add_all(self, model: Network) -> None:
+        if not self.layers and model._input_shape is not None:
+            self._set_input_shape(model._input_shape)
+        for layer in model.layers:
+            self.add(layer)
 
     def _check_idle(self, method: str) -> None:
         if self._fitting.locked():
@@ -92,21 +102,31 @@ class Network(HasWeights):
             f"{method} cannot be called while the model is fitted, from a callback or another thread"
         )
 
-    def _check_width(self, layer: Layer) -> None:
+    def _check_width(self, layer: Layer, stated: Shape | None) -> None:
         before = self._output_units_or_none()
-        if layer.input_units is not None and before not in (None, layer.input_units):
+        if stated is not None and before not in (None, math.prod(stated)):
             raise ValueError(
-                f"layer {layer!r} expects {layer.input_units} inputs; what comes before it gives {before}"
+                f"layer {layer!r} expects {math.prod(stated)} inputs; what comes before it gives {before}"
             )
 
+    def _check_owner(self, method: str) -> None:
+        """Raise RuntimeError if a layer is another model's, which alone may change it."""
+        for layer in self.layers:
+            if layer._owner is not self:
+                raise RuntimeError(
+                    f"{method} cannot be called: layer {layer.name!r} is another model's; "
+                    "models.clone_model makes a model with layers of its own"
+                )
+
     def pop(self) -> Layer:
-        """Remove and return the last layer. The others keep their weights; the optimizer starts anew."""
+        """Remove and return the last layer. All keep their weights; the optimizer starts anew."""
         self._check_idle("pop")
         if not self.layers:
             raise ValueError("the model has no layers")
         self._release_session()
         layer = self.layers.pop()
-        layer._owner, layer._carried = None, None
+        if layer._owner is self:
+            layer.leave()
         if not self.layers and layer.stated_shape is not None:
             self._input_shape = None  # the layer had brought it
         return layer
@@ -155,10 +175,17 @@ class Network(HasWeights):
 
     def _output_units_or_none(self) -> int | None:
         """The width of the output; None while only the data can tell."""
-        units = self._input_units
-        for layer in self.layers:
-            units = layer.units if isinstance(layer, layers.Dense) else units
-        return units
+        shape = self._shape_into(None)
+        return None if shape is None else math.prod(shape)
+
+    def _shape_into(self, layer: Layer | None) -> Shape | None:
+        """The shape of what comes into `layer` (None: out of the last); None while only the data can tell."""
+        shape = self._input_shape
+        for other in self.layers:
+            if other is layer:
+                break
+            shape = (other.units,) if isinstance(other, layers.Dense) else shape and (math.prod(shape),)
+        return shape
 
     def _output_units(self) -> int:
         units = self._output_units_or_none()
@@ -190,6 +217,14 @@ class Network(HasWeights):
         self._input_shape = shape
 
     # ---- weights -----------------------------------------------------------------------------------------------
+    @property
+    def weights(self) -> list[Weight]:
+        if not self.built:
+            return []
+        arrays = self.get_weights()
+        places = zip(self.layers, self._places, strict=True)
+        return [weight for layer, own in places for weight in layer._named([arrays[i] for i in own])]
+
     def get_weights(self) -> list[Array]:
         """Copies of all weights: [kernel, bias, kernel, bias, ...]. Raises ValueError before there are any."""
         return self._ready().get_weights()
@@ -197,6 +232,7 @@ class Network(HasWeights):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights, in the order of `get_weights`; all or nothing. Optimizer state stays."""
         session = self._ready()
+        self._check_owner("set_weights")
         session.set_weights([numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)])
 
     def count_params(self) -> int:
@@ -206,10 +242,18 @@ class Network(HasWeights):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
-    def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
         """Print, per layer: output shape, parameters, current penalty and share of zeros in the kernel.
 
-        `print_fn` is called with each line; by default `print`.
+        `print_fn` is called with each line; by default `print`. `positions`, `expand_nested` and `show_trainable` are
+        taken so that Keras programs run, and without effect.
         """
         width = None if line_length is None else integer(line_length, "line_length", low=60)
         session = None if self._input_shape is None else self._ready()
@@ -222,7 +266,18 @@ class Network(HasWeights):
             with self._making:  # another thread may have come first
                 if self._session is None:
                     self._session = self._new_session(math.prod(self._require_input_shape()))
+        self._borrow(self._session)
         return self._session
+
+    def _borrow(self, session: _core.Session) -> None:
+        """Bring the session the weights that other models' layers have now."""
+        borrowed = [pair for pair in zip(self.layers, self._places) if pair[0]._owner is not self]
+        if any(own for _, own in borrowed):
+            weights = session.get_weights()
+            for layer, own in borrowed:
+                lent = layer.lent_weights(self.dtype)
+                weights[own.start : own.stop] = lent
+            session.set_weights(weights)
 
     def _ready_for_shape(self, shape: Shape) -> _core.Session:
         """The session for data with rows of this shape; a failure leaves the shape as it was."""
@@ -247,16 +302,21 @@ class Network(HasWeights):
         )
         self._prepare(session)
         weights: list[Array] = []
-        positions: list[list[int]] = []
+        places: list[range] = []
         units = input_units
         for index, layer in enumerate(self.layers):
-            own = layer.initial_weights(units, index, self.seed, self.dtype)
-            positions.append(list(range(len(weights), len(weights) + len(own))))
+            if layer._owner is self:
+                own = layer.initial_weights(units, index, self.seed, self.dtype)
+            else:
+                own = layer.lent_weights(self.dtype)
+            places.append(range(len(weights), len(weights) + len(own)))
             weights += own
             units = layer.output_units(units)
         session.set_weights(weights)
-        for layer, places in zip(self.layers, positions, strict=True):  # nothing can fail from here on
-            layer.bind(session, places)
+        self._places = places  # nothing can fail from here on
+        for layer, positions in zip(self.layers, places, strict=True):
+            if layer._owner is self:
+                layer.bind(session, positions)
         return session
 
     def _prepare(self, session: _core.Session) -> None:
@@ -266,5 +326,6 @@ class Network(HasWeights):
         """Let the layers keep their weights until the next session."""
         if self._session is not None:
             for layer in self.layers:
-                layer.unbind()
+                if layer._owner is self:
+                    layer.unbind()
             self._session = None

@@ -1,38 +1,49 @@
-"""A forward pass as in training, with dropout: what `model(x, training=True)` gives.
+"""Forward passes from layer to layer, on the CPU: what `model(x, training=True)` and a call of a layer give.
 
-It must not know training or sessions: it goes from layer to layer through the gate of fastreg.ops, on the CPU.
+It must not know training or sessions: it goes through the gate of fastreg.ops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastreg import _core, ops
 from fastreg._arrays import Array
-from fastreg._layer import Layer
+
+if TYPE_CHECKING:
+    from fastreg._layer import Layer
 
 
 def sample(layers: Sequence[Layer], x: Array, seed: int, step: int) -> Array:
     """The outputs for `x` (n, features), with the masks that training would draw at `step`."""
     for index, layer in enumerate(layers):
-        described = layer.native(index, seed)
-        if described["kind"] == "dropout":
-            x = _dropped(x, step, described)
-            continue
-        if described["kind"] == "dense":
-            kernel, *bias = layer.get_weights()
-            x = ops.dense_forward(x, kernel, bias[0] if bias else None)
-        y = np.empty_like(x)
-        _core.activation_forward(x, described["activation"], described["alpha"], y)
-        x = y
+        x = output(layer.native(index, seed), layer.get_weights(), x, step)
     return x
 
 
-def _dropped(x: Array, step: int, described: dict[str, object]) -> Array:
+def output(described: dict[str, Any], weights: Sequence[Array], x: Array, step: int | None) -> Array:
+    """The output of the layer that is `described` as for the native core, for `x` (n, features); step None: at
+    inference."""
+    if described["kind"] == "dropout":
+        return _dropped(x, step, described)
+    if described["kind"] == "dense":
+        kernel, *bias = weights
+        x = ops.dense_forward(x, kernel, bias[0] if bias else None)
+    y = np.empty_like(x)
+    _core.activation_forward(x, described["activation"], described["alpha"], y)
+    return y
+
+
+def _dropped(x: Array, step: int | None, described: dict[str, Any]) -> Array:
     rate, seed, stream = (described[name] for name in ("rate", "seed", "stream"))
+    if step is None:
+        share = round((1 - rate) * 65536) / 65536 if described["scale_at_inference"] else 1.0
+        scaled: Array = x * x.dtype.type(share)
+        return scaled
     if described["scale_at_inference"]:
-        kept = ops.dropout_mask(x.shape, rate, seed, step, stream)  # type: ignore[arg-type]
+        kept = ops.dropout_mask(x.shape, rate, seed, step, stream)
         return np.where(kept, x, x.dtype.type(0))
-    return ops.dropout(x, rate, seed, step, stream)  # type: ignore[arg-type]
+    return ops.dropout(x, rate, seed, step, stream)

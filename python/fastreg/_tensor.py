@@ -15,26 +15,20 @@ from fastreg._arrays import Array
 class Tensor(np.ndarray[Any, Any]):
     """An array with `numpy()`: the output of a model, or a weight.
 
-    Slices of it have `numpy()`, too. What NumPy computes from it, copies by `pickle` among that, are plain arrays.
+    Slices of it and arrays that NumPy computes from it have `numpy()`, too; copies by `pickle` are plain arrays.
 
     Examples
     --------
-    >>> Tensor.frozen(np.zeros(2)).numpy()
+    >>> np.zeros(2).view(Tensor).numpy()
     array([0., 0.])
     """
-
-    @classmethod
-    def frozen(cls, array: Array) -> Tensor:
-        """`array`, which nobody else holds, as a Tensor that cannot be written: it is no way to set a weight."""
-        array.flags.writeable = False
-        return array.view(cls)
 
     def numpy(self) -> Array:
         """A plain array of its own, which can be written."""
         return np.array(self)
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        return array if array.ndim else array[()]
+        return array.view(Tensor) if array.ndim else array[()]
 
     def __reduce__(self) -> Any:
         return self.numpy().__reduce__()

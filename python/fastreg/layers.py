@@ -14,8 +14,8 @@ from fastreg._arguments import choice, flag, integer, number, only
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import Array
 from fastreg._configurable import find, snake_case
-from fastreg._layer import Layer, axes
-from fastreg._tensor import Number, Tensor
+from fastreg._layer import Layer, Weight, axes
+from fastreg._tensor import Number
 
 __all__ = [
     "ELU", "Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer", "LeakyReLU", "ReLU", "Softmax",
@@ -150,6 +150,8 @@ class Dense(Layer):
         if getattr(self.bias_constraint, "axis", 0) == 1:
             raise ValueError("bias_constraint must have axis 0: a bias has no other")
 
+    weight_names = ("kernel", "bias")
+
     def output_units(self, input_units: int) -> int:
         return self.units
 
@@ -172,13 +174,13 @@ class Dense(Layer):
         return [kernel, self.bias_initializer.values((self.units,), dtype, seed, _BIAS_STREAM + index)]
 
     @property
-    def kernel(self) -> Tensor:
-        """A copy of the kernel (in, units) that cannot be written: `set_weights` changes weights."""
+    def kernel(self) -> Weight:
+        """A copy of the kernel (in, units) that cannot be written but by `assign`."""
         return self._weight(0)
 
     @property
-    def bias(self) -> Tensor | None:
-        """A copy of the bias (units,) that cannot be written, or None without one."""
+    def bias(self) -> Weight | None:
+        """A copy of the bias (units,) that cannot be written but by `assign`, or None without one."""
         return self._weight(1) if self.use_bias else None
 
     @property
@@ -187,7 +189,7 @@ class Dense(Layer):
         pairs = zip(penalties, self.get_weights())  # there are none before the model is built
         return [penalty(weight) for penalty, weight in pairs if penalty is not None]
 
-    def _weight(self, index: int) -> Tensor:
+    def _weight(self, index: int) -> Weight:
         weights = self.weights
         if not weights:
             raise ValueError(f"layer {self.name!r} has no weights yet; build the model first")
@@ -206,9 +208,9 @@ class Dropout(Layer):
     seed : int in [0, 2**64), optional
         By default the model's seed. Masks are a function of (seed, index of the layer, step).
     scale_at : {"train", "inference"}
-        "train" (inverted dropout, as in Keras) divides what is kept by the share kept, and does nothing at
-        inference. "inference" is the classic form: nothing is scaled in training, outputs are multiplied
-        by `1 - rate` at inference.
+        "train" (inverted dropout, as in Keras) divides what is kept by the share kept, `1 - rate` rounded to
+        multiples of 2^-16, and does nothing at inference. "inference" is the classic form: nothing is scaled in
+        training, outputs are multiplied by that share at inference.
 
     Examples
     --------

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core, _training
 from fastreg import layers as _layers
-from fastreg._arguments import flag, number, only
+from fastreg._arguments import flag, integer, number, only
 from fastreg._arrays import Array
 from fastreg._compiled import Compiled
 from fastreg._dataset import Expectation, inputs, native
-from fastreg._layer import Layer, axes
+from fastreg._layer import Layer, axes, last_step
 from fastreg._network import Network
 from fastreg._progress import check_verbose, line_of
 from fastreg._sampling import sample
@@ -31,13 +31,33 @@ if TYPE_CHECKING:
     from fastreg.metrics import Metric
     from fastreg.optimizers import Optimizer
 
-__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 _PREDICT_BATCH_SIZE = 1024  # a row's result does not depend on the batch it is in
-_ALL_ROWS = "every row is used once; its number of batches follows from batch_size"
 
 
-class Sequential(Network):
+def _check_steps(steps: Any, name: str, rows: int, batch_size: int) -> None:
+    """Raise ValueError unless `steps` is None or the number of batches of so many rows."""
+    batches = -(-rows // batch_size)
+    if steps is not None and integer(steps, name, low=1) != batches:
+        raise ValueError(
+            f"{name} must be None or {batches}, not {steps}: each of the {rows} rows is used once, "
+            f"in batches of {batch_size}"
+        )
+
+
+class Model(Network):
+    """What `Sequential` is, for annotations and `isinstance`: there are no other models, and none of one's own."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        if not isinstance(self, Sequential):
+            raise TypeError(
+                "fastreg has Sequential models only: no functional API, no classes derived from Model"
+            )
+        super().__init__(*arguments, **named)
+
+
+class Sequential(Model):
     """A stack of layers, trained natively.
 
     Parameters
@@ -78,7 +98,7 @@ class Sequential(Network):
 
     def __init__(
         self,
-        layers: Sequence[Layer] | None = None,
+        layers: Sequence[Layer | Network] | None = None,
         name: str = "sequential",
         *,
         seed: int | None = None,
@@ -146,14 +166,14 @@ class Sequential(Network):
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Any = None,
-        validation_split: float = 0.0,
+        validation_split: float | None = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
-        steps_per_epoch: None = None,
-        validation_steps: None = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
         *,
@@ -188,8 +208,8 @@ class Sequential(Network):
             loss = sum(w_i * l_i) / n. Multiplied with class_weight.
         initial_epoch : int
             Index of the first epoch, to resume.
-        steps_per_epoch, validation_steps : None
-            An epoch and a validation are all rows.
+        steps_per_epoch, validation_steps : int, optional
+            The number of batches, if given: an epoch and a validation are all rows.
         validation_batch_size : int, optional
             By default `batch_size`.
         validation_freq : int or list of int
@@ -207,10 +227,10 @@ class Sequential(Network):
             On Ctrl-C; the model stays usable, at the end of a step.
         """
         compiled = self._require_compiled()
-        only(None, steps_per_epoch, "steps_per_epoch", _ALL_ROWS)
-        only(None, validation_steps, "validation_steps", _ALL_ROWS)
+        self._check_owner("fit")
         expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
-        split = number(validation_split, "validation_split", low=0.0, high=1.0, open_high=True)
+        given = 0.0 if validation_split is None else validation_split
+        split = number(given, "validation_split", low=0.0, high=1.0, open_high=True)
         data, validation = expected.dataset(x, y, sample_weight), None
         if validation_data is not None:
             validation = expected.validation(validation_data, data.x.shape[1:])
@@ -220,6 +240,9 @@ class Sequential(Network):
         plan = _training.Plan.checked(
             batch_size, epochs, initial_epoch, verbose, shuffle, validation_batch_size, validation_freq
         )
+        _check_steps(steps_per_epoch, "steps_per_epoch", data.rows, plan.batch_size)
+        if validation is not None:
+            _check_steps(validation_steps, "validation_steps", validation.rows, plan.validation_batch_size)
         hooks = _training.Hooks(callbacks)
         if not any(isinstance(layer, _layers.Dense) for layer in self.layers):
             raise ValueError("the model has no weights to train; add a Dense layer")
@@ -237,7 +260,7 @@ class Sequential(Network):
         batch_size: int | None = None,
         verbose: Any = "auto",
         sample_weight: ArrayLike | None = None,
-        steps: None = None,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
@@ -245,10 +268,10 @@ class Sequential(Network):
 
         Arguments are those of `fit`; `verbose` other than 0 prints one line.
         """
-        only(None, steps, "steps", _ALL_ROWS)
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
         size = _training.check_batch_size(batch_size)
+        _check_steps(steps, "steps", data.rows, size)
         show, hooks = check_verbose(verbose) > 0, _training.Hooks(callbacks)
         hooks.attach(self, {"verbose": int(show), "steps": -(-data.rows // size)})
         session = self._ready_for(data.x)
@@ -262,7 +285,7 @@ class Sequential(Network):
         x: ArrayLike,
         batch_size: int | None = None,
         verbose: Any = "auto",
-        steps: None = None,
+        steps: int | None = None,
         callbacks: Any = None,
     ) -> Array:
         """The outputs (n, units) for `x` (n, features).
@@ -271,12 +294,12 @@ class Sequential(Network):
         one native call, unless a callback has `on_predict_batch_begin` or `on_predict_batch_end` (then batches have
         32 rows by default).
         """
-        only(None, steps, "steps", _ALL_ROWS)
         hooks = _training.Hooks(callbacks)
         default = _training.DEFAULT_BATCH_SIZE if hooks.predict_batches else _PREDICT_BATCH_SIZE
         size = default if batch_size is None else _training.check_batch_size(batch_size)
         check_verbose(verbose)
         array = inputs(x, self._input_shape, self._flattens, self.dtype, allow_nonfinite=True)
+        _check_steps(steps, "steps", len(array), _training.check_batch_size(batch_size))
         hooks.attach(self, {"verbose": 0, "steps": -(-len(array) // size)})
         return _training.predict(self._ready_for(array), array, size, hooks)
 
@@ -288,8 +311,9 @@ class Sequential(Network):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step on one batch; returns what `evaluate` does, of this batch before the step."""
+        """One step on one batch; returns what `evaluate` does, but for `sparsity`, of this batch before the step."""
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
+        self._check_owner("train_on_batch")
         expected = self._expectation()
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
         session = self._ready_for(data.x)
@@ -305,7 +329,7 @@ class Sequential(Network):
         sample_weight: ArrayLike | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """What `evaluate` returns, of one batch."""
+        """What `evaluate` returns, but for `sparsity`, of one batch."""
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
         totals = self._ready_for(data.x).evaluate(native(data.x), data.y, data.sample_weight, data.rows)
@@ -328,7 +352,7 @@ class Sequential(Network):
         if isinstance(array, SparseRows):
             raise TypeError("x is sparse, which a pass with dropout does not take; pass x.toarray()")
         self._ready_for(array)
-        step = 2**32 - 1 - self._passes % 2**31  # from the end on: training counts its steps from 0
+        step = last_step(self._passes)
         self._passes += 1
         return sample(self.layers, array.reshape(len(array), -1), self.seed, step).view(Tensor)
 
@@ -353,6 +377,9 @@ class Sequential(Network):
     def metrics_names(self) -> list[str]:
         """["loss", metrics...]: the names of what `evaluate` returns; empty before `compile`."""
         return [] if self._compiled is None else ["loss", *self._compiled.names]
+
+    def reset_metrics(self) -> None:
+        """Does nothing: what `train_on_batch` returns is of its batch alone."""
 
     @property
     def metrics(self) -> list[Metric]:
@@ -398,8 +425,12 @@ class Sequential(Network):
         overwrite: bool = True,
         *,
         include_optimizer: bool = True,
+        save_format: str | None = None,
     ) -> None:
-        """Write the whole model, optimizer included, to one safetensors file: see `fastreg.models.load_model`."""
+        """Write the whole model, optimizer included, to one safetensors file: see `fastreg.models.load_model`.
+
+        `save_format`, tf.keras's, is taken and without effect, as is the ending of `filepath`.
+        """
         from fastreg import saving
 
         only(True, include_optimizer, "include_optimizer", "load_model(..., compile=False) leaves it out")

@@ -364,6 +364,25 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+# ---- what asks for nothing -----------------------------------------------------------------------------------------
+def test_steps_that_are_all_rows() -> None:
+    model = trained()
+    history = model.fit(
+        X, Y, batch_size=16, steps_per_epoch=3, validation_data=(X, Y), validation_steps=3, verbose=0
+    )
+    assert len(history.history["val_loss"]) == 1
+    assert model.evaluate(X, Y, steps=2, verbose=0) > 0
+    assert model.predict(X, steps=2, verbose=0).shape == (40, 1)
+    model.reset_metrics()
+    model.summary(show_trainable=True, expand_nested=True, print_fn=lambda *_, **__: None)
+
+
+def test_one_loss_in_a_list() -> None:
+    model = network()
+    model.compile(optimizer="sgd", loss=["mse"])
+    assert model.fit(X, Y, verbose=0).history["loss"][0] > 0
+
+
 # ---- learning rates and metrics --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("make", "rates"),
@@ -414,6 +433,55 @@ def test_a_schedule_of_ones_own() -> None:
     model.fit(X, Y, batch_size=40, epochs=2, shuffle=False, verbose=0)
     np.testing.assert_allclose(float(model.optimizer.learning_rate), 3e-3, rtol=1e-6)
     assert (model.get_weights()[0] != before).any()
+
+
+def test_a_schedule_of_many_steps_at_once() -> None:
+    """The tutorial on overfitting draws its schedule."""
+    schedule = keras.optimizers.schedules.InverseTimeDecay(
+        0.001, decay_steps=100, decay_rate=1, staircase=False
+    )
+    steps = np.linspace(0, 1000, 11)
+    np.testing.assert_allclose(np.asarray(schedule(steps)), 0.001 / (1 + steps / 100), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "p", "expected"),
+    [
+        ("binary_accuracy", [[1.0], [1.0]], [[0.7], [0.4]], [1.0, 0.0]),
+        ("categorical_accuracy", [[0.0, 1.0], [1.0, 0.0]], [[0.2, 0.8], [0.3, 0.7]], [1.0, 0.0]),
+        ("sparse_categorical_accuracy", [1, 0], [[0.2, 0.8], [0.3, 0.7]], [1.0, 0.0]),
+    ],
+)
+def test_accuracies_as_functions(name: str, y: Any, p: Any, expected: list[float]) -> None:
+    function = getattr(keras.metrics, name)
+    np.testing.assert_allclose(np.ravel(function(np.array(y), np.array(p))), expected)
+    outputs = 1 if name == "binary_accuracy" else 2
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(outputs, activation="sigmoid")])
+    losses = {1: "binary_crossentropy", 2: "categorical_crossentropy"}
+    sparse = name.startswith("sparse")
+    model.compile(loss=f"sparse_{losses[2]}" if sparse else losses[outputs], metrics=[function])
+    target = Y if outputs == 1 else Y[:, 0] if sparse else np.eye(2)[Y[:, 0].astype(int)]
+    assert name in model.fit(X, target, verbose=0).history
+
+
+def test_errors_in_percent_and_of_logarithms() -> None:
+    y, p = np.array([[1.0, 2.0], [4.0, 0.5]]), np.array([[1.5, 1.0], [3.0, 0.25]])
+    losses = keras.losses
+    for function, expected in (
+        (losses.mean_absolute_percentage_error, [50.0, 37.5]),
+        (losses.mean_squared_logarithmic_error, ((np.log1p(y) - np.log1p(p)) ** 2).mean(axis=1)),
+        (losses.log_cosh, np.log(np.cosh(p - y)).mean(axis=1)),
+    ):
+        np.testing.assert_allclose(np.asarray(function(y, p)), expected, rtol=1e-5)
+    model = network(layers.Dense(4, activation="relu"))
+    model.compile(
+        optimizer="adam",
+        loss="mean_squared_logarithmic_error",
+        metrics=["mape", "msle", keras.metrics.LogCoshError()],
+    )
+    history = model.fit(X, Y, epochs=3, verbose=0).history
+    assert history["loss"] == pytest.approx(history["msle"], rel=1e-5)
+    assert {"mape", "logcosh"} <= set(history)
 
 
 def test_a_program_on_imbalanced_data() -> None:

@@ -1,6 +1,6 @@
-"""Keras's words beyond what its programs need: what fastreg refuses of them, and that its arrays are NumPy's.
+"""Keras's words beyond what its programs need: what fastreg refuses of them, tf.keras's, and its arrays.
 
-It must not test what Keras does as well: test_keras_programs.py does.
+It must not test what Keras 3 does as well: test_keras_programs.py does. It is over 250 lines: a list of words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 import fastreg
 from api_cases import X, Y, classifier
-from fastreg import initializers, layers, losses, models, optimizers, regularizers
+from fastreg import backend, initializers, layers, losses, metrics, models, optimizers, regularizers
 from fastreg._tensor import Count, Number, Tensor
 from fastreg.layers import Dense, Dropout, Input
 from fastreg.models import Sequential
@@ -36,9 +36,24 @@ def built(*stack: Any, **named: Any) -> Sequential:
         lambda a: a * 2,
         lambda a: 1 - a,
         lambda a: a > 0,
+        lambda a: a[:, 0] > 0.5,
         lambda a: a @ a.T,
-        lambda a: a.sum(),
         lambda a: a.mean(axis=0),
+    ],
+)
+def test_arrays_computed_from_an_output_have_numpy(compute: Any, dtype: str) -> None:
+    out = built(dtype=dtype)(X)
+    assert type(out) is Tensor
+    ours, plain = compute(out).numpy(), compute(out.numpy())
+    assert type(ours) is np.ndarray
+    assert ours.dtype == plain.dtype
+    np.testing.assert_array_equal(ours, plain)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda a: a.sum(),
         lambda a: np.median(a),
         lambda a: np.linalg.norm(a),
         lambda a: a[0, 0],
@@ -50,9 +65,8 @@ def built(*stack: Any, **named: Any) -> Sequential:
         lambda a: pickle.loads(pickle.dumps(a, protocol=2)),
     ],
 )
-def test_what_is_computed_from_an_output_is_plain(compute: Any, dtype: str) -> None:
+def test_what_else_is_computed_from_an_output_is_plain(compute: Any, dtype: str) -> None:
     out = built(dtype=dtype)(X)
-    assert type(out) is Tensor
     ours, plain = compute(out), compute(out.numpy())
     assert type(ours) is type(plain)
     assert ours.dtype == plain.dtype
@@ -122,10 +136,10 @@ def fitted(**named: Any) -> Any:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fitted(steps_per_epoch=5), "steps_per_epoch must be None, not 5"),
-        (lambda: fitted(validation_steps=5), "validation_steps must be None, not 5"),
-        (lambda: classifier().evaluate(X, Y, steps=2), "steps must be None, not 2"),
-        (lambda: classifier().predict(X, steps=2), "steps must be None, not 2"),
+        (lambda: fitted(steps_per_epoch=5), "steps_per_epoch must be None or [0-9]+, not 5"),
+        (lambda: fitted(validation_steps=5, validation_split=0.5), "validation_steps must be None or 1, not 5"),
+        (lambda: classifier().evaluate(X, Y, steps=9), "steps must be None or [0-9]+, not 9"),
+        (lambda: classifier().predict(X, steps=9), "steps must be None or [0-9]+, not 9"),
         (lambda: classifier().compile("sgd", "mse", loss_weights=[0.5]), "loss_weights must be None"),
         (lambda: built().save("m", include_optimizer=False), "include_optimizer must be True"),
         (lambda: built().load_weights("m", skip_mismatch=True), "skip_mismatch must be False"),
@@ -228,3 +242,34 @@ def test_a_clone_has_a_seed_of_its_own() -> None:
 def test_a_regularizer_in_all_its_forms(given: Any) -> None:
     penalty = layers.Dense(1, kernel_regularizer=given).kernel_regularizer
     assert (penalty.l1, penalty.l2) == (0.01, 0.0)
+
+
+# ---- words of tf.keras 2 -------------------------------------------------------------------------------------------
+def test_the_learning_rate_is_lr_too() -> None:
+    model = classifier()
+    model.optimizer.lr = 0.25
+    assert model.optimizer.learning_rate == model.optimizer.lr == 0.25
+    backend.set_value(model.optimizer.lr, 0.125)
+    assert backend.get_value(model.optimizer.learning_rate) == 0.125
+    assert (backend.epsilon(), backend.floatx()) == (1e-7, "float32")
+
+
+def test_losses_by_short_names() -> None:
+    for short, long in (
+        ("mse", "mean_squared_error"),
+        ("mae", "mean_absolute_error"),
+        ("mape", "mean_absolute_percentage_error"),
+        ("msle", "mean_squared_logarithmic_error"),
+    ):
+        assert getattr(losses, short) is getattr(losses, short.upper()) is getattr(losses, long)
+        assert type(losses.get(short)) is type(losses.get(long))
+    assert losses.logcosh is losses.log_cosh
+
+
+def test_a_file_format_is_taken(tmp_path: Path) -> None:
+    built().save(tmp_path / "model.h5", save_format="h5")
+    assert models.load_model(tmp_path / "model.h5").built
+    metric = metrics.BinaryAccuracy()
+    metric.update_state([1.0], [1.0])
+    metric.reset_states()
+    assert metric.result() == 0.0

@@ -178,7 +178,6 @@ class Own:
             "metric Better brings its own result",
         ),
         (lambda: Own.Model([Dense(1)]), "Model brings its own train_step"),
-        (lambda: Dense(2)(X), "a layer of fastreg is not called: Dense belongs into a Sequential"),
     ],
 )
 def test_methods_that_would_not_run_are_refused(make: Any, message: str) -> None:
@@ -283,6 +282,15 @@ def test_class_weights_by_the_labels_as_they_are(classes: tuple[float, float], w
         model.compile("sgd", loss)
         logs.append(model.fit(X, labels, epochs=2, verbose=0, **named).history)
     assert logs[0] == logs[1]
+
+
+def test_a_batch_without_the_label_minus_1() -> None:
+    results = []
+    for named in ({"class_weight": {-1: 5.0, 1: 3.0}}, {"sample_weight": np.full(len(X), 3.0)}):
+        model = Sequential([Dense(1, activation="tanh")], seed=0)
+        model.compile("sgd", "hinge")
+        results.append(model.train_on_batch(X, np.ones(len(X)), **named))
+    assert results[0] == results[1]
 
 
 def test_labels_of_minus_1_have_no_class_0() -> None:

@@ -128,6 +128,8 @@ class Optimizer(Configurable, OtherWords):
         else:
             self._learning_rate = number(value, "learning_rate", low=0.0)
 
+    lr = learning_rate  # tf.keras's other name
+
     def rates(self, n: int) -> list[float]:
         """The learning rates of the coming `n` steps, without those at the end that are as the one before."""
         if isinstance(self._learning_rate, LearningRateSchedule):

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from fastreg._arguments import flag, number
-from fastreg._arrays import Array
+from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, table_of
 from fastreg._core import math_function
-from fastreg._tensor import Number
+from fastreg._tensor import Number, Tensor
 
 __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "LearningRateSchedule",
@@ -58,9 +58,14 @@ def _checked(rate: Any, name: str) -> float:
 class _Formula(LearningRateSchedule):
     """A schedule that knows the rates of many steps at once: float64 (n,) of both steps and rates."""
 
-    def __call__(self, step: float) -> Number:
-        """The rate of the step that follows on `step` steps."""
-        return Number(self._rates(np.array([number(step, "step", low=0.0)]))[0])
+    def __call__(self, step: Any) -> Any:
+        """The rate of the step that follows on `step` steps; an array of them for an array."""
+        if np.ndim(step) == 0:
+            return Number(self._rates(np.array([number(step, "step", low=0.0)]))[0])
+        steps = numeric(step, "step", "float64")
+        if not np.all(steps >= 0) or not np.all(np.isfinite(steps)):
+            raise ValueError("step must hold finite numbers of at least 0")
+        return self._rates(steps.ravel()).reshape(steps.shape).view(Tensor)
 
     def rates(self, first: int, n: int) -> list[float]:
         rates: list[float] = self._rates(np.arange(first, first + n, dtype=np.float64)).tolist()

@@ -1,0 +1,263 @@
+"""Layers on their own and in more than one model: called on arrays, parts of a model, a model within another.
+
+Keras 3.15.1 does the same, but for messages, the batch's size in shapes, and what a docstring says. It must not test
+what layers compute: others do. It is over 250 lines: a program each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastreg
+from fastreg import activations, layers, models, utils
+
+X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+
+
+def trained(**named: Any) -> models.Sequential:
+    model = models.Sequential(
+        [
+            layers.Input((6,)),
+            layers.Dense(8, activation="relu", name="encoded"),
+            layers.Dropout(0.3),
+            layers.Dense(6),
+        ],
+        **named,
+    )
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(X, X, epochs=2, verbose=0)
+    return model
+
+
+# ---- layers on arrays ----------------------------------------------------------------------------------------------
+def test_a_layer_of_a_model_on_an_array() -> None:
+    model = trained()
+    h: Any = X
+    for layer in model.layers:
+        h = layer(h)
+    np.testing.assert_allclose(h.numpy(), model.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+    assert (model.layers[0](X).numpy() >= 0).all()
+
+
+def test_a_layer_of_no_model_on_an_array() -> None:
+    dense = layers.Dense(3, activation="tanh")
+    assert dense.weights == []
+    y = dense(X)
+    kernel, bias = dense.get_weights()
+    assert (kernel.shape, bias.tolist()) == ((6, 3), [0.0] * 3)
+    np.testing.assert_allclose(y.numpy(), np.tanh(X @ kernel), rtol=1e-5, atol=1e-6)
+    dense.set_weights([np.ones((6, 3)), np.full(3, 2.0)])
+    np.testing.assert_allclose(
+        dense(X), np.tanh(X.sum(axis=1, keepdims=True) + 2 + np.zeros(3)), rtol=1e-5, atol=1e-6
+    )
+    with pytest.raises(ValueError, match=r"shape \(3, 6\)"):
+        dense.set_weights([np.ones((3, 6)), np.ones(3)])
+    with pytest.raises(ValueError, match="x has 5 columns; layer None expects 6"):
+        dense(X[:, :5])
+    model = models.Sequential([dense, layers.Dense(1)])  # which takes the layer with its weights
+    model.build((None, 6))
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], np.ones((6, 3)))
+
+
+def test_build_gives_a_layer_weights() -> None:
+    utils.set_random_seed(3)
+    first, second = layers.Dense(4), layers.Dense(4)
+    for layer in (first, second):
+        layer.build((None, 6))
+    assert not np.array_equal(first.get_weights()[0], second.get_weights()[0])
+    before = first.get_weights()[0]
+    first.build((None, 6))
+    np.testing.assert_array_equal(first.get_weights()[0], before)
+    utils.set_random_seed(3)
+    again = layers.Dense(4)
+    again.build((None, 6))
+    np.testing.assert_array_equal(again.get_weights()[0], before)
+
+
+def test_dropout_on_an_array() -> None:
+    """Beside Keras: the classic form."""
+    ones = np.ones((50, 40), np.float32)
+    dropout = layers.Dropout(0.25)
+    np.testing.assert_array_equal(dropout(ones), ones)
+    first, second = dropout(ones, training=True).numpy(), dropout(ones, training=True).numpy()
+    assert not np.array_equal(first, second)
+    for y in (first, second):
+        assert set(np.unique(y)) == {np.float32(0), np.float32(4 / 3)}
+        assert abs((y == 0).mean() - 0.25) < 0.05
+    classic = layers.Dropout(0.3, scale_at="inference")
+    assert set(np.unique(classic(ones, training=True))) == {np.float32(0), np.float32(1)}
+    model = models.Sequential([layers.Dropout(0.3, scale_at="inference"), layers.Dense(40, use_bias=False)])
+    model.build((None, 40))
+    model.set_weights([np.eye(40)])
+    np.testing.assert_array_equal(classic(ones), model.predict(ones, verbose=0))
+
+
+def test_dropout_layers_of_a_model_draw_apart() -> None:
+    model = models.Sequential([layers.Dropout(0.5), layers.Dropout(0.5), layers.Dense(1)])
+    model.build((None, 6))
+    a, b = (layer(X, training=True).numpy() == 0 for layer in model.layers[:2])
+    assert not np.array_equal(a, b)
+
+
+def test_activations_and_flatten_on_an_array() -> None:
+    assert layers.ReLU()(np.array([[-1.0, 2.0]])).numpy().tolist() == [[0.0, 2.0]]
+    np.testing.assert_allclose(layers.Softmax()(X).numpy().sum(axis=1), 1, rtol=1e-6)
+    assert layers.Flatten()(np.zeros((3, 4, 5))).shape == (3, 20)
+
+
+def test_what_layers_are_not_called_on() -> None:
+    """Keras has a functional API."""
+    with pytest.raises(TypeError, match="not on other layers: put them into a Sequential"):
+        layers.Dense(3)(layers.Input((4,)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"layer 'dense' has no weights yet; build its model first"):
+        models.Sequential([layers.Dense(3)]).layers[0](X)
+    with pytest.raises(TypeError, match="Sequential models only"):
+        fastreg.Model(inputs=1, outputs=2)
+    with pytest.raises(TypeError, match="Sequential models only"):
+        type("Own", (models.Model,), {})()
+    assert isinstance(trained(), models.Model)
+
+
+# ---- layers in two models ------------------------------------------------------------------------------------------
+def test_a_part_of_a_model() -> None:
+    model = trained()
+    encoder = models.Sequential(model.layers[:1])
+    encoded = encoder.predict(X, verbose=0)
+    kernel, bias = model.layers[0].get_weights()
+    np.testing.assert_allclose(encoded, np.maximum(X @ kernel + bias, 0), rtol=1e-5, atol=1e-6)
+    decoder = models.Sequential(model.layers[1:])
+    np.testing.assert_allclose(
+        decoder.predict(encoded, verbose=0), model.predict(X, verbose=0), rtol=1e-5, atol=1e-6
+    )
+    assert encoder.input_shape == (None, 6)
+    assert decoder.input_shape == (None, 8)
+    assert encoder.layers[0] is model.layers[0]
+
+
+def test_it_follows_the_training_of_the_other() -> None:
+    model = trained()
+    encoder = models.Sequential(model.layers[:1])
+    before = encoder(X).numpy()
+    model.fit(X, X, epochs=3, verbose=0)
+    after = encoder(X).numpy()
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(encoder.get_weights()[0], model.get_weights()[0])
+    np.testing.assert_array_equal(encoder.weights[0], model.weights[0])
+    np.testing.assert_allclose(after, model.layers[0](X), rtol=1e-5, atol=1e-6)
+    model.pop()
+    np.testing.assert_array_equal(encoder(X), after)
+    model.add(layers.Dense(2))
+    np.testing.assert_array_equal(encoder(X), after)
+
+
+def test_a_model_within_a_model() -> None:
+    """The quickstart for beginners: probabilities of a model that gives logits. `layers` of Keras's holds the model."""
+    model = models.Sequential([layers.Flatten(input_shape=(2, 3)), layers.Dense(4)])
+    model.compile(optimizer="adam", loss="mse")
+    pictures = X.reshape(40, 2, 3)
+    probability_model = models.Sequential([model, layers.Softmax()])
+    logits = model.predict(pictures, verbose=0).astype(np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probability_model(pictures).numpy(), shares, rtol=1e-5)
+    model.fit(pictures, np.ones((40, 4)), epochs=1, verbose=0)
+    np.testing.assert_allclose(
+        probability_model(pictures[:5]), activations.softmax(model(pictures[:5])), rtol=1e-5
+    )
+    assert probability_model.input_shape == (None, 2, 3)
+
+
+def test_new_layers_behind_those_of_another_model() -> None:
+    model = trained()
+    longer = models.Sequential([*model.layers[:-1], layers.Dense(2, name="head")])
+    longer.build((None, 6))
+    assert [w.path.split("/")[1:] for w in longer.weights] == [
+        [layer, weight] for layer in ("encoded", "head") for weight in ("kernel", "bias")
+    ]
+    head = longer.layers[-1]
+    head.set_weights([np.ones((8, 2)), np.zeros(2)])
+    model.fit(X, X, epochs=1, verbose=0)
+    sums = model.layers[0](X).sum(axis=1)
+    np.testing.assert_allclose(
+        longer.predict(X, verbose=0), np.stack([sums, sums], axis=1), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_only_the_layers_own_model_changes_them(tmp_path: Path) -> None:
+    """Keras trains them wherever they are."""
+    model = trained()
+    encoder = models.Sequential(model.layers[:1])
+    encoder.compile(optimizer="sgd", loss="mse")
+    target = np.zeros((40, 8), np.float32)
+    assert encoder.evaluate(X, target, verbose=0) > 0
+    before = model.get_weights()
+    for name, call in (
+        ("fit", lambda: encoder.fit(X, target, verbose=0)),
+        ("train_on_batch", lambda: encoder.train_on_batch(X, target)),
+        ("set_weights", lambda: encoder.set_weights([np.zeros((6, 8)), np.zeros(8)])),
+    ):
+        with pytest.raises(
+            RuntimeError, match=f"{name} cannot be called: layer 'encoded' is another model's"
+        ):
+            call()
+    for weight, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    encoder.layers[0].set_weights([np.zeros((6, 8)), np.zeros(8)])  # which is the model's
+    assert not model.get_weights()[0].any()
+
+    encoder.save(tmp_path / "encoder")
+    alone = models.load_model(tmp_path / "encoder")
+    alone.fit(X, target, verbose=0)
+    models.clone_model(encoder).fit(X, target, verbose=0)
+    assert not model.get_weights()[0].any()
+
+
+def test_what_does_not_fit() -> None:
+    model = trained()
+    with pytest.raises(ValueError, match="expects 6 inputs; what comes before it gives 5"):
+        models.Sequential([layers.Dense(5), model])
+    with pytest.raises(ValueError, match="already has a layer named 'encoded'"):
+        models.Sequential([model.layers[0], model.layers[0]])
+    unbuilt = models.Sequential([layers.Dense(3)])
+    with pytest.raises(ValueError, match="belongs to a model without weights; build that one first"):
+        models.Sequential([unbuilt, layers.Softmax()]).predict(X)
+    narrow = models.Sequential([model.layers[0]])
+    with pytest.raises(ValueError, match="x has 5 columns; layer 0 expects 6"):
+        narrow.predict(X[:, :5])
+
+
+# ---- leaving a model -----------------------------------------------------------------------------------------------
+def test_a_popped_layer_keeps_its_weights() -> None:
+    """Greedy layer-wise training: a layer comes in before the last."""
+    model = models.Sequential([layers.Input((6,)), layers.Dense(4, activation="relu"), layers.Dense(2)])
+    last = model.layers[-1]
+    last.set_weights([np.full((4, 2), 7.0), np.ones(2)])
+    model.pop()
+    np.testing.assert_array_equal(last.get_weights()[0], np.full((4, 2), 7.0))
+    model.add(layers.Dense(4, activation="relu"))
+    model.add(last)
+    np.testing.assert_array_equal(model.layers[-1].get_weights()[0], np.full((4, 2), 7.0))
+    assert len({layer.name for layer in model.layers}) == 3
+    assert model.predict(X, verbose=0).shape == (40, 2)
+
+
+# ---- weights by name -----------------------------------------------------------------------------------------------
+def test_weights_have_names_and_can_be_assigned() -> None:
+    model = trained()
+    assert [w.path.split("/")[-1] for w in model.weights] == ["kernel", "bias"] * 2
+    assert [w.name for w in model.trainable_variables] == ["kernel", "bias"] * 2
+    bias = model.layers[0].bias
+    assert bias is not None
+    bias.assign(np.arange(8))
+    np.testing.assert_array_equal(bias.numpy(), np.arange(8))
+    np.testing.assert_array_equal(model.get_weights()[1], np.arange(8))
+    with pytest.raises(ValueError, match="weights"):
+        bias.assign([1.0, 2.0])
+    np.testing.assert_array_equal(model.get_weights()[1], np.arange(8))
+    with pytest.raises((ValueError, TypeError)):
+        bias[0] = 5.0
+    assert not hasattr(model.weights[0][0], "assign")
+    assert models.Sequential([layers.Dense(2)]).weights == []
