@@ -151,7 +151,7 @@ class Layer(HasWeights, Configurable, OtherWords):
                 f"input_shape must be (features,), one axis without the batch, not {input_shape!r}; "
                 "Flatten(input_shape=...) takes more"
             )
-        self._named_by_model = False
+        self._named_by_model = False  # which may then change it
         self._seed_alone: int | None = None  # of a layer of no model
         self._calls = 0  # with dropout
         self._owner: Network | None = None  # the model this layer belongs to
@@ -264,12 +264,6 @@ class Layer(HasWeights, Configurable, OtherWords):
     def bind(self, session: Session, positions: Sequence[int]) -> None:
         """From now on the weights are the session's, at `positions`."""
         self._session, self._positions, self._carried = session, positions, None
-
-    def leave(self) -> None:
-        """The layer leaves its model, with its weights; a name that the model gave stays behind."""
-        self._owner = None
-        if self._named_by_model:
-            self.name, self._named_by_model = None, False
 
     def unbind(self) -> None:
         """Keep the weights while the model makes another session."""

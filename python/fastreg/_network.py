@@ -52,8 +52,8 @@ class Network(HasWeights):
     def add(self, layer: Layer | Network) -> None:
         """Append a layer. A model that has weights keeps them; its optimizer starts anew.
 
-        A model is appended layer by layer. A layer of another model stays that model's: this one predicts with the
-        weights that it has there at the time, and cannot be trained.
+        A model is appended layer by layer. A layer of another model stays that model's, and this one predicts with the
+        weights that it has at the time; training this one makes it this one's, and the other predicts with it.
 
         Raises TypeError for what is no layer, ValueError for a name that is taken or an input width that does not fit.
         """
@@ -64,6 +64,9 @@ class Network(HasWeights):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
         check_native(layer, "layer")
         taken = {str(other.name) for other in self.layers}
+        if layer.name in taken and layer._named_by_model and layer not in self.layers:
+            theirs = layer._owner.layers if layer._owner is not None else []
+            layer.name = layers.default_name(layer, taken | {str(other.name) for other in theirs})
         if layer.name in taken:
             raise ValueError(f"the model already has a layer named {layer.name!r}")
         if layer._dtype not in (None, self.dtype):
@@ -83,7 +86,7 @@ class Network(HasWeights):
             self._release_session()
             if layer._owner is None:
                 layer._owner = self
-                layer._named_by_model = layer.name is None
+                layer._named_by_model |= layer.name is None
                 layer.name = layer.name or layers.default_name(layer, taken)
             self.layers.append(layer)
 
@@ -109,14 +112,24 @@ class Network(HasWeights):
                 f"layer {layer!r} expects {math.prod(stated)} inputs; what comes before it gives {before}"
             )
 
-    def _check_owner(self, method: str) -> None:
-        """Raise RuntimeError if a layer is another model's, which alone may change it."""
-        for layer in self.layers:
-            if layer._owner is not self:
-                raise RuntimeError(
-                    f"{method} cannot be called: layer {layer.name!r} is another model's; "
-                    "models.clone_model makes a model with layers of its own"
+    def _take_over(self, method: str) -> None:
+        """Make other models' layers this one's, which is about to train them; the others' optimizers start anew."""
+        others = [(layer, layer._owner) for layer in self.layers if layer._owner is not self]
+        for layer, owner in others:
+            if owner is None:  # it has been taken out of its model
+                continue
+            owner._check_idle(f"{method} of a model with layer {layer.name!r} of another")
+            if owner.dtype != self.dtype:
+                raise ValueError(
+                    f"layer {layer.name!r} is of a model of dtype {owner.dtype}; "
+                    f"this one, of {self.dtype}, cannot train it"
                 )
+        if others:
+            self._release_session()
+        for layer, owner in others:
+            if owner is not None:
+                owner._release_session()
+            layer._owner = self
 
     def pop(self) -> Layer:
         """Remove and return the last layer. All keep their weights; the optimizer starts anew."""
@@ -126,7 +139,7 @@ class Network(HasWeights):
         self._release_session()
         layer = self.layers.pop()
         if layer._owner is self:
-            layer.leave()
+            layer._owner = None
         if not self.layers and layer.stated_shape is not None:
             self._input_shape = None  # the layer had brought it
         return layer
@@ -232,8 +245,11 @@ class Network(HasWeights):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights, in the order of `get_weights`; all or nothing. Optimizer state stays."""
         session = self._ready()
-        self._check_owner("set_weights")
-        session.set_weights([numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)])
+        values = [numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)]
+        session.set_weights(values)
+        for layer, own in zip(self.layers, self._places, strict=True):
+            if own and layer._owner is not self:
+                layer.set_weights([values[i] for i in own])
 
     def count_params(self) -> int:
         """The number of weights."""

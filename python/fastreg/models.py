@@ -227,7 +227,6 @@ class Sequential(Model):
             On Ctrl-C; the model stays usable, at the end of a step.
         """
         compiled = self._require_compiled()
-        self._check_owner("fit")
         expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
         given = 0.0 if validation_split is None else validation_split
         split = number(given, "validation_split", low=0.0, high=1.0, open_high=True)
@@ -249,6 +248,7 @@ class Sequential(Model):
         if not self._fitting.acquire(blocking=False):
             raise self._busy("fit")
         try:
+            self._take_over("fit")
             return _training.fit(self, self._ready_for(data.x), compiled, data, validation, plan, hooks)
         finally:
             self._fitting.release()
@@ -313,9 +313,9 @@ class Sequential(Model):
     ) -> Any:
         """One step on one batch; returns what `evaluate` does, but for `sparsity`, of this batch before the step."""
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
-        self._check_owner("train_on_batch")
         expected = self._expectation()
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
+        self._take_over("train_on_batch")
         session = self._ready_for(data.x)
         session.learning_rate = compiled.optimizer.learning_rate
         totals = session.train_batch(native(data.x), data.y, data.sample_weight)

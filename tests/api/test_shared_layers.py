@@ -186,33 +186,91 @@ def test_new_layers_behind_those_of_another_model() -> None:
     )
 
 
-def test_only_the_layers_own_model_changes_them(tmp_path: Path) -> None:
-    """Keras trains them wherever they are."""
-    model = trained()
-    encoder = models.Sequential(model.layers[:1])
-    encoder.compile(optimizer="sgd", loss="mse")
-    target = np.zeros((40, 8), np.float32)
-    assert encoder.evaluate(X, target, verbose=0) > 0
-    before = model.get_weights()
-    for name, call in (
-        ("fit", lambda: encoder.fit(X, target, verbose=0)),
-        ("train_on_batch", lambda: encoder.train_on_batch(X, target)),
-        ("set_weights", lambda: encoder.set_weights([np.zeros((6, 8)), np.zeros(8)])),
-    ):
-        with pytest.raises(
-            RuntimeError, match=f"{name} cannot be called: layer 'encoded' is another model's"
-        ):
-            call()
-    for weight, expected in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(weight, expected)
-    encoder.layers[0].set_weights([np.zeros((6, 8)), np.zeros(8)])  # which is the model's
-    assert not model.get_weights()[0].any()
+def test_either_model_can_train_the_layers() -> None:
+    """An autoencoder of two models, each of which has a layer "dense"; then a new head, then the autoencoder again."""
+    utils.set_random_seed(0)
+    encoder = models.Sequential([layers.Input((6,)), layers.Dense(3, activation="tanh")])
+    decoder = models.Sequential([layers.Input((3,)), layers.Dense(6)])
+    before = [*encoder.get_weights(), *decoder.get_weights()]
+    both = models.Sequential([encoder, decoder])
+    both.compile(optimizer="adam", loss="mse")
+    first = both.evaluate(X, X, verbose=0)
+    for value, expected in zip(both.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, expected)
+    both.fit(X, X, epochs=30, verbose=0)
+    assert both.evaluate(X, X, verbose=0) < first
+    assert not np.array_equal(encoder.get_weights()[0], before[0])
+    coded = encoder.predict(X, verbose=0)
+    np.testing.assert_allclose(
+        decoder.predict(coded, verbose=0), both.predict(X, verbose=0), rtol=1e-5, atol=1e-6
+    )
 
-    encoder.save(tmp_path / "encoder")
-    alone = models.load_model(tmp_path / "encoder")
-    alone.fit(X, target, verbose=0)
-    models.clone_model(encoder).fit(X, target, verbose=0)
-    assert not model.get_weights()[0].any()
+    classifier = models.Sequential([encoder, layers.Dense(1, activation="sigmoid")])
+    classifier.compile(optimizer="adam", loss="binary_crossentropy")
+    labels = (X[:, 0] > 0).astype(np.float32)
+    classifier.train_on_batch(X, labels)
+    assert not np.array_equal(encoder.predict(X, verbose=0), coded)
+    np.testing.assert_array_equal(both.get_weights()[0], classifier.get_weights()[0])
+    history = both.fit(X, X, epochs=2, verbose=0).history
+    assert len(history["loss"]) == 2
+    np.testing.assert_array_equal(classifier.get_weights()[0], both.get_weights()[0])
+
+
+def test_training_together_is_training_as_one() -> None:
+    """Beside Keras, which draws: the bits of a model that had the layers from the start."""
+    one = models.Sequential([layers.Input((6,)), layers.Dense(4, activation="relu"), layers.Dense(2)], seed=0)
+    parts = [
+        models.Sequential([layers.Input((6,)), layers.Dense(4, activation="relu")], seed=0),
+        models.Sequential([layers.Input((4,)), layers.Dense(2)], seed=0),
+    ]
+    together = models.Sequential(parts, seed=0)  # type: ignore[arg-type]
+    together.set_weights(one.get_weights())
+    np.testing.assert_array_equal(parts[1].get_weights()[0], one.get_weights()[2])
+    results = []
+    for model in (one, together):
+        model.compile(optimizer="adam", loss="mse")
+        results.append(model.fit(X, X[:, :2], epochs=3, verbose=0).history["loss"])
+    assert results[0] == results[1]
+    for value, expected in zip(together.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_weights_are_set_in_both(tmp_path: Path) -> None:
+    model = trained()
+    shorter = models.Sequential([layer for layer in model.layers if not isinstance(layer, layers.Dropout)])
+    shorter.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    assert not any(weight.any() for weight in model.get_weights())
+    with pytest.raises(ValueError, match="weights"):
+        shorter.set_weights([np.ones(3)] * 4)
+    assert not any(weight.any() for weight in model.get_weights())
+
+    shorter.save(tmp_path / "model")  # files, clones and copies have layers of their own
+    for apart in (models.load_model(tmp_path / "model"), models.clone_model(shorter)):
+        apart.compile(optimizer="sgd", loss="mse")
+        apart.fit(X, X, verbose=0)
+    assert not any(weight.any() for weight in model.get_weights())
+
+
+def test_no_model_takes_layers_from_one_that_is_fitted() -> None:
+    """Keras lets callbacks train other models."""
+    model = trained()
+    part = models.Sequential(model.layers[:1])
+    part.compile(optimizer="sgd", loss="mse")
+    seen = []
+
+    class Meddler(fastreg.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seen.append(part.predict(X, verbose=0))
+            with pytest.raises(RuntimeError, match="cannot be called while the model is fitted"):
+                part.train_on_batch(X, np.zeros((40, 8)))
+
+    model.fit(X, X, epochs=2, verbose=0, callbacks=[Meddler()])
+    assert len(seen) == 2
+    assert not np.array_equal(seen[0], seen[1])
+    double = models.Sequential(model.layers[:1], dtype="float64")
+    double.compile(optimizer="sgd", loss="mse")
+    with pytest.raises(ValueError, match="of dtype float32; this one, of float64, cannot train it"):
+        double.fit(X, np.zeros((40, 8)), verbose=0)
 
 
 def test_what_does_not_fit() -> None:
@@ -242,6 +300,13 @@ def test_a_popped_layer_keeps_its_weights() -> None:
     np.testing.assert_array_equal(model.layers[-1].get_weights()[0], np.full((4, 2), 7.0))
     assert len({layer.name for layer in model.layers}) == 3
     assert model.predict(X, verbose=0).shape == (40, 2)
+
+    part = models.Sequential(model.layers[1:])  # whose layers then leave
+    for _ in range(2):
+        model.pop()
+    part.compile(optimizer="sgd", loss="mse")
+    part.fit(np.ones((8, 4)), np.zeros((8, 2)), verbose=0)
+    assert (part.get_weights()[3] < 1).all()  # the bias of what was the last layer
 
 
 # ---- weights by name -----------------------------------------------------------------------------------------------
