@@ -5,9 +5,11 @@ It must not know models or training.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from fastreg._arguments import integer
@@ -58,6 +60,7 @@ class Progress:
         self._names = [*names, *(f"val_{name}" for name in names)]
         columns = _terminal_columns()
         self._columns = min(columns or 120, 120)
+        self._on_screen = columns > 0
         interval = 0.1 if columns else 1.0  # a file keeps all that is drawn
         self._bar = _bar(first_epoch, epochs, self._columns, interval) if verbose == 1 else None
         self._started = time.perf_counter()
@@ -68,6 +71,16 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """A context in which the bar leaves its line on the screen to what others print; then it stands below that."""
+        bar = self._bar if self._on_screen else None
+        if bar is not None:
+            bar.clear()
+        yield
+        if bar is not None:
+            bar.refresh()
 
     def epoch_end(self, epoch: int, logs: Logs) -> None:
         if self._bar is not None:

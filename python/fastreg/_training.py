@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from fastreg._core import Session
 from fastreg._dataset import Dataset, native
 from fastreg._progress import Progress, check_verbose
 from fastreg._sparse import SparseRows
-from fastreg.callbacks import History, TerminateOnNaN
+from fastreg.callbacks import History, LambdaCallback, TerminateOnNaN
 from fastreg.callbacks.base import overrides
 
 if TYPE_CHECKING:
@@ -106,6 +107,14 @@ class Hooks:
         self._terminators = [callback for callback in listed if isinstance(callback, TerminateOnNaN)]
         self.stop_on_nonfinite = bool(self._terminators)
 
+    def may_print(self, name: str) -> bool:
+        """Whether a hook is code of the user's."""
+        return any(
+            overrides(callback, name)
+            for callback in self.callbacks
+            if isinstance(callback, LambdaCallback) or not type(callback).__module__.startswith("fastreg.")
+        )
+
     def _any_overrides(self, *names: str) -> bool:
         return any(overrides(callback, *names) for callback in self.callbacks)
 
@@ -159,9 +168,11 @@ def fit(
     logs: Logs = {}
     validated = False
     hooks.call("on_train_begin", {})
+    prints_begin, prints_end = hooks.may_print("on_epoch_begin"), hooks.may_print("on_epoch_end")
     with Progress(plan.verbose, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
         for epoch in range(plan.initial_epoch, plan.epochs):
-            hooks.call("on_epoch_begin", epoch, {})
+            with progress.aside() if prints_begin else nullcontext():
+                hooks.call("on_epoch_begin", epoch, {})
             fresh = epoch == plan.initial_epoch  # a GPU keeps the data from epoch to epoch
             logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks, fresh, steps))
             logs["sparsity"] = sparsity(session)
@@ -171,7 +182,8 @@ def fit(
                 )
                 validated = True
                 logs.update({f"val_{name}": value for name, value in values.items()})
-            hooks.call("on_epoch_end", epoch, logs)
+            with progress.aside() if prints_end else nullcontext():
+                hooks.call("on_epoch_end", epoch, logs)
             progress.epoch_end(epoch, logs)
             if model.stop_training:
                 break

@@ -12,12 +12,13 @@ import re
 import struct
 import sys
 import termios
+from typing import Any
 
 import pytest
 
 from api_cases import X, Y, classifier
 from fastreg._progress import fitting
-from fastreg.callbacks import LearningRateScheduler
+from fastreg.callbacks import Callback, LambdaCallback, LearningRateScheduler
 
 NAMES = ["loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc"]
 LOGS = dict.fromkeys([*NAMES, "penalty"], 0.1234)
@@ -51,14 +52,14 @@ def test_without_validation_metrics_find_their_place_in_order() -> None:
     assert fitting(logs, NAMES, 30) == "loss=0.1234, accuracy=0.1234"
 
 
-def drawn(columns: int | None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a fit draws on a terminal of so many columns, or into a file."""
+def drawn(columns: int | None, monkeypatch: pytest.MonkeyPatch, *given: Callback) -> list[str]:
+    """What a fit draws on a terminal of so many columns, or into a file; lines of what callbacks print there."""
     shown, written = os.pipe() if columns is None else os.openpty()
     if columns is not None:
         fcntl.ioctl(written, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     with os.fdopen(written, "w") as screen:
         monkeypatch.setattr(sys, "stderr", screen)
-        classifier().fit(X, Y, epochs=2, verbose=1, validation_split=0.2)
+        classifier().fit(X, Y, epochs=2, verbose=1, validation_split=0.2, callbacks=list(given))
     text = b""
     with os.fdopen(shown, "rb", buffering=0) as reader, contextlib.suppress(OSError):  # the end of a terminal
         while part := reader.read(4096):
@@ -73,6 +74,18 @@ def test_the_bar_stays_within_its_line(
     lines = drawn(columns, monkeypatch)
     assert max(len(line) for line in lines) == limit
     assert names_in(lines[-1])[-1] == "val_accuracy"
+
+
+def test_what_a_callback_prints_has_its_line_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Teller(Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            print(f"begins {epoch}", file=sys.stderr)
+
+    teller = LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"ends {epoch}", file=sys.stderr))
+    lines = drawn(80, monkeypatch, Teller(), teller)
+    told = [line for line in lines if "begins" in line or "ends" in line]
+    assert told == [f"{what} {epoch}" for epoch in (0, 1) for what in ("begins", "ends")]
+    assert "Epoch 2/2" in lines[-1]
 
 
 def test_what_callbacks_say_stands_on_lines_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
