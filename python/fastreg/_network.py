@@ -59,7 +59,9 @@ class Network(HasWeights):
         """
         self._check_idle("add")
         if isinstance(layer, Network):
-            return self._add_all(layer)
+            for inner in layer.layers:
+                self.add(inner)
+            return
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
         check_native(layer, "layer")
@@ -89,12 +91,6 @@ class Network(HasWeights):
                 layer._named_by_model |= layer.name is None
                 layer.name = layer.name or layers.default_name(layer, taken)
             self.layers.append(layer)
-
-    def _add_all(self, model: Network) -> None:
-        if not self.layers and model._input_shape is not None:
-            self._set_input_shape(model._input_shape)
-        for layer in model.layers:
-            self.add(layer)
 
     def _check_idle(self, method: str) -> None:
         if self._fitting.locked():

@@ -471,6 +471,11 @@ OTHERS: list[Row] = [
         r"x has rows of the shape \(3, 1\); layer 0 expects \(1, 3\)",
     ),
     (
+        lambda: flattening().predict(np.ones((5, 1, 4))),
+        ValueError,
+        r"x has rows of the shape \(1, 4\); layer 0 expects \(1, 3\)",
+    ),
+    (
         lambda: flattening().predict(X),
         ValueError,
         r"x has rows of the shape \(3,\); layer 0 expects \(1, 3\)",

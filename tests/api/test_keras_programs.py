@@ -442,6 +442,7 @@ def test_a_schedule_of_many_steps_at_once() -> None:
     )
     steps = np.linspace(0, 1000, 11)
     np.testing.assert_allclose(np.asarray(schedule(steps)), 0.001 / (1 + steps / 100), rtol=1e-6)
+    assert schedule(steps[:10].reshape(2, 5)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,12 @@ def test_it_follows_the_training_of_the_other() -> None:
     np.testing.assert_array_equal(encoder.get_weights()[0], model.get_weights()[0])
     np.testing.assert_array_equal(encoder.weights[0], model.weights[0])
     np.testing.assert_allclose(after, model.layers[0](X), rtol=1e-5, atol=1e-6)
+    encoder.add(layers.Dense(2))
+    model.fit(X, X, verbose=0)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], model.get_weights()[0])
+    np.testing.assert_array_equal(encoder.get_weights()[0], model.get_weights()[0])
+    encoder.pop()
+    after = encoder(X).numpy()
     model.pop()
     np.testing.assert_array_equal(encoder(X), after)
     model.add(layers.Dense(2))
@@ -224,6 +230,7 @@ def test_training_together_is_training_as_one() -> None:
         models.Sequential([layers.Input((4,)), layers.Dense(2)], seed=0),
     ]
     together = models.Sequential(parts, seed=0)  # type: ignore[arg-type]
+    one.set_weights([weight / 2 for weight in one.get_weights()])
     together.set_weights(one.get_weights())
     np.testing.assert_array_equal(parts[1].get_weights()[0], one.get_weights()[2])
     results = []
@@ -271,6 +278,15 @@ def test_no_model_takes_layers_from_one_that_is_fitted() -> None:
     double.compile(optimizer="sgd", loss="mse")
     with pytest.raises(ValueError, match="of dtype float32; this one, of float64, cannot train it"):
         double.fit(X, np.zeros((40, 8)), verbose=0)
+
+
+def test_names_stay_apart_in_both() -> None:
+    """Beside Keras, which keeps a name that is taken elsewhere and refuses it here."""
+    first = models.Sequential([layers.Dense(6, input_dim=6)])
+    second = models.Sequential([layers.Dense(6, input_dim=6), layers.Dense(6)])
+    both = models.Sequential([first, second.layers[0]])
+    for model in (first, second, both):
+        assert len({layer.name for layer in model.layers}) == len(model.layers)
 
 
 def test_what_does_not_fit() -> None:
