@@ -110,6 +110,14 @@ def test_early_stopping_monitor(tmp_path: Path) -> None:
     assert number(r"stopped at epoch (\d+)", output) == number(r"best epoch: (\d+)", output) + 20
 
 
+def test_autoencoder(tmp_path: Path) -> None:
+    output = run(str(ROOT / "examples" / "autoencoder.py"), cwd=tmp_path)
+    plain = number(r"of the mean picture: ([\d.]+)", output)
+    assert number(r"error of test pictures: ([\d.]+)", output) < plain / 4
+    assert number(r"exactly 0: ([\d.]+)%", output) > 30
+    assert number(r"test accuracy: ([\d.]+)%", output) > 92
+
+
 def test_torch_elastic_net(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the example needs PyTorch")
     output = run(str(ROOT / "examples" / "torch_elastic_net.py"), cwd=tmp_path)
