@@ -14,6 +14,7 @@ from fastreg import _core
 from fastreg._foreign import numbers
 
 Array = NDArray[Any]  # float32 or float64
+Shape = tuple[int, ...]  # of a row: without the batch
 
 DTYPES = ("float32", "float64")
 
@@ -66,7 +67,7 @@ def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueErro
     )
 
 
-def rows(value: ArrayLike, name: str, dtype: str, shape: tuple[int, ...] | None, more_axes: bool) -> Array:
+def rows(value: ArrayLike, name: str, dtype: str, shape: Shape | None, more_axes: bool) -> Array:
     """`value` as (rows, features), both at least 1, or with `more_axes`; (rows,) where the `shape` of a row, if known,
     is (1,)."""
     array = numeric(value, name, dtype)

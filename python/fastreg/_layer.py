@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastreg import _seeds
 from fastreg._arguments import choice, flag, integer, only
-from fastreg._arrays import DTYPES, Array, numeric, rows
+from fastreg._arrays import DTYPES, Array, Shape, numeric, rows
 from fastreg._configurable import Configurable, argument_names
 from fastreg._core import Session
 from fastreg._sampling import output
@@ -22,9 +22,6 @@ from fastreg._words import OtherWords
 
 if TYPE_CHECKING:
     from fastreg._network import Network
-
-
-Shape = tuple[int, ...]  # without the batch
 
 
 def last_step(count: int) -> int:

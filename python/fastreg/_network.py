@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from fastreg import _core, _seeds, cuda, layers
 from fastreg._arguments import choice, integer
 from fastreg._arguments import seed as check_seed
-from fastreg._arrays import DTYPES, Array, numeric
+from fastreg._arrays import DTYPES, Array, Shape, numeric
 from fastreg._configurable import check_native
-from fastreg._layer import HasWeights, Layer, Shape, Weight, axes
+from fastreg._layer import HasWeights, Layer, Weight, axes
 from fastreg._summary import print_summary
 
 

@@ -79,11 +79,8 @@ class Flatten(Layer):
         self.data_format = only(None, reordered, "data_format", "axes keep their order")
 
     def native(self, index: int, seed: int) -> dict[str, Any]:
-        return {
-            "kind": "activation",
-            "activation": "linear",
-            "alpha": 0.0,
-        }  # a session gets rows that are flat
+        # A session gets rows that are flat, and drops what does nothing.
+        return {"kind": "activation", "activation": "linear", "alpha": 0.0}
 
 
 class Dense(Layer):
@@ -119,6 +116,8 @@ class Dense(Layer):
     L1(l1=0.01, method='proximal')
     """
 
+    weight_names = ("kernel", "bias")
+
     def __init__(
         self,
         units: int,
@@ -149,8 +148,6 @@ class Dense(Layer):
         self.bias_constraint = constraints.get(bias_constraint)
         if getattr(self.bias_constraint, "axis", 0) == 1:
             raise ValueError("bias_constraint must have axis 0: a bias has no other")
-
-    weight_names = ("kernel", "bias")
 
     def output_units(self, input_units: int) -> int:
         return self.units

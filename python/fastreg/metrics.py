@@ -573,9 +573,8 @@ sparse_categorical_crossentropy = losses.sparse_categorical_crossentropy
 _CLASSES: list[type[Metric]] = [
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError, RootMeanSquaredError,
     MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCoshError, Hinge, Poisson, Huber,
-    BinaryCrossentropy, CategoricalCrossentropy,
-    SparseCategoricalCrossentropy, Precision, Recall, TruePositives, FalsePositives, FalseNegatives, TrueNegatives, AUC,
-    R2Score,
+    BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy, Precision, Recall, TruePositives,
+    FalsePositives, FalseNegatives, TrueNegatives, AUC, R2Score,
 ]  # fmt: skip
 _TABLE = table_of(_CLASSES, {"rmse": RootMeanSquaredError, "log_cosh": LogCoshError, "LogCosh": LogCoshError})
 _TABLE.update({alias: _TABLE[loss.__name__] for alias, loss in losses.ALIASES.items()})
@@ -584,8 +583,8 @@ _BY_TARGETS: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
     "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
     "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
 }
-_FUNCTIONS = (binary_accuracy, categorical_accuracy, sparse_categorical_accuracy)
 _BY_TARGETS.update(acc=_BY_TARGETS["accuracy"], ce=_BY_TARGETS["crossentropy"])
+_FUNCTIONS = (binary_accuracy, categorical_accuracy, sparse_categorical_accuracy)
 
 
 def get(identifier: Any) -> Metric:
