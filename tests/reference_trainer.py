@@ -28,6 +28,7 @@ class Trainer:
         self.weights = [np.array(w, np.float64) for w in weights]
         self.slots = [rule.initial_slots(optimizer, w) for w in self.weights]
         self.step = self.epoch = 0
+        self.frozen: set[int] = set()  # parameters that are neither stepped nor penalised
         self.owner: list[tuple[Spec, str]] = []  # per parameter: its layer and "kernel" or "bias"
         for layer in layers:
             if layer["kind"] == "dense":
@@ -77,8 +78,8 @@ class Trainer:
     def penalty(self, cache: list[Spec]) -> float:
         """Weights and activities; activities are divided by the batch size."""
         total = 0.0
-        for w, (layer, role) in zip(self.weights, self.owner, strict=True):
-            spec = layer.get(role + "_penalty", rule.NO_PENALTY)
+        for i, (w, (layer, role)) in enumerate(zip(self.weights, self.owner, strict=True)):
+            spec = rule.NO_PENALTY if i in self.frozen else layer.get(role + "_penalty", rule.NO_PENALTY)
             total += rule.penalty_value(w, spec["l1"], spec["l2"])
         for layer, entry in zip(self.layers, cache, strict=True):
             if spec := layer.get("activity_penalty"):
@@ -124,12 +125,13 @@ class Trainer:
         """One optimizer step; returns the (data loss, penalty) it saw before the step."""
         value, penalty, grads = self.gradients(x, y, sample_weight)
         penalties = [layer.get(role + "_penalty", rule.NO_PENALTY) for layer, role in self.owner]
-        full = [rule.full_gradient(w, g, p) for w, g, p in zip(self.weights, grads, penalties, strict=True)]
-        full = rule.clip(full, self.optimizer)
+        trained = [i for i in range(len(self.weights)) if i not in self.frozen]
+        full = [rule.full_gradient(self.weights[i], grads[i], penalties[i]) for i in trained]
         self.step += 1
-        for i, (layer, role) in enumerate(self.owner):
+        for i, gradient in zip(trained, rule.clip(full, self.optimizer), strict=True):
+            layer, role = self.owner[i]
             w, self.slots[i] = rule.apply_gradient(
-                self.weights[i], full[i], self.slots[i], self.step, self.optimizer, penalties[i]
+                self.weights[i], gradient, self.slots[i], self.step, self.optimizer, penalties[i]
             )
             self.weights[i] = rule.constrain(w, layer.get(role + "_constraint"))
         return value, penalty

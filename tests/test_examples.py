@@ -115,7 +115,8 @@ def test_autoencoder(tmp_path: Path) -> None:
     plain = number(r"of the mean picture: ([\d.]+)", output)
     assert number(r"error of test pictures: ([\d.]+)", output) < plain / 4
     assert number(r"exactly 0: ([\d.]+)%", output) > 30
-    assert number(r"test accuracy: ([\d.]+)%", output) > 92
+    fixed = number(r"with the encoder as it is: ([\d.]+)%", output)
+    assert 88 < fixed < number(r"with the encoder trained, too: ([\d.]+)%", output)
 
 
 def test_torch_elastic_net(tmp_path: Path) -> None:

@@ -372,6 +372,14 @@ FASTREG_API fr_status fr_session_set_penalty(fr_session* session, int64_t parame
     });
 }
 
+FASTREG_API fr_status fr_session_set_trainable(fr_session* session, int64_t parameter, int trainable) {
+    return with_session(session, [&](fr_session& s) -> Status {
+        FR_RETURN_IF_ERROR(check_flag("trainable", trainable));
+        FR_RETURN_IF_ERROR(check_parameter(s, parameter));
+        return s.core->set_trainable(parameter, trainable != 0);
+    });
+}
+
 FASTREG_API fr_status fr_session_count_zeros(fr_session* session, int64_t parameter, int64_t* zeros) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_given("zeros", zeros));

@@ -209,10 +209,18 @@ bool Network<T>::joins_epilogue(size_t i) const {
 }
 
 template <class T>
+size_t Network<T>::first_trained() const {
+    size_t i = 0;
+    while (i < plan_->nodes.size() && !is_trained(plan_->nodes[i])) ++i;
+    return i;
+}
+
+template <class T>
 void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, uint64_t step) {
     const auto [first, count] = rows;
     bool through = fused_;  // whether the gradient at hand has been taken through node i
-    for (size_t i = plan_->nodes.size(); i-- > size_t(plan_->first_dense);) {
+    const size_t last = first_trained();
+    for (size_t i = plan_->nodes.size(); i-- > last;) {
         const Node& n = plan_->nodes[i];
         T* G = buffers_[i].G + first * n.out;
         if (!through) {
@@ -223,7 +231,7 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>
             if (!unchanged)
                 ops.layer_backward({count, n.out, G, n.out, through_node, n.out}, gradient_of(i, x, step, rows));
         }
-        if (i == size_t(plan_->first_dense)) return;
+        if (i == last) return;
         through = false;
         if (n.kind != NodeKind::dense) continue;
         const LayerGradient<T> producer = gradient_of(i - 1, x, step, rows);
@@ -242,9 +250,9 @@ void Network<T>::backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>
 template <class T>
 void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, int64_t B) {
     weight_gradients_.clear();
-    for (size_t i = size_t(plan_->first_dense); i < plan_->nodes.size(); ++i) {
+    for (size_t i = 0; i < plan_->nodes.size(); ++i) {
         const Node& n = plan_->nodes[i];
-        if (n.kind != NodeKind::dense) continue;
+        if (!is_trained(n)) continue;
         const Taken in = input_of(i, x, {0, B});
         weight_gradients_.push_back({B,
                                      n.in,
@@ -257,6 +265,7 @@ void Network<T>::parameter_gradients(const OpTable<T>& ops, Cancel& cancel, cons
                                      i == 0 && x.is_sparse() ? &x.sparse : nullptr,
                                      in.X16});
     }
+    if (weight_gradients_.empty()) return;
     ops.dense_backward_w(cancel, weight_gradients_.data(), int64_t(weight_gradients_.size()));
 }
 

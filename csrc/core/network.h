@@ -62,10 +62,10 @@ public:
                  double* activity);
     // After forward: per-row losses, probabilities where fused, and, when training, the first gradient.
     void loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training);
-    // After loss: the gradient of every node's output.
+    // After loss: the gradient of the output of every node from the first that is trained on.
     void backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, uint64_t step);
 
-    // After these for all rows: their unweighted losses, and the gradients of all parameters.
+    // After these for all rows: their unweighted losses, and the gradients of all parameters of nodes that are trained.
     const T* per_row_losses() const { return scratch_; }
     void parameter_gradients(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, int64_t B);
 
@@ -79,6 +79,11 @@ public:
     T* scratch() const { return scratch_; }  // capacity * (1 + outputs), for metrics
 
 private:
+    bool is_trained(const Node& n) const {
+        return parameters_->is_trained(n.kernel) || parameters_->is_trained(n.bias);
+    }
+    size_t first_trained() const;  // which nodes; as many as there are where none is
+
     struct Buffers {
         T* Y = nullptr;
         T* Z = nullptr;                 // where f' needs it

@@ -1,6 +1,7 @@
 // Parameters<T>: a model's weights, gradients and optimizer slots, in one arena with one layout each.
 // It must not know layers or the order of a step.
 #pragma once
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@ public:
         queue_ = queue;
         info_ = plan.parameters;
         segments_.resize(info_.size());
+        frozen_.assign(info_.size(), false);
         size_t bytes = 0;
         for (size_t i = 0; i < info_.size(); ++i) bytes += Arena::padded<T>(size(i));
         weights_.reserve(*queue, 2 * bytes + Arena::padded<double>(int64_t(info_.size())));
@@ -58,17 +60,30 @@ public:
     const UpdateSegment<T>& segment(size_t i) const { return segments_[i]; }
     const std::vector<ParameterInfo>& info() const { return info_; }
 
-    // One optimizer step over everything; penalty_values() are then those of the weights before it.
+    void set_trainable(size_t i, bool trainable) { frozen_[i] = !trainable; }
+    bool is_trained(int64_t i) const { return i >= 0 && !frozen_[size_t(i)]; }
+    size_t trained_count() const { return size_t(std::count(frozen_.begin(), frozen_.end(), false)); }
+    bool any_frozen() const { return trained_count() < count(); }
+
+    // One optimizer step over all that is trained; penalty_values() are then those of these weights before it.
     void update(const OpTable<T>& ops, const OptimizerSpec& optimizer, int64_t step) {
-        const UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()), penalty_values_};
-        ops.update(batch);
+        UpdateBatch<T> batch{optimizer, step, segments_.data(), int64_t(segments_.size()), penalty_values_};
+        if (any_frozen()) {
+            trained_.clear();
+            for (size_t i = 0; i < count(); ++i)
+                if (!frozen_[i]) trained_.push_back(segments_[i]);
+            batch.segments = trained_.data();
+            batch.n_segments = int64_t(trained_.size());
+        }
+        if (batch.n_segments > 0) ops.update(batch);
     }
     const UpdateSegment<T>* segments() const { return segments_.data(); }
     double* penalty_values() const { return penalty_values_; }  // in the queue's memory
 
     double penalty(const OpTable<T>& ops, size_t i) const {
         const UpdateSegment<T>& s = segments_[i];
-        return has_penalty(s.penalty) ? ops.penalty(s.w, s.n, s.penalty.l1, s.penalty.l2) : 0.0;
+        if (frozen_[i] || !has_penalty(s.penalty)) return 0.0;
+        return ops.penalty(s.w, s.n, s.penalty.l1, s.penalty.l2);
     }
 
 private:
@@ -86,6 +101,8 @@ private:
     Arena weights_, slots_;
     std::vector<ParameterInfo> info_;
     std::vector<UpdateSegment<T>> segments_;
+    std::vector<bool> frozen_;
+    std::vector<UpdateSegment<T>> trained_;  // where some are frozen: copies of the segments of the others
     std::vector<T*> gradients_;
     double* penalty_values_ = nullptr;
     int n_slots_ = 0;

@@ -26,7 +26,7 @@ struct Plan {
     std::vector<PenaltySpec> penalties;  // per parameter
     std::vector<ConstraintSpec> constraints;
     int64_t inputs = 0, outputs = 0;
-    int64_t first_dense = -1;  // gradients stop here
+    int64_t first_dense = -1;  // no gradients are needed before it
     int64_t widest = 0;        // over inputs of dense nodes and all outputs
 };
 

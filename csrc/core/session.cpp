@@ -227,6 +227,12 @@ public:
         ++version_;
         return {};
     }
+    Status set_trainable(int64_t i, bool trainable) override {
+        FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
+        parameters_.set_trainable(size_t(i), trainable);
+        ++version_;
+        return {};
+    }
     double learning_rate() const override { return rates_[rate_index()]; }
     Status set_learning_rates(const double* values, int64_t n) override {
         if (n < 1) return invalid("learning_rates must not be empty");
@@ -409,7 +415,7 @@ private:
 
     // Steps of the epoch that a device takes as one, at most max_steps (< 0: as many as there are): how many.
     int64_t train_many(int64_t max_steps) {
-        if (!ops().train_steps || batches_.data().sparse_x.starts) return 0;
+        if (!ops().train_steps || batches_.data().sparse_x.starts || parameters_.any_frozen()) return 0;
         TrainSteps<T> t{};
         if (!network_.describe(&train_layers_, &t)) return 0;
         constexpr int64_t kMostRows = 1 << 18;  // soon over, so that a training can be told to stop
@@ -471,7 +477,7 @@ private:
         double* metric_totals = sums_.metrics();
         const T* losses = network_.per_row_losses();
         ops().totals({b.rows, unit, losses, b.targets.weight, penalty, updated ? updated->penalty_values() : nullptr,
-                      updated ? int64_t(updated->count()) : 0, sums_.activity(), sums_.losses()});
+                      updated ? int64_t(updated->trained_count()) : 0, sums_.activity(), sums_.losses()});
         for (const MetricSpec& m : metrics_) {
             ops().metric({m, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
                           m.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});

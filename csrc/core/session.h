@@ -105,6 +105,8 @@ public:
 
     // Penalties may change between steps (losses.ElasticNet, schedules): one per parameter.
     virtual Status set_penalty(int64_t i, const PenaltySpec& penalty) = 0;
+    // A frozen parameter, one that is not trained, stays as it is; its penalty, which nothing can change, is 0.
+    virtual Status set_trainable(int64_t i, bool trainable) = 0;
     // Of the next step. set: of the coming n steps; later ones take the last.
     virtual double learning_rate() const = 0;
     virtual Status set_learning_rates(const double* values, int64_t n) = 0;

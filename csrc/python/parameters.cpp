@@ -130,6 +130,13 @@ void PySession::set_penalty(py::handle parameter, py::handle l1, py::handle l2, 
     run([&] { return core_->set_penalty(i, penalty); });
 }
 
+void PySession::set_trainable(py::handle parameter, py::handle trainable) {
+    const Turn turn(door_);
+    const int64_t i = to_int64(parameter, "parameter");
+    const bool is_trainable = to_bool(trainable, "trainable");
+    run([&] { return core_->set_trainable(i, is_trainable); });
+}
+
 void PySession::set_position(py::handle step, py::handle epoch) {
     const Turn turn(door_);
     raise_if_error(core_->set_position(to_uint64(step, "step"), to_uint64(epoch, "epoch")));

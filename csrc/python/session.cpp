@@ -184,6 +184,8 @@ void bind_session(py::module_& module) {
         .def("count_zeros", &PySession::count_zeros, "How many values of every parameter are 0.")
         .def("set_penalty", &PySession::set_penalty, arg("parameter"), arg("l1"), arg("l2"), arg("proximal"),
              "Change the penalty of one parameter.")
+        .def("set_trainable", &PySession::set_trainable, arg("parameter"), arg("trainable"),
+             "Freeze one parameter, which then adds no penalty, or train it again.")
         .def("set_position", &PySession::set_position, arg("step"), arg("epoch"), "Resume counting from here.")
         .def_property("learning_rate", PySession::getter(&Session::learning_rate), &PySession::set_learning_rate)
         .def("set_learning_rates", &PySession::set_learning_rates, arg("learning_rates"),

@@ -46,6 +46,7 @@ public:
     void set_slots(py::handle slots);
     std::vector<double> penalties();
     std::vector<int64_t> count_zeros();
+    void set_trainable(py::handle parameter, py::handle trainable);
     void set_penalty(py::handle parameter, py::handle l1, py::handle l2, py::handle proximal);
     void set_position(py::handle step, py::handle epoch);
     void set_learning_rate(py::handle value);

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from fastreg import _seeds
-from fastreg._arguments import choice, flag, integer, only
+from fastreg._arguments import choice, flag, integer
 from fastreg._arrays import DTYPES, Array, Shape, numeric, rows
 from fastreg._configurable import Configurable, argument_names
 from fastreg._core import Session
@@ -76,6 +76,8 @@ class Weight(Tensor):
 class HasWeights:
     """What a layer and a model show of their weights in the same way."""
 
+    _trainable = True
+
     @property
     def weights(self) -> list[Weight]:
         """Copies of the weights, each with a name, that cannot be written but by `assign`; empty before there are
@@ -83,27 +85,35 @@ class HasWeights:
         raise NotImplementedError
 
     @property
-    def trainable_weights(self) -> list[Weight]:
-        """`weights`, as are `trainable_variables` and `variables`."""
+    def variables(self) -> list[Weight]:
+        """The same as `weights`."""
         return self.weights
 
-    variables = trainable_variables = trainable_weights
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """Those of `weights` that `trainable` lets be trained; `trainable_variables` are the same."""
+        return [weight for weight in self.weights if self._lets_train(weight._layer)]
 
     @property
-    def non_trainable_weights(self) -> list[Tensor]:
-        """Empty: every weight is trained."""
-        return []
+    def non_trainable_weights(self) -> list[Weight]:
+        """The other `weights`; `non_trainable_variables` are the same."""
+        return [weight for weight in self.weights if not self._lets_train(weight._layer)]
 
+    trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
 
     @property
     def trainable(self) -> bool:
-        """True: every weight is trained; setting it to False raises ValueError."""
-        return True
+        """Whether weights are trained, by models that are compiled from now on. What is not keeps its weights, has no
+        penalty and no constraint; dropout is as always. Setting that of a model sets that of all its layers."""
+        return self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        only(True, flag(value, "trainable"), "trainable", "fastreg trains every weight of a model")
+        self._trainable = flag(value, "trainable")
+
+    def _lets_train(self, layer: Layer) -> bool:
+        return self._trainable and layer._trainable
 
     def get_weights(self) -> list[Array]:
         """Copies of the weights."""
@@ -111,7 +121,7 @@ class HasWeights:
 
 
 class Layer(HasWeights, Configurable, OtherWords):
-    """Base of the layers. Each takes two more of Keras's words: `dtype`, that of its model, and `trainable=True`.
+    """Base of the layers. Each takes two more of Keras's words: `dtype`, that of its model, and `trainable`.
 
     Parameters
     ----------
@@ -157,10 +167,14 @@ class Layer(HasWeights, Configurable, OtherWords):
         self._carried: list[Array] | None = None  # weights on the way from one session to the next
 
     def _take(self, named: dict[str, Any]) -> None:
-        self.trainable = named.pop("trainable", True)
+        if "trainable" in named:
+            self.trainable = named.pop("trainable")
         dtype = named.pop("dtype", None)
         if dtype is not None:
             self._dtype = choice(dtype, "dtype", DTYPES)
+
+    def _arguments(self) -> dict[str, Any]:
+        return super()._arguments() | ({} if self._trainable else {"trainable": False})
 
     def __setattr__(self, name: str, value: Any) -> None:
         """A model takes the kernel's regularizer from its layers at every `compile`, all else when it makes weights."""
@@ -221,7 +235,7 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     @property
     def losses(self) -> list[Number]:
-        """The current penalty of each weight that has a regularizer; activity penalties are not among them."""
+        """The current penalty of each trainable weight with a regularizer; activity penalties are not among them."""
         return []
 
     @property

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastreg import _core, _seeds, cuda, layers
-from fastreg._arguments import choice, integer
+from fastreg._arguments import choice, flag, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, Shape, numeric
 from fastreg._configurable import check_native
@@ -45,6 +46,7 @@ class Network(HasWeights):
         self._input_shape: Shape | None = None  # of a row
         self._session: _core.Session | None = None
         self._places: list[range] = []  # of each layer's weights among the session's
+        self._frozen: list[Layer] = []  # not trained: as they were when compiled or added
         self._fitting = threading.Lock()  # held by a fit, whose session must stay the model's
         self._making = threading.RLock()  # held while the session is made: an initializer may ask the model
 
@@ -86,6 +88,8 @@ class Network(HasWeights):
                 self._set_input_shape(stated)
         if not isinstance(layer, layers.InputLayer):
             self._release_session()
+            if not self._lets_train(layer):
+                self._frozen.append(layer)
             if layer._owner is None:
                 layer._owner = self
                 layer._named_by_model |= layer.name is None
@@ -110,7 +114,10 @@ class Network(HasWeights):
 
     def _take_over(self, method: str) -> None:
         """Make other models' layers this one's, which is about to train them; the others' optimizers start anew."""
-        others = [(layer, layer._owner) for layer in self.layers if layer._owner is not self]
+        trained = [layer for layer in self.layers if layer not in self._frozen]
+        if not any(layer.weight_names for layer in trained):
+            warnings.warn("the model has no trainable weights", stacklevel=3)
+        others = [(layer, layer._owner) for layer in trained if layer._owner is not self]
         for layer, owner in others:
             if owner is None:  # it has been taken out of its model
                 continue
@@ -227,6 +234,16 @@ class Network(HasWeights):
 
     # ---- weights -----------------------------------------------------------------------------------------------
     @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = flag(value, "trainable")
+        for layer in self.layers:
+            layer.trainable = value
+
+    @property
     def weights(self) -> list[Weight]:
         if not self.built:
             return []
@@ -269,7 +286,8 @@ class Network(HasWeights):
         """
         width = None if line_length is None else integer(line_length, "line_length", low=60)
         session = None if self._input_shape is None else self._ready()
-        print_summary(self.name, self.layers, self._input_units, session, width, print_fn or print)
+        frozen = sum(weight.size for weight in self.non_trainable_weights)
+        print_summary(self.name, self.layers, self._input_units, session, frozen, width, print_fn or print)
 
     # ---- the session -------------------------------------------------------------------------------------------
     def _ready(self) -> _core.Session:
@@ -312,6 +330,7 @@ class Network(HasWeights):
             "cuda" if on_gpu else "cpu",
             self.precision if on_gpu else "exact",
         )
+        self._freeze(session)
         self._prepare(session)
         weights: list[Array] = []
         places: list[range] = []
@@ -330,6 +349,10 @@ class Network(HasWeights):
             if layer._owner is self:
                 layer.bind(session, positions)
         return session
+
+    def _freeze(self, session: _core.Session) -> None:
+        for position, (_, _, index) in enumerate(session.parameter_info()):
+            session.set_trainable(position, self.layers[index] not in self._frozen)
 
     def _prepare(self, session: _core.Session) -> None:
         """What is to be done with a new session; models.py compiles it."""

@@ -21,10 +21,12 @@ def print_summary(
     layers: Sequence[Layer],
     input_units: int | None,
     session: Session | None,
+    frozen: int,
     line_length: int | None,
     print_fn: Callable[[str], object],
 ) -> None:
-    """Print a line per layer and the totals; without a session what only weights can tell is shown as "?"."""
+    """Print a line per layer and the totals, `frozen` being the number of weights that are not trainable; without a
+    session what only weights can tell is shown as "?"."""
     widths = [int((line_length or 78) * share) for share in _SHARES]
     rule = "-" * sum(widths)
     print_fn(f'Model: "{name}"')
@@ -41,7 +43,8 @@ def print_summary(
         return
     sizes = [_size(shape) for _, shape, _ in session.parameter_info()]
     zeros, total = sum(session.count_zeros()), sum(sizes)
-    print_fn(f"Parameters: {total:,} ({zeros:,} are exactly 0)   Penalty: {sum(session.penalties()):.6g}")
+    counts = f"{zeros:,} are exactly 0" + (f", {frozen:,} are not trainable" if frozen else "")
+    print_fn(f"Parameters: {total:,} ({counts})   Penalty: {sum(session.penalties()):.6g}")
 
 
 def _row(index: int, layer: Layer, units: int | None, session: Session | None) -> Row:

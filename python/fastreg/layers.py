@@ -183,7 +183,7 @@ class Dense(Layer):
     @property
     def losses(self) -> list[Number]:
         penalties = (self.kernel_regularizer, self.bias_regularizer)
-        pairs = zip(penalties, self.get_weights())  # there are none before the model is built
+        pairs = zip(penalties, self.trainable_weights)  # there are none before the model is built
         return [penalty(weight) for penalty, weight in pairs if penalty is not None]
 
     def _weight(self, index: int) -> Weight:

@@ -154,9 +154,12 @@ class Sequential(Model):
         only(None, loss_weights, "loss_weights", "a Sequential model has one loss")
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
         compiled.check(self.layers, self._output_units_or_none())
+        frozen = [layer for layer in self.layers if not self._lets_train(layer)]
         if self._session is not None:
             compiled.apply(self._session, self.layers)
-        self._compiled = compiled
+        self._compiled, self._frozen = compiled, frozen
+        if self._session is not None:
+            self._freeze(self._session)
 
     def fit(
         self,
@@ -371,7 +374,7 @@ class Sequential(Model):
     @property
     def losses(self) -> list[Number]:
         """The penalties of all layers: see `Layer.losses`. What `losses.ElasticNet` adds is not among them."""
-        return [loss for layer in self.layers for loss in layer.losses]
+        return [loss for layer in self.layers if self._lets_train(layer) for loss in layer.losses]
 
     @property
     def metrics_names(self) -> list[str]:

@@ -103,6 +103,10 @@ def test_position_and_rates() -> None:
     assert model.learning_rate == 0.25
     with pytest.raises(ValueError, match="parameter"):
         model.set_penalty(3, 0.1, 0.0, True)
+    with raises(ValueError, "parameter must be from 0 to 2, got -1"):
+        model.set_trainable(-1, False)
+    with raises(TypeError, "trainable must be True or False, got str"):
+        model.set_trainable(0, "no")  # type: ignore[arg-type]
     assert len(model.penalties()) == len(model.count_zeros()) == 3
 
 

@@ -122,7 +122,7 @@ LAYERS: list[Row] = [
     (lambda: Dense(2, input_dim=0), ValueError, "input_dim must be at least 1"),
     (lambda: Dense(2, input_dim=3, input_shape=(3,)), ValueError, "give input_shape or input_dim, not both"),
     (lambda: Dense(2, name=7), TypeError, "name must be a string"),  # type: ignore[arg-type]
-    (lambda: Dense(2, trainable=False), ValueError, "trainable must be True, not False"),  # type: ignore[call-arg]
+    (lambda: Dense(2, trainable="no"), TypeError, "trainable must be True or False"),  # type: ignore[call-arg]
     *[
         (lambda v=v: Dropout(v), ValueError, r"rate must be a finite number in \[0, 1\]")
         for v in (-0.1, 1.1, NAN)

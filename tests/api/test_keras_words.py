@@ -146,8 +146,6 @@ def fitted(**named: Any) -> Any:
         (lambda: Input((3,), batch_size=8), "batch_size must be None, not 8"),
         (lambda: Input((3,), dtype="int32"), "dtype must be one of 'float32', 'float64'"),
         (lambda: Dense(2, dtype="mixed_float16"), "dtype must be one of 'float32', 'float64'"),
-        (lambda: Dense(2, trainable=False), "trainable must be True, not False"),
-        (lambda: Dropout(0.5, trainable=False), "trainable must be True, not False"),
         (lambda: layers.ReLU(6.0), "max_value must be None, not 6.0"),
         (lambda: layers.ReLU(threshold=1.0), "threshold must be"),
         (lambda: layers.ReLU(negative_slope=-1.0), "negative_slope must be"),

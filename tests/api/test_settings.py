@@ -100,15 +100,6 @@ def test_a_learning_rate_answers_as_kerass_variable_does() -> None:
         still.optimizer.learning_rate.assign(-1.0)
 
 
-def test_no_weights_are_frozen() -> None:
-    model = trained()
-    for part in (model, model.layers[0]):
-        part.trainable = True
-        with pytest.raises(ValueError, match=r"^trainable must be True"):
-            part.trainable = False
-        assert part.trainable
-
-
 # ---- classes from elsewhere ----------------------------------------------------------------------------------------
 class Own:
     """Classes whose methods would not run."""

@@ -194,6 +194,18 @@ def test_zeros_penalties_and_learning_rate(data: tuple[np.ndarray, np.ndarray], 
         np.testing.assert_array_equal(a, b)
 
 
+def test_frozen_parameters(data: tuple[np.ndarray, np.ndarray], dtype: str) -> None:
+    session = Session(dtype).compile()
+    check("session_set_penalty", session.handle, 0, Penalty(l1=5.0))
+    before, penalties = session.arrays(), []
+    for trainable in (0, 1):
+        check("session_set_trainable", session.handle, 0, trainable)
+        penalties.append(session.epoch(*data).penalty)
+        same = [bool((a == b).all()) for a, b in zip(session.arrays(), before, strict=True)]
+        assert same == [not trainable, False, False]
+    assert penalties[0] < penalties[1] / 10
+
+
 def test_class_indices(dtype: str) -> None:
     softmax = enum("fr_activation")["FR_SOFTMAX"]
     session = Session(dtype, stack=layers(layer("dense", units=3, activation=softmax)))
@@ -295,6 +307,8 @@ def test_what_is_wrong_is_said(dtype: str, data: tuple[np.ndarray, np.ndarray]) 
         (("session_set_learning_rates", handle, np.array([0.1, -1.0]), 2), "learning_rates[1] must be finite"),
         (("session_set_penalty", handle, 0, Penalty(l1=-1.0)), "l1 must be finite and >= 0, got -1"),
         (("session_set_penalty", handle, 0, None), "penalty must not be NULL"),
+        (("session_set_trainable", handle, 3, 0), "parameter must be from 0 to 2, got 3"),
+        (("session_set_trainable", handle, 0, 2), "trainable must be 0 or 1, got 2"),
         (("session_compile", handle, None, optimizer("adam", 0.1)), "loss must not be NULL"),
         (("session_compile", handle, loss("huber"), optimizer("adam", -1.0)), "learning_rate must be finite"),
         (("session_n_parameters", handle, None), "n must not be NULL"),

@@ -1,10 +1,12 @@
 """Whole trainings against the float64 reference trainer: optimizers, penalties, dropout, shuffles, constraints.
 
-It must not compare bits; test_same_bits.py does.
+It must not compare bits; test_same_bits.py does. It is over 250 lines: what a layer, a loss or a session can be told,
+one after the other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,13 @@ ADAM = OPTIMIZERS["adam"]
 
 
 def compare(
-    layers: list[Spec], loss: Spec, optimizer: Spec, what: str, weighted: bool = False, epochs: int = 4
+    layers: list[Spec],
+    loss: Spec,
+    optimizer: Spec,
+    what: str,
+    weighted: bool = False,
+    epochs: int = 4,
+    frozen: Collection[int] = (),
 ) -> Any:
     """Train both side by side with shuffling and a partial last batch; compare totals, weights, slots."""
     x, y = data_for(loss, ROWS, INPUTS, [a["units"] for a in layers if a["kind"] == "dense"][-1])
@@ -40,6 +48,7 @@ def compare(
     sample_weight = np.linspace(0, 2, ROWS) if weighted else None
     native = session(layers, weights, loss, optimizer, inputs=INPUTS, seed=5)
     oracle = Trainer(layers, weights, loss, optimizer, seed=5)
+    freeze(native, oracle, frozen)
     for epoch in range(epochs):
         got = train_epoch(native, x, y, 16, epoch > 0, sample_weight)
         wanted = oracle.train_epoch(x, y, 16, epoch > 0, sample_weight)
@@ -57,6 +66,13 @@ def compare(
         for i, (values, wanted) in enumerate(zip(slot, (s[j] for s in oracle.slots), strict=True)):
             assert_close(values, wanted, 1e-9 * (1 + np.abs(wanted)), f"{what}: slot {j} of parameter {i}")
     return native
+
+
+def freeze(native: Any, oracle: Trainer, frozen: Collection[int]) -> None:
+    """Train all parameters but these."""
+    oracle.frozen = set(frozen)
+    for i in range(len(oracle.weights)):
+        native.set_trainable(i, i not in oracle.frozen)
 
 
 def network(penalty: Spec | None = None, last: str = "linear") -> list[Spec]:
@@ -162,6 +178,50 @@ def test_penalties_may_change_between_epochs() -> None:
             got["penalty"], wanted["penalty"], 1e-10 * wanted["penalty"], f"penalty sums under {penalty}"
         )
         assert_close(native.get_weights()[0], oracle.weights[0], 1e-10, f"kernel under {penalty}")
+
+
+# Of network(): kernels 0, 2, 4, biases 1, 3, 5. Gradients stop at the first layer of which something is trained.
+FROZEN = [
+    (0, 1), (2, 3), (4, 5), (0, 1, 2, 3), (0, 1, 4, 5), (2, 3, 4, 5), (0, 2, 4), (1, 3, 5), (0, 1, 2), range(6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("frozen", FROZEN, ids=lambda f: "".join(map(str, f)))
+def test_frozen_parameters(isa: str, frozen: Collection[int]) -> None:
+    spec = optimizer_spec("adam", learning_rate=0.01, weight_decay=0.1, global_clipnorm=0.5)
+    for last, kind in (("linear", "mean_squared_error"), ("softmax", "categorical_crossentropy")):
+        layers, loss = network(PROXIMAL, last), loss_spec(kind)
+        native = compare(layers, loss, spec, f"{kind} on {isa}, {frozen} frozen", frozen=frozen)
+        start = weights_for(layers, INPUTS)
+        for i, (w, value) in enumerate(zip(native.get_weights(), native.penalties(), strict=True)):
+            assert (w == start[i]).all() == (i in frozen)
+            assert (value == 0) == (i in frozen or i in (1, 5))  # which have no penalty
+
+
+def test_frozen_layers_between_others_and_constraints() -> None:
+    activity = {"l1": 0.05, "l2": 0.1, "proximal": False}
+    limit = {"kind": "max_norm", "value": 0.1, "axis": 0}
+    layers = [
+        dropout(0.2, 0), dense(8, "tanh"), dense(9, "relu", activity_penalty=activity, kernel_constraint=limit),
+        dropout(0.3, 3), dense(7, "softmax", kernel_constraint=limit), dense(OUTPUTS),
+    ]  # fmt: skip
+    for frozen in ((2, 3), (4, 5), (0, 1, 4, 5), (2, 3, 4, 5)):
+        compare(layers, loss_spec("huber"), ADAM, f"{frozen} frozen", frozen=frozen)
+
+
+def test_parameters_may_be_frozen_and_thawed_within_an_epoch() -> None:
+    layers, loss = network(PROXIMAL), loss_spec("mean_squared_error")
+    x, y = data_for(loss, ROWS, INPUTS, OUTPUTS)
+    weights = weights_for(layers, INPUTS)
+    native = session(layers, weights, loss, ADAM, inputs=INPUTS)
+    oracle = Trainer(layers, weights, loss, ADAM)
+    native.begin_epoch(x, y, None, 10, False)
+    for step, frozen in enumerate([(), (0, 1), (0, 1, 2, 3), (4,), (), (5,)]):
+        freeze(native, oracle, frozen)
+        native.run_steps(1)
+        oracle.train_batch(x[10 * step : 10 * step + 10], y[10 * step : 10 * step + 10])
+        for i, (w, wanted) in enumerate(zip(native.get_weights(), oracle.weights, strict=True)):
+            assert_close(w, wanted, 1e-10, f"parameter {i} after step {step}")
 
 
 def test_float32_follows_the_oracle_for_a_few_steps(isa: str) -> None:

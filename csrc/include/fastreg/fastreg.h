@@ -360,10 +360,12 @@ fr_status fr_session_set_f64(fr_session* session, int64_t parameter, int64_t slo
 fr_status fr_session_get_position(fr_session* session, uint64_t* step, uint64_t* epoch);
 fr_status fr_session_set_position(fr_session* session, uint64_t step, uint64_t epoch);
 
-/* What may change between epochs. Learning rates are those of the coming n >= 1 steps; later steps take the last. */
+/* What may change between epochs. Learning rates are those of the coming n >= 1 steps; later steps take the last. A
+ * parameter that is not trainable (0) keeps its values and adds no penalty; at first all are trainable. */
 fr_status fr_session_set_learning_rate(fr_session* session, double learning_rate);
 fr_status fr_session_set_learning_rates(fr_session* session, const double* learning_rates, int64_t n);
 fr_status fr_session_set_penalty(fr_session* session, int64_t parameter, const fr_penalty* penalty);
+fr_status fr_session_set_trainable(fr_session* session, int64_t parameter, int trainable);
 
 /* How many numbers of a parameter are exactly 0. */
 fr_status fr_session_count_zeros(fr_session* session, int64_t parameter, int64_t* zeros);
