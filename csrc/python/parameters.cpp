@@ -22,6 +22,10 @@ py::tuple to_items(py::handle list, const Name& name, int64_t count, const char*
     return items;
 }
 
+std::string out_of(const char* name, int64_t most, int64_t received) {
+    return std::string(name) + " must be from 0 to " + std::to_string(most) + ", got " + std::to_string(received);
+}
+
 // visit(i, item i) for each; the first error ends it.
 template <class Items, class Visit>
 Status each(Items& items, Visit visit) {
@@ -31,9 +35,19 @@ Status each(Items& items, Visit visit) {
 
 }  // namespace
 
-PySession::Values PySession::new_values() const {
+PySession::Range PySession::range_of(py::handle first, py::handle count) const {
+    const auto n = static_cast<int64_t>(core_->parameters().size());
+    const Range r{to_int64(first, "first"), count.is_none() ? n : to_int64(count, "count")};
+    if (r.first < 0 || r.first > n) raise(PyExc_ValueError, out_of("first", n, r.first));
+    if (count.is_none()) return {r.first, n - r.first};
+    if (r.count < 0 || r.count > n - r.first) raise(PyExc_ValueError, out_of("count", n - r.first, r.count));
+    return r;
+}
+
+PySession::Values PySession::new_values(Range range) const {
     Values values;
-    for (const ParameterInfo& info : core_->parameters()) {
+    for (int64_t i = range.first; i < range.first + range.count; ++i) {
+        const ParameterInfo& info = core_->parameters()[static_cast<size_t>(i)];
         py::array array = new_array(core_->dtype(), shape_of(info));
         values.data.push_back(array.mutable_data());
         values.arrays.append(array);
@@ -41,15 +55,14 @@ PySession::Values PySession::new_values() const {
     return values;
 }
 
-PySession::Values PySession::given_values(py::handle list, const Name& name) const {
-    const std::vector<ParameterInfo>& parameters = core_->parameters();
+PySession::Values PySession::given_values(py::handle list, const Name& name, Range range) const {
     ArrayGate gate(core_->dtype(), "the session");
     Values values;
-    for (const py::handle item : to_items(list, name, static_cast<int64_t>(parameters.size()), "parameters")) {
+    for (const py::handle item : to_items(list, name, range.count, "parameters")) {
         const size_t i = values.data.size();
-        const std::string source =
-            ", that of the " + parameters[i].name + " of layer " + std::to_string(parameters[i].layer);
-        values.data.push_back(gate.numbers(item, Name(name, i), shape_of(parameters[i]), source));
+        const ParameterInfo& info = core_->parameters()[static_cast<size_t>(range.first) + i];
+        const std::string source = ", that of the " + info.name + " of layer " + std::to_string(info.layer);
+        values.data.push_back(gate.numbers(item, Name(name, i), shape_of(info), source));
         values.arrays.append(item);
     }
     return values;
@@ -64,17 +77,27 @@ py::list PySession::parameter_info() {
     return list;
 }
 
-py::list PySession::get_weights() {
-    const Turn turn(door_);
-    const Values values = new_values();
-    run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get_parameter(i, data); }); });
+py::list PySession::weights_of(Range range) {
+    const Values values = new_values(range);
+    run([&] {
+        return each(values.data, [&](int64_t i, void* data) { return core_->get_parameter(range.first + i, data); });
+    });
     return values.arrays;
 }
 
-void PySession::set_weights(py::handle weights) {
+py::list PySession::get_weights(py::handle first, py::handle count) {
     const Turn turn(door_);
-    const Values values = given_values(weights, "weights");
-    run([&] { return each(values.data, [&](int64_t i, const void* data) { return core_->set_parameter(i, data); }); });
+    return weights_of(range_of(first, count));
+}
+
+void PySession::set_weights(py::handle weights, py::handle first, py::handle count) {
+    const Turn turn(door_);
+    const Range range = range_of(first, count);
+    const Values values = given_values(weights, "weights", range);
+    run([&] {
+        return each(values.data,
+                    [&](int64_t i, const void* data) { return core_->set_parameter(range.first + i, data); });
+    });
 }
 
 py::list PySession::slot_names() {
@@ -86,9 +109,13 @@ py::list PySession::slot_names() {
 
 py::list PySession::get_slots() {
     const Turn turn(door_);
+    return slots();
+}
+
+py::list PySession::slots() {
     py::list slots;
     for (int64_t slot = 0; slot < core_->n_slots(); ++slot) {
-        const Values values = new_values();
+        const Values values = new_values(all());
         run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get_slot(slot, i, data); }); });
         slots.append(values.arrays);
     }
@@ -99,7 +126,7 @@ void PySession::set_slots(py::handle slots) {
     const Turn turn(door_);
     std::vector<Values> checked;
     for (const py::handle slot : to_items(slots, "slots", core_->n_slots(), "slots")) {
-        checked.push_back(given_values(slot, Name("slots", checked.size())));
+        checked.push_back(given_values(slot, Name("slots", checked.size()), all()));
     }
     for (size_t k = 0; k < checked.size(); ++k) {
         const auto slot = static_cast<int64_t>(k);
@@ -107,6 +134,16 @@ void PySession::set_slots(py::handle slots) {
             return each(checked[k].data, [&](int64_t i, const void* data) { return core_->set_slot(slot, i, data); });
         });
     }
+}
+
+py::dict PySession::state() {
+    const Turn turn(door_);
+    py::dict state;
+    state["weights"] = weights_of(all());
+    state["slots"] = slots();
+    state["step"] = core_->step();
+    state["epoch"] = core_->epoch();
+    return state;
 }
 
 std::vector<double> PySession::penalties() {

@@ -175,11 +175,14 @@ void bind_session(py::module_& module) {
              arg("fresh") = true, "Totals of loss and metrics, without training.")
         .def("predict", &PySession::predict, arg("x"), arg("out"), arg("batch_size"), "Write the outputs for x to out.")
         .def("parameter_info", &PySession::parameter_info, "(name, shape, layer) of every parameter.")
-        .def("get_weights", &PySession::get_weights, "Copies of all parameters.")
-        .def("set_weights", &PySession::set_weights, arg("weights"), "Replace all parameters.")
+        .def("get_weights", &PySession::get_weights, arg("first") = 0, arg("count") = py::none(),
+             "Copies of `count` parameters from `first` on; None: of all that remain.")
+        .def("set_weights", &PySession::set_weights, arg("weights"), arg("first") = 0, arg("count") = py::none(),
+             "Replace `count` parameters from `first` on; None: all that remain.")
         .def("slot_names", &PySession::slot_names, "The optimizer's slots.")
         .def("get_slots", &PySession::get_slots, "Copies of the optimizer's state: [slot][parameter].")
         .def("set_slots", &PySession::set_slots, arg("slots"), "Replace the optimizer's state.")
+        .def("state", &PySession::state, "Weights, slots, step and epoch, all of one moment.")
         .def("penalties", &PySession::penalties, "The penalty value of every parameter.")
         .def("count_zeros", &PySession::count_zeros, "How many values of every parameter are 0.")
         .def("set_penalty", &PySession::set_penalty, arg("parameter"), arg("l1"), arg("l2"), arg("proximal"),

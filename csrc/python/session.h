@@ -39,11 +39,12 @@ public:
     void predict(py::handle x, py::handle out, py::handle batch_size);
 
     py::list parameter_info();
-    py::list get_weights();
-    void set_weights(py::handle weights);
+    py::list get_weights(py::handle first, py::handle count);
+    void set_weights(py::handle weights, py::handle first, py::handle count);
     py::list slot_names();
     py::list get_slots();
     void set_slots(py::handle slots);
+    py::dict state();
     std::vector<double> penalties();
     std::vector<int64_t> count_zeros();
     void set_trainable(py::handle parameter, py::handle trainable);
@@ -67,8 +68,17 @@ private:
         std::vector<void*> data;
     };
 
-    Values new_values() const;
-    Values given_values(py::handle list, const Name& name) const;
+    // Parameters [first, first + count).
+    struct Range {
+        int64_t first, count;
+    };
+
+    Range all() const { return {0, static_cast<int64_t>(core_->parameters().size())}; }
+    Range range_of(py::handle first, py::handle count) const;
+    Values new_values(Range range) const;
+    Values given_values(py::handle list, const Name& name, Range range) const;
+    py::list weights_of(Range range);
+    py::list slots();
 
     std::unique_ptr<Session> core_;
     Door door_;

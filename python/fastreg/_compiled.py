@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastreg import losses, metrics, optimizers
-from fastreg._configurable import describe
+from fastreg._configurable import describe, take
 from fastreg._core import Session
 from fastreg._layer import Layer
 from fastreg.layers import Dense
@@ -56,25 +56,24 @@ class Compiled:
         """Raise ValueError for penalties that conflict or metrics that do not fit the loss."""
         for layer in layers:
             if isinstance(layer, Dense):
-                self._kernel_penalty(layer)
+                self.kernel_penalty(layer).native()
         if output_units is not None:
             self._resolve(output_units)
 
     def apply(self, session: Session, layers: Sequence[Layer]) -> None:
         """Compile the session: its optimizer starts anew."""
         self.check(layers, session.output_units)
-        if self.loss is None:
-            return
         described = [metric.native() for metric in self._metrics.values()]
         for position, description in enumerate(described):
             description["weighted"] = position >= len(self._given[0])
-        session.compile(self.loss.native(), self.optimizer.native(), described)
+        loss = self.loss or losses.MeanSquaredError()  # without one nothing is computed that needs it
+        session.compile(loss.native(), self.optimizer.native(), described)
         self.optimizer.iterations = 0
-        self.optimizer._in_use = True
+        take(self.optimizer, self.loss)
         for position, (name, _, index) in enumerate(session.parameter_info()):
             layer = layers[index]
             if name == "kernel" and isinstance(layer, Dense):
-                session.set_penalty(position, **self._kernel_penalty(layer).native())
+                session.set_penalty(position, **self.kernel_penalty(layer).native())
 
     def logs(self, totals: dict[str, Any]) -> Logs:
         """Keras's loss and metrics, and data_loss and penalty, of the rows that `totals` sums over."""
@@ -107,7 +106,7 @@ class Compiled:
             found[name] = metric
         self._metrics = found
 
-    def _kernel_penalty(self, layer: Dense) -> Regularizer:
+    def kernel_penalty(self, layer: Dense) -> Regularizer:
         """The layer's own penalty plus that of `losses.ElasticNet`: the factors add."""
         own = layer.kernel_regularizer or L1L2()
         if not isinstance(self.loss, losses.ElasticNet):

@@ -18,16 +18,32 @@ Self = TypeVar("Self", bound="Configurable")
 class Configurable:
     """Base of everything that has `get_config` and `from_config`.
 
-    An argument `a` of the constructor must be kept as the attribute `a`, in a form that the constructor takes again.
+    An argument `a` of the constructor must be kept as the attribute `a`, in a form that the constructor takes again. It
+    cannot be set any more once a model has taken it: see `take`.
     """
+
+    _taken = False
+    _may_change: tuple[str, ...] = ()  # also then
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._taken and name not in self._may_change and name in argument_names(type(self)):
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{name} of a {kind} that a model has taken cannot change; give it another {kind}"
+            )
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """No model has taken a copy yet."""
+        return {name: value for name, value in self.__dict__.items() if name != "_taken"}
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as values that JSON can hold."""
         return {name: describe(value) for name, value in self._arguments().items()}
 
-    def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, with which it makes another object like this."""
-        return {name: getattr(self, name) for name in argument_names(type(self))}
+    def _arguments(self, cls: type | None = None) -> dict[str, Any]:
+        """The arguments with which the constructor, of `cls` if given, makes another object like this."""
+        return {name: getattr(self, name) for name in argument_names(cls or type(self))}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
@@ -52,11 +68,31 @@ def _arguments_of(cls: type) -> tuple[str, ...]:
     return tuple(inspect.signature(cls).parameters)
 
 
+def take(*values: Any) -> None:
+    """Their settings are a model's from now on, those of objects within them, too: what changed later would be shown,
+    and saved, but not computed with."""
+    for value in values:
+        if isinstance(value, Configurable) and not value._taken:
+            value._taken = True
+            take(*vars(value).values())
+
+
+def describe_native(value: Configurable) -> dict[str, Any]:
+    """`describe` of an object whose class may be from elsewhere, as one of the class of fastreg that it is of."""
+    cls = next(cls for cls in type(value).__mro__ if _is_ours(cls))
+    config = {name: describe(part) for name, part in value._arguments(cls).items()}
+    return {"class_name": cls.__name__, "config": config}
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 def check_native(value: Configurable, what: str) -> None:
     """Raise TypeError if `value` is of a class from elsewhere that brings a method: the native core would not run it.
     A subclass that only sets arguments is one of fastreg's."""
     for cls in type(value).__mro__:
-        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        if _is_ours(cls):
             return
         for name, member in vars(cls).items():
             if inspect.isfunction(member) and name not in ("__init__", "get_config", "__repr__"):
@@ -125,5 +161,5 @@ def _named(name: Any, table: Mapping[str, Callable[..., T]], what: str) -> Calla
         return table[name]
     if isinstance(name, str) and name.lower() in table:
         return table[name.lower()]
-    known = ", ".join(sorted(key for key in table if key == key.lower()))
+    known = ", ".join(sorted(key for key in table if key == key.lower()) or sorted(table))
     raise ValueError(f"unknown {what} {name!r}; known: {known}")

@@ -134,9 +134,14 @@ class Session:
     def parameter_info(self) -> list[tuple[str, tuple[int, ...], int]]:
         """("kernel" or "bias", shape, layer index), in Keras's order."""
 
-    def get_weights(self) -> list[Array]: ...
-    def set_weights(self, weights: list[Array]) -> None:
-        """All or nothing: shapes are checked before anything is written."""
+    def get_weights(self, first: int = 0, count: int | None = None) -> list[Array]:
+        """Of `count` parameters from `first` on; None: of all that remain."""
+
+    def set_weights(self, weights: list[Array], first: int = 0, count: int | None = None) -> None:
+        """The same parameters, all or nothing: shapes are checked before anything is written."""
+
+    def state(self) -> dict[str, Any]:
+        """weights, slots ([slot][parameter]), step and epoch, all of one moment."""
 
     def slot_names(self) -> list[str]: ...
     def get_slots(self) -> list[list[Array]]:

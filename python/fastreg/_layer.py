@@ -6,6 +6,7 @@ It must not know the kinds of layers. It is over 250 lines: a layer is of no mod
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,19 +58,22 @@ class Weight(Tensor):
     ('sequential/dense/bias', Weight([3.], dtype=float32), Weight([3.], dtype=float32))
     """
 
-    name: str
-    path: str
-    _layer: Layer
-    _index: int  # among the layer's weights
+    name = path = ""
+    _layer: Layer  # copies and views of a weight have none
+    _index = 0  # among the layer's weights
 
     def __getitem__(self, key: Any) -> Any:
         return self.view(Tensor)[key]
 
     def assign(self, value: ArrayLike) -> None:
         """Sets the layer's weight, and this copy, to `value`, an array of the same shape."""
+        if not self.name:
+            raise ValueError(
+                "only what a model or a layer gives as its weight can be assigned, no copy of it"
+            )
         self._layer._assign(self._index, value)
         self.flags.writeable = True
-        self[...] = value
+        self[...] = self._layer.get_weights()[self._index]
         self.flags.writeable = False
 
 
@@ -144,10 +148,6 @@ class Layer(HasWeights, Configurable, OtherWords):
         input_shape: Sequence[int] | None = None,
         input_dim: int | None = None,
     ) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string, not {name!r}")
-        if name is not None and "/" in name:
-            raise ValueError(f"name must not hold '/', which separates names in files: {name!r}")
         if input_shape is not None and input_dim is not None:
             raise ValueError("give input_shape or input_dim, not both")
         self.name = name
@@ -158,13 +158,25 @@ class Layer(HasWeights, Configurable, OtherWords):
                 f"input_shape must be (features,), one axis without the batch, not {input_shape!r}; "
                 "Flatten(input_shape=...) takes more"
             )
-        self._named_by_model = False  # which may then change it
         self._seed_alone: int | None = None  # of a layer of no model
         self._calls = 0  # with dropout
-        self._owner: Network | None = None  # the model this layer belongs to
-        self._session: Session | None = None
-        self._positions: Sequence[int] = ()  # of this layer's weights among the session's
         self._carried: list[Array] | None = None  # weights on the way from one session to the next
+        self._be_of_no_model()
+
+    def _be_of_no_model(self) -> None:
+        self._bound: tuple[Session, range] | None = None  # where the weights are: a session's parameters
+        self._owner = None
+        self._models: weakref.WeakSet[Network] = weakref.WeakSet()  # that have this layer
+
+    @property
+    def _owner(self) -> Network | None:
+        """The model in whose session the weights are. It lives no longer for that, once they are in one."""
+        return self._held or (None if self._owner_ref is None else self._owner_ref())
+
+    @_owner.setter
+    def _owner(self, model: Network | None) -> None:
+        self._owner_ref = None if model is None else weakref.ref(model)
+        self._held = model if self._bound is None else None
 
     def _take(self, named: dict[str, Any]) -> None:
         if "trainable" in named:
@@ -173,17 +185,30 @@ class Layer(HasWeights, Configurable, OtherWords):
         if dtype is not None:
             self._dtype = choice(dtype, "dtype", DTYPES)
 
-    def _arguments(self) -> dict[str, Any]:
-        return super()._arguments() | ({} if self._trainable else {"trainable": False})
+    def _arguments(self, cls: type | None = None) -> dict[str, Any]:
+        return super()._arguments(cls) | ({} if self._trainable else {"trainable": False})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """A model takes the kernel's regularizer from its layers at every `compile`, all else when it makes weights."""
-        made = self.__dict__.get("_session") is not None
+        """All but the name and the kernel's regularizer stays as it was when the weights were made."""
+        made = self.__dict__.get("_bound") is not None or self.__dict__.get("_carried") is not None
         if made and name not in ("name", "kernel_regularizer") and name in argument_names(type(self)):
             raise AttributeError(
-                f"{name} of layer {self.name!r} cannot change now that the model has weights; make another layer"
+                f"{name} of layer {self.name!r} cannot change now that it has weights; make another layer"
             )
+        if name == "name":
+            self._check_name(value)
         super().__setattr__(name, value)
+
+    def _check_name(self, name: Any) -> None:
+        if name is None:
+            return
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string, not {name!r}")
+        if "/" in name:
+            raise ValueError(f"name must not hold '/', which separates names in files: {name!r}")
+        for model in self.__dict__.get("_models", ()):
+            if any(other is not self and other.name == name for other in model.layers):
+                raise ValueError(f"the model {model.name!r} already has a layer named {name!r}")
 
     def __call__(self, x: ArrayLike, training: bool | None = None) -> Tensor:
         """The layer's output for `x` (n, features), made on the CPU; with `training=True` as in training, with another
@@ -226,12 +251,14 @@ class Layer(HasWeights, Configurable, OtherWords):
     @property
     def built(self) -> bool:
         """Whether the input width is known, so that there are weights."""
-        return self._carried is not None or (self._owner is not None and self._owner.built)
+        owner = self._owner
+        return self._carried is not None or self._bound is not None or (owner is not None and owner.built)
 
     @property
     def dtype(self) -> str | None:
         """The dtype of the layer's model; before there is one the stated dtype, if any."""
-        return self._dtype if self._owner is None else self._owner.dtype
+        owner = self._owner
+        return self._dtype if owner is None else owner.dtype
 
     @property
     def losses(self) -> list[Number]:
@@ -272,14 +299,16 @@ class Layer(HasWeights, Configurable, OtherWords):
         """Freshly initialized weights."""
         return []
 
-    def bind(self, session: Session, positions: Sequence[int]) -> None:
-        """From now on the weights are the session's, at `positions`."""
-        self._session, self._positions, self._carried = session, positions, None
+    def bind(self, owner: Network, session: Session, positions: range) -> None:
+        """From now on the weights are the owner's session's, at `positions`."""
+        self._bound, self._carried = (session, positions), None
+        self._owner = owner
 
     def unbind(self) -> None:
-        """Keep the weights while the model makes another session."""
-        self._carried = self.get_weights() if self._session is not None else None
-        self._session, self._positions = None, ()
+        """Keep the weights until there is another session."""
+        if self._bound is not None:
+            self._carried, self._bound = self.get_weights(), None
+            self._owner = self._owner  # which is held again
 
     @property
     def weights(self) -> list[Weight]:
@@ -287,7 +316,8 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     def _named(self, arrays: Sequence[Array]) -> list[Weight]:
         """`arrays`, fresh copies of the layer's weights, as what `weights` returns."""
-        place = f"{self.name}/" if self._owner is None else f"{self._owner.name}/{self.name}/"
+        owner = self._owner
+        place = f"{self.name}/" if owner is None else f"{owner.name}/{self.name}/"
         named = []
         for index, (name, array) in enumerate(zip(self.weight_names, arrays)):
             weight = array.view(Weight)
@@ -303,29 +333,25 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's weights, `[kernel, bias]`; empty before the model has weights."""
-        session = self._ready()
-        if session is None:
+        bound = self._ready()
+        if bound is None:
             return [weight.copy() for weight in self._carried or ()]
-        weights = session.get_weights()
-        return [weights[position] for position in self._positions]
+        session, positions = bound
+        return session.get_weights(positions.start, len(positions))
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
-        session = self._ready()
-        if session is None and self._carried is None:
+        own = self.get_weights()
+        if self.weight_names and not own:
             raise ValueError(f"layer {self.name!r} has no weights yet; build it or its model first")
-        count = len(self._positions if self._carried is None else self._carried)
-        if len(weights) != count:
-            raise ValueError(f"layer {self.name!r} has {count} weight arrays, not {len(weights)}")
-        if session is None:
-            self._carried = [
-                _like(value, old) for value, old in zip(weights, self._carried or (), strict=True)
-            ]
-            return
-        everything = session.get_weights()
-        for position, value in zip(self._positions, weights, strict=True):
-            everything[position] = numeric(value, "weights", str(everything[position].dtype))
-        session.set_weights(everything)
+        if len(weights) != len(own):
+            raise ValueError(f"layer {self.name!r} has {len(own)} weight arrays, not {len(weights)}")
+        values = [_like(value, old) for value, old in zip(weights, own, strict=True)]
+        if self._bound is None:
+            self._carried = values
+        else:
+            session, positions = self._bound
+            session.set_weights(values, positions.start, len(positions))
 
     def lent_weights(self, dtype: str) -> list[Array]:
         """Copies of the weights for another model than the layer's own."""
@@ -334,16 +360,23 @@ class Layer(HasWeights, Configurable, OtherWords):
             raise ValueError(f"layer {self.name!r} belongs to a model without weights; build that one first")
         return [weight.astype(dtype, copy=False) for weight in weights]
 
-    def _ready(self) -> Session | None:
-        """The session, made now if the model can."""
-        if self._session is None and self._owner is not None and self._owner.built:
-            self._owner._ready()
-        return self._session
+    def _ready(self) -> tuple[Session, range] | None:
+        """Where the weights are; the owner's session is made now if it can be."""
+        owner = self._owner
+        if self._bound is None and owner is not None and owner.built:
+            owner._made()
+        return self._bound
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: a layer of no model, which carries the weights to the next one."""
-        free = {"_owner": None, "_session": None, "_positions": (), "_carried": self.get_weights() or None}
-        return {**self.__dict__, **free}
+        state = {**self.__dict__, "_carried": self.get_weights() or None}
+        for of_model in ("_owner_ref", "_held", "_models", "_bound"):
+            del state[of_model]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._be_of_no_model()
 
     def count_params(self) -> int:
         """The number of weights."""

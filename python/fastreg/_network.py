@@ -6,10 +6,12 @@ weights depend on one another.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import warnings
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -18,9 +20,13 @@ from fastreg import _core, _seeds, cuda, layers
 from fastreg._arguments import choice, flag, integer
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, Shape, numeric
-from fastreg._configurable import check_native
+from fastreg._configurable import argument_names, check_native, take
 from fastreg._layer import HasWeights, Layer, Weight, axes
 from fastreg._summary import print_summary
+from fastreg.layers import Dense
+from fastreg.regularizers import L1L2, Regularizer
+
+_SHARING = threading.RLock()  # held while models are put together, make sessions or bring each other weights
 
 
 class Network(HasWeights):
@@ -42,63 +48,92 @@ class Network(HasWeights):
             raise ValueError(f'precision={self.precision!r} is for dtype="float32", not {self.dtype!r}')
         self.name = name
         self.seed = _seeds.fresh() if checked is None else checked
-        self.layers: list[Layer] = []
+        self._layers: list[Layer] = []
         self._input_shape: Shape | None = None  # of a row
+        self._has_input = False  # whether that is the model's own, not what its first layer or data brought
         self._session: _core.Session | None = None
         self._places: list[range] = []  # of each layer's weights among the session's
         self._frozen: list[Layer] = []  # not trained: as they were when compiled or added
-        self._fitting = threading.Lock()  # held by a fit, whose session must stay the model's
-        self._making = threading.RLock()  # held while the session is made: an initializer may ask the model
+        self._fitting = threading.Lock()  # held by what needs the session to stay the model's, or changes it
 
     # ---- layers ------------------------------------------------------------------------------------------------
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in a new list."""
+        return list(self._layers)
+
     def add(self, layer: Layer | Network) -> None:
         """Append a layer. A model that has weights keeps them; its optimizer starts anew.
 
-        A model is appended layer by layer. A layer of another model stays that model's, and this one predicts with the
-        weights that it has at the time; training this one makes it this one's, and the other predicts with it.
+        A model is appended layer by layer. A layer of another model is of both from then on: each trains the same
+        weights, with its own optimizer.
 
-        Raises TypeError for what is no layer, ValueError for a name that is taken or an input width that does not fit.
+        Raises TypeError for what is no layer, ValueError for a name that is taken or an input width that does not fit;
+        then nothing is appended.
         """
-        self._check_idle("add")
-        if isinstance(layer, Network):
-            for inner in layer.layers:
-                self.add(inner)
-            return
+        with self._alone("add"), _SHARING:
+            given: list[Any] = layer.layers if isinstance(layer, Network) else [layer]
+            if isinstance(layer, Network) and not given and layer._input_shape is not None:
+                given = [layers.InputLayer(layer._input_shape)]
+            before = self._input_shape, self._has_input, self._frozen, self._layers
+            names = [(each, each.name) for each in given if isinstance(each, Layer)]
+            self._frozen, self._layers = list(self._frozen), list(self._layers)
+            try:
+                for each in given:
+                    self._append(each)
+            except BaseException:
+                self._input_shape, self._has_input, self._frozen, self._layers = before
+                for each, name in names:
+                    each.name = name
+                raise
+            for new in self._layers[len(before[3]) :]:
+                new._models.add(self)
+                new._owner = new._owner or self
+            self._release_session()
+
+    def _append(self, layer: Any) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
         check_native(layer, "layer")
-        taken = {str(other.name) for other in self.layers}
-        if layer.name in taken and layer._named_by_model and layer not in self.layers:
-            theirs = layer._owner.layers if layer._owner is not None else []
-            layer.name = layers.default_name(layer, taken | {str(other.name) for other in theirs})
+        taken = {str(other.name) for other in self._layers}
+        gives_way = layer.name is None or (layer.name in taken and layers.has_default_name(layer))
+        if gives_way and layer not in self._layers:
+            beside = {str(other.name) for model in layer._models for other in model._layers}
+            layer.name = layers.default_name(layer, taken | beside)
         if layer.name in taken:
             raise ValueError(f"the model already has a layer named {layer.name!r}")
         if layer._dtype not in (None, self.dtype):
             raise ValueError(f"layer {layer!r} has the dtype {layer._dtype}, the model {self.dtype}")
-        stated = layer.stated_shape if layer._owner is None else layer._owner._shape_into(layer)
+        owner = layer._owner
+        if owner is None:
+            layer.unbind()  # from the session of a model that is gone
+        stated = layer.stated_shape if owner is None else owner._shape_into(layer)
         self._check_width(layer, stated)
-        if self.layers and isinstance(layer, layers.InputLayer):
+        if self._layers and isinstance(layer, layers.InputLayer):
             raise ValueError("Input must be the first layer")
-        if not self.layers:
+        if not self._layers:
             shape = self._input_shape or ()
             if len(shape) > 1 and not layer.takes_more_axes:
                 kind = type(layer).__name__
                 raise ValueError(f"{kind} takes rows of one axis, not {shape}; put Flatten() before it")
             if stated is not None:
                 self._set_input_shape(stated)
-        if not isinstance(layer, layers.InputLayer):
-            self._release_session()
-            if not self._lets_train(layer):
-                self._frozen.append(layer)
-            if layer._owner is None:
-                layer._owner = self
-                layer._named_by_model |= layer.name is None
-                layer.name = layer.name or layers.default_name(layer, taken)
-            self.layers.append(layer)
+        if isinstance(layer, layers.InputLayer):
+            self._has_input = True
+            return
+        if not self._lets_train(layer):
+            self._frozen.append(layer)
+        self._layers.append(layer)
 
-    def _check_idle(self, method: str) -> None:
-        if self._fitting.locked():
+    @contextlib.contextmanager
+    def _alone(self, method: str) -> Iterator[None]:
+        """While nothing else fits or changes the model; RuntimeError if something does."""
+        if not self._fitting.acquire(blocking=False):
             raise self._busy(method)
+        try:
+            yield
+        finally:
+            self._fitting.release()
 
     def _busy(self, method: str) -> RuntimeError:
         return RuntimeError(
@@ -112,55 +147,58 @@ class Network(HasWeights):
                 f"layer {layer!r} expects {math.prod(stated)} inputs; what comes before it gives {before}"
             )
 
-    def _take_over(self, method: str) -> None:
-        """Make other models' layers this one's, which is about to train them; the others' optimizers start anew."""
-        trained = [layer for layer in self.layers if layer not in self._frozen]
+    def _take_over(self, method: str, shape: Shape) -> _core.Session:
+        """The session for data with rows of this shape, which from now on has the weights of all that it trains: layers
+        of other models become this one's."""
+        trained = [layer for layer in self._layers if layer not in self._frozen]
         if not any(layer.weight_names for layer in trained):
             warnings.warn("the model has no trainable weights", stacklevel=3)
-        others = [(layer, layer._owner) for layer in trained if layer._owner is not self]
-        for layer, owner in others:
-            if owner is None:  # it has been taken out of its model
-                continue
-            owner._check_idle(f"{method} of a model with layer {layer.name!r} of another")
-            if owner.dtype != self.dtype:
-                raise ValueError(
-                    f"layer {layer.name!r} is of a model of dtype {owner.dtype}; "
-                    f"this one, of {self.dtype}, cannot train it"
-                )
-        if others:
-            self._release_session()
-        for layer, owner in others:
-            if owner is not None:
-                owner._release_session()
-            layer._owner = self
+        with _SHARING:
+            for layer in trained:
+                owner = layer._owner
+                if owner is None or owner is self:
+                    continue
+                if owner._fitting.locked():
+                    raise owner._busy(f"{method} of a model with layer {layer.name!r} of another")
+                if owner.dtype != self.dtype:
+                    raise ValueError(
+                        f"layer {layer.name!r} is of a model of dtype {owner.dtype}; "
+                        f"this one, of {self.dtype}, cannot train it"
+                    )
+            session = self._ready_for_shape(shape)
+            for layer, own in zip(self._layers, self._places, strict=True):
+                if layer in trained and layer._owner is not self:
+                    layer.bind(self, session, own)
+            return session
 
     def pop(self) -> Layer:
         """Remove and return the last layer. All keep their weights; the optimizer starts anew."""
-        self._check_idle("pop")
-        if not self.layers:
-            raise ValueError("the model has no layers")
-        self._release_session()
-        layer = self.layers.pop()
-        if layer._owner is self:
-            layer._owner = None
-        if not self.layers and layer.stated_shape is not None:
-            self._input_shape = None  # the layer had brought it
-        return layer
+        with self._alone("pop"), _SHARING:
+            if not self._layers:
+                raise ValueError("the model has no layers")
+            self._release_session()
+            layer = self._layers.pop()
+            layer._models.discard(self)
+            if layer._owner is self:
+                layer._owner = None
+            if not self._layers and not self._has_input:
+                self._input_shape = None
+            return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer named `name`, or number `index`."""
         if (name is None) == (index is None):
             raise ValueError("give name or index, one of them")
         if index is not None:
-            count = len(self.layers)
+            count = len(self._layers)
             if not -count <= integer(index, "index") < count:
                 raise ValueError(f"no layer with index {index}; the model has {count} layers")
-            return self.layers[index]
-        for layer in self.layers:
+            return self._layers[index]
+        for layer in self._layers:
             if layer.name == name:
                 return layer
         raise ValueError(
-            f"no layer named {name!r}; there are {', '.join(str(layer.name) for layer in self.layers)}"
+            f"no layer named {name!r}; there are {', '.join(str(layer.name) for layer in self._layers)}"
         )
 
     # ---- widths ------------------------------------------------------------------------------------------------
@@ -186,7 +224,7 @@ class Network(HasWeights):
             shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else (input_shape,)
             if len(shape) < 1 or (len(shape) > 2 and not self._flattens):
                 raise ValueError(f"input_shape must be (None, features) or (features,), not {input_shape!r}")
-            self._set_input_shape(axes(shape[1:] or shape, "input_shape"))
+            self._ready_for_shape(axes(shape[1:] or shape, "input_shape"))
         self._ready()
 
     def _output_units_or_none(self) -> int | None:
@@ -197,15 +235,14 @@ class Network(HasWeights):
     def _shape_into(self, layer: Layer | None) -> Shape | None:
         """The shape of what comes into `layer` (None: out of the last); None while only the data can tell."""
         shape = self._input_shape
-        for other in self.layers:
+        for other in self._layers:
             if other is layer:
                 break
-            shape = (other.units,) if isinstance(other, layers.Dense) else shape and (math.prod(shape),)
+            shape = (other.units,) if isinstance(other, Dense) else shape and (math.prod(shape),)
         return shape
 
     def _output_units(self) -> int:
-        units = self._output_units_or_none()
-        return units or math.prod(self._require_input_shape())
+        return self._output_units_or_none() or math.prod(self._require_input_shape())
 
     @property
     def _input_units(self) -> int | None:
@@ -214,7 +251,7 @@ class Network(HasWeights):
     @property
     def _flattens(self) -> bool:
         """Whether rows of the input may have more than one axis."""
-        return bool(self.layers) and self.layers[0].takes_more_axes
+        return bool(self._layers) and self._layers[0].takes_more_axes
 
     def _require_input_shape(self) -> Shape:
         if self._input_shape is None:
@@ -240,7 +277,7 @@ class Network(HasWeights):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = flag(value, "trainable")
-        for layer in self.layers:
+        for layer in self._layers:
             layer.trainable = value
 
     @property
@@ -248,7 +285,7 @@ class Network(HasWeights):
         if not self.built:
             return []
         arrays = self.get_weights()
-        places = zip(self.layers, self._places, strict=True)
+        places = zip(self._layers, self._places, strict=True)
         return [weight for layer, own in places for weight in layer._named([arrays[i] for i in own])]
 
     def get_weights(self) -> list[Array]:
@@ -260,7 +297,7 @@ class Network(HasWeights):
         session = self._ready()
         values = [numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)]
         session.set_weights(values)
-        for layer, own in zip(self.layers, self._places, strict=True):
+        for layer, own in zip(self._layers, self._places, strict=True):
             if own and layer._owner is not self:
                 layer.set_weights([values[i] for i in own])
 
@@ -287,27 +324,22 @@ class Network(HasWeights):
         width = None if line_length is None else integer(line_length, "line_length", low=60)
         session = None if self._input_shape is None else self._ready()
         frozen = sum(weight.size for weight in self.non_trainable_weights)
-        print_summary(self.name, self.layers, self._input_units, session, frozen, width, print_fn or print)
+        print_summary(self.name, self._layers, self._input_units, session, frozen, width, print_fn or print)
 
     # ---- the session -------------------------------------------------------------------------------------------
     def _ready(self) -> _core.Session:
-        """The session, made now if need be."""
-        if self._session is None:
-            with self._making:  # another thread may have come first
-                if self._session is None:
-                    self._session = self._new_session(math.prod(self._require_input_shape()))
-        self._borrow(self._session)
-        return self._session
-
-    def _borrow(self, session: _core.Session) -> None:
-        """Bring the session the weights that other models' layers have now."""
-        borrowed = [pair for pair in zip(self.layers, self._places) if pair[0]._owner is not self]
-        if any(own for _, own in borrowed):
-            weights = session.get_weights()
-            for layer, own in borrowed:
-                lent = layer.lent_weights(self.dtype)
-                weights[own.start : own.stop] = lent
-            session.set_weights(weights)
+        """The session, made now if need be, with the weights that other models' layers have now."""
+        session = self._session
+        if session is not None and all(layer._owner is self for layer in self._layers):
+            return session
+        with _SHARING:
+            session = self._made()
+            for layer, own in zip(self._layers, self._places, strict=True):
+                if own and layer._owner is not self:
+                    session.set_weights(layer.lent_weights(self.dtype), own.start, len(own))
+                if layer._owner is None:
+                    layer.bind(self, session, own)
+            return session
 
     def _ready_for_shape(self, shape: Shape) -> _core.Session:
         """The session for data with rows of this shape; a failure leaves the shape as it was."""
@@ -319,8 +351,19 @@ class Network(HasWeights):
             self._input_shape = known
             raise
 
+    def _made(self) -> _core.Session:
+        """The session, made now if need be; what it has of other models' layers is not their weights."""
+        with _SHARING:
+            if self._session is None:
+                self._session = self._new_session(math.prod(self._require_input_shape()))
+            return self._session
+
     def _new_session(self, input_units: int) -> _core.Session:
-        described = [layer.native(index, self.seed) for index, layer in enumerate(self.layers)]
+        for layer in self._layers:
+            if layer._owner is None:  # it was taken out of its model, or that is gone
+                layer.unbind()
+                layer._owner = self
+        described = [layer.native(index, self.seed) for index, layer in enumerate(self._layers)]
         on_gpu = self.device == "cuda" or (self.device == "auto" and cuda.is_available())
         session = _core.Session(
             described,
@@ -330,29 +373,38 @@ class Network(HasWeights):
             "cuda" if on_gpu else "cpu",
             self.precision if on_gpu else "exact",
         )
+        for layer in self._layers:
+            take(*(getattr(layer, name) for name in argument_names(type(layer))))
         self._freeze(session)
         self._prepare(session)
-        weights: list[Array] = []
+        owners = [index for _, _, index in session.parameter_info()]
         places: list[range] = []
         units = input_units
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._layers):
+            places.append(range(bisect_left(owners, index), bisect_right(owners, index)))
             if layer._owner is self:
-                own = layer.initial_weights(units, index, self.seed, self.dtype)
-            else:
-                own = layer.lent_weights(self.dtype)
-            places.append(range(len(weights), len(weights) + len(own)))
-            weights += own
+                weights = layer.initial_weights(units, index, self.seed, self.dtype)
+                session.set_weights(weights, places[-1].start, len(places[-1]))
             units = layer.output_units(units)
-        session.set_weights(weights)
         self._places = places  # nothing can fail from here on
-        for layer, positions in zip(self.layers, places, strict=True):
+        for layer, own in zip(self._layers, places, strict=True):
             if layer._owner is self:
-                layer.bind(session, positions)
+                layer.bind(self, session, own)
         return session
 
     def _freeze(self, session: _core.Session) -> None:
         for position, (_, _, index) in enumerate(session.parameter_info()):
-            session.set_trainable(position, self.layers[index] not in self._frozen)
+            session.set_trainable(position, self._layers[index] not in self._frozen)
+
+    def _kernel_penalty(self, layer: Dense) -> Regularizer:
+        """What its regularizer comes to in this model."""
+        return layer.kernel_regularizer or L1L2()
+
+    def _penalise(self, layer: Dense, penalty: dict[str, Any]) -> None:
+        session = self._session
+        if session is not None:
+            take(layer.kernel_regularizer)
+            session.set_penalty(self._places[self._layers.index(layer)].start, **penalty)
 
     def _prepare(self, session: _core.Session) -> None:
         """What is to be done with a new session; models.py compiles it."""
@@ -360,7 +412,7 @@ class Network(HasWeights):
     def _release_session(self) -> None:
         """Let the layers keep their weights until the next session."""
         if self._session is not None:
-            for layer in self.layers:
+            for layer in self._layers:
                 if layer._owner is self:
                     layer.unbind()
             self._session = None

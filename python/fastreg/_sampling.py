@@ -5,6 +5,7 @@ It must not know training or sessions: it goes through the gate of fastreg.ops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def sample(layers: Sequence[Layer], x: Array, seed: int, step: int) -> Array:
     """The outputs for `x` (n, features), with the masks that training would draw at `step`."""
     for index, layer in enumerate(layers):
-        x = output(layer.native(index, seed), layer.get_weights(), x, step)
+        x = output(layer.native(index, seed), layer.lent_weights(str(x.dtype)), x, step)
     return x
 
 
@@ -40,7 +41,7 @@ def output(described: dict[str, Any], weights: Sequence[Array], x: Array, step: 
 def _dropped(x: Array, step: int | None, described: dict[str, Any]) -> Array:
     rate, seed, stream = (described[name] for name in ("rate", "seed", "stream"))
     if step is None:
-        share = round((1 - rate) * 65536) / 65536 if described["scale_at_inference"] else 1.0
+        share = math.floor((1 - rate) * 65536 + 0.5) / 65536 if described["scale_at_inference"] else 1.0
         scaled: Array = x * x.dtype.type(share)
         return scaled
     if described["scale_at_inference"]:

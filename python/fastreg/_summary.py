@@ -5,7 +5,9 @@ It must not know how a model is trained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from fastreg._core import Session
 from fastreg._layer import Layer
@@ -14,6 +16,15 @@ from fastreg.layers import Dense
 _HEAD = ("Layer (type)", "Output shape", "Parameters", "Penalty", "Zeros")
 _SHARES = (0.36, 0.20, 0.16, 0.16, 0.12)  # of the line
 Row = tuple[str, str, str, str, str]
+
+
+class Parameter(NamedTuple):
+    """A kernel or bias of layer number `layer`."""
+
+    layer: int
+    size: int
+    penalty: float
+    zeros: int
 
 
 def print_summary(
@@ -33,43 +44,36 @@ def print_summary(
     print_fn(rule)
     print_fn(_line(_HEAD, widths))
     print_fn(rule)
+    parameters: list[Parameter] = []
+    if session is not None:
+        values = zip(session.parameter_info(), session.penalties(), session.count_zeros(), strict=True)
+        parameters = [
+            Parameter(index, math.prod(shape), penalty, zeros) for (_, shape, index), penalty, zeros in values
+        ]
     units = input_units
     for index, layer in enumerate(layers):
         units = layer.units if isinstance(layer, Dense) else units
-        print_fn(_line(_row(index, layer, units, session), widths))
+        own = [parameter for parameter in parameters if parameter.layer == index]
+        print_fn(_line(_row(layer, units, own, session is not None), widths))
     print_fn(rule)
     if session is None:
         print_fn("No weights yet: the input width is not known.")
         return
-    sizes = [_size(shape) for _, shape, _ in session.parameter_info()]
-    zeros, total = sum(session.count_zeros()), sum(sizes)
+    total, zeros, penalty = (
+        sum(column) for column in zip(*((p.size, p.zeros, p.penalty) for p in parameters))
+    )
     counts = f"{zeros:,} are exactly 0" + (f", {frozen:,} are not trainable" if frozen else "")
-    print_fn(f"Parameters: {total:,} ({counts})   Penalty: {sum(session.penalties()):.6g}")
+    print_fn(f"Parameters: {total:,} ({counts})   Penalty: {penalty:.6g}")
 
 
-def _row(index: int, layer: Layer, units: int | None, session: Session | None) -> Row:
+def _row(layer: Layer, units: int | None, own: Sequence[Parameter], built: bool) -> Row:
     title = f"{layer.name} ({type(layer).__name__})"
     shape = f"(None, {'?' if units is None else units})"
-    if session is None:
-        return title, shape, "?" if isinstance(layer, Dense) else "0", "", ""
-    own = [
-        (i, kind, _size(dims))
-        for i, (kind, dims, owner) in enumerate(session.parameter_info())
-        if owner == index
-    ]
     if not own:
-        return title, shape, "0", "", ""
-    penalty = sum(session.penalties()[i] for i, _, _ in own)
-    zeros = sum(session.count_zeros()[i] for i, kind, _ in own if kind == "kernel")
-    kernel = sum(size for _, kind, size in own if kind == "kernel")
-    return title, shape, f"{sum(size for _, _, size in own):,}", f"{penalty:.4g}", f"{zeros / kernel:.1%}"
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+        return title, shape, "?" if isinstance(layer, Dense) and not built else "0", "", ""
+    kernel = own[0]
+    size, penalty = sum(parameter.size for parameter in own), sum(parameter.penalty for parameter in own)
+    return title, shape, f"{size:,}", f"{penalty:.4g}", f"{kernel.zeros / kernel.size:.1%}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

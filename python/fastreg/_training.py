@@ -208,6 +208,7 @@ def _train_epoch(
             hooks.call("on_train_batch_begin", batch, {})
         # Where stop_training was set before the epoch, it ends after its first batch.
         n = 1 if hooks.train_batches or model.stop_training else steps - batch
+        compiled.optimizer.iterations = session.step  # another model may have used the optimizer
         session.set_learning_rates(compiled.optimizer.rates(n))
         try:
             totals = session.run_steps(n, hooks.stop_on_nonfinite)

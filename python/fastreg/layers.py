@@ -6,6 +6,7 @@ lines because arguments are documented in full.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,7 +97,8 @@ class Dense(Layer):
     kernel_initializer, bias_initializer : str or Initializer
         None is "glorot_uniform", as in Keras.
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, added to the loss.
+        Penalties on the weights, added to the loss. The kernel's can be set to another at any time, also by a callback
+        while training: models that have the layer go on with it.
     activity_regularizer : str or Regularizer, optional
         Penalty on the layer's output, divided by the batch size; always a subgradient.
     kernel_constraint, bias_constraint : str or Constraint, optional
@@ -141,7 +143,7 @@ class Dense(Layer):
         self.use_bias = flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_regularizer = kernel_regularizer
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
@@ -179,6 +181,24 @@ class Dense(Layer):
     def bias(self) -> Weight | None:
         """A copy of the bias (units,) that cannot be written but by `assign`, or None without one."""
         return self._weight(1) if self.use_bias else None
+
+    @property
+    def kernel_regularizer(self) -> regularizers.Regularizer | None:
+        """The penalty on the kernel."""
+        return self._kernel_regularizer
+
+    @kernel_regularizer.setter
+    def kernel_regularizer(self, value: Any) -> None:
+        before = self.__dict__.get("_kernel_regularizer")
+        self._kernel_regularizer = regularizers.get(value)
+        models = list(self.__dict__.get("_models", ()))
+        try:
+            penalties = [model._kernel_penalty(self).native() for model in models]
+        except ValueError:  # it does not go with a model's loss
+            self._kernel_regularizer = before
+            raise
+        for model, penalty in zip(models, penalties, strict=True):
+            model._penalise(self, penalty)
 
     @property
     def losses(self) -> list[Number]:
@@ -382,9 +402,18 @@ def from_description(description: Any) -> Layer:
     return find(description, Layer, _TABLE, "layer")
 
 
+def has_default_name(layer: Layer) -> bool:
+    """Whether `default_name` may have given it."""
+    return re.fullmatch(rf"{_base_name(layer)}(_[0-9]+)?", str(layer.name)) is not None
+
+
+def _base_name(layer: Layer) -> str:
+    return "input" if isinstance(layer, InputLayer) else snake_case(type(layer).__name__)
+
+
 def default_name(layer: Layer, taken: set[str]) -> str:
     """A name for `layer` that is not in `taken`: dense, dense_1, dense_2 ..."""
-    base = "input" if isinstance(layer, InputLayer) else snake_case(type(layer).__name__)
+    base = _base_name(layer)
     name, number_used = base, 0
     while name in taken:
         number_used += 1

@@ -27,7 +27,7 @@ from fastreg._arguments import choice, flag, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg._tensor import Number, Tensor
-from fastreg.regularizers import METHODS
+from fastreg.regularizers import METHODS, factor
 
 __all__ = [
     "BinaryCrossentropy", "CategoricalCrossentropy", "ElasticNet", "Hinge", "Huber", "LogCosh", "Loss",
@@ -249,8 +249,8 @@ class ElasticNet(Loss):
         if isinstance(self.loss, ElasticNet):
             raise ValueError("loss must be a data loss, not another ElasticNet; add the factors instead")
         super().__init__(self.loss.reduction, name)
-        self.alpha = number(alpha, "alpha", low=0.0)
-        self.beta = number(beta, "beta", low=0.0)
+        self.alpha = factor(alpha, "alpha")
+        self.beta = factor(beta, "beta")
         self.method = choice(method, "method", METHODS)
         self.from_logits = self.loss.from_logits
         self.label_smoothing = self.loss.label_smoothing

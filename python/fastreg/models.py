@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from fastreg import _core, _training
 from fastreg import layers as _layers
 from fastreg._arguments import flag, integer, number, only
-from fastreg._arrays import Array
+from fastreg._arrays import Array, Shape
 from fastreg._compiled import Compiled
+from fastreg._configurable import describe_native
 from fastreg._dataset import Expectation, inputs, native
 from fastreg._layer import Layer, axes, last_step
 from fastreg._network import Network
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fastreg.callbacks import History
     from fastreg.metrics import Metric
     from fastreg.optimizers import Optimizer
+    from fastreg.regularizers import Regularizer
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
@@ -150,16 +152,16 @@ class Sequential(Model):
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Taken so that Keras programs run, and without effect: an epoch is one native call in any case.
         """
-        self._check_idle("compile")
         only(None, loss_weights, "loss_weights", "a Sequential model has one loss")
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
-        compiled.check(self.layers, self._output_units_or_none())
-        frozen = [layer for layer in self.layers if not self._lets_train(layer)]
-        if self._session is not None:
-            compiled.apply(self._session, self.layers)
-        self._compiled, self._frozen = compiled, frozen
-        if self._session is not None:
-            self._freeze(self._session)
+        with self._alone("compile"):
+            compiled.check(self._layers, self._output_units_or_none())
+            frozen = [layer for layer in self._layers if not self._lets_train(layer)]
+            if self._session is not None:
+                compiled.apply(self._session, self._layers)
+            self._compiled, self._frozen = compiled, frozen
+            if self._session is not None:
+                self._freeze(self._session)
 
     def fit(
         self,
@@ -229,32 +231,30 @@ class Sequential(Model):
         KeyboardInterrupt
             On Ctrl-C; the model stays usable, at the end of a step.
         """
-        compiled = self._require_compiled()
-        expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
-        given = 0.0 if validation_split is None else validation_split
-        split = number(given, "validation_split", low=0.0, high=1.0, open_high=True)
-        data, validation = expected.dataset(x, y, sample_weight), None
-        if validation_data is not None:
-            validation = expected.validation(validation_data, data.x.shape[1:])
-        elif split > 0.0:
-            data, validation = data.split(split)
-        data = expected.weigh_classes(data, class_weight)
-        plan = _training.Plan.checked(
-            batch_size, epochs, initial_epoch, verbose, shuffle, validation_batch_size, validation_freq
-        )
-        _check_steps(steps_per_epoch, "steps_per_epoch", data.rows, plan.batch_size)
-        if validation is not None:
-            _check_steps(validation_steps, "validation_steps", validation.rows, plan.validation_batch_size)
-        hooks = _training.Hooks(callbacks)
-        if not any(isinstance(layer, _layers.Dense) for layer in self.layers):
-            raise ValueError("the model has no weights to train; add a Dense layer")
-        if not self._fitting.acquire(blocking=False):
-            raise self._busy("fit")
-        try:
-            self._take_over("fit")
-            return _training.fit(self, self._ready_for(data.x), compiled, data, validation, plan, hooks)
-        finally:
-            self._fitting.release()
+        with self._alone("fit"):
+            compiled = self._require_compiled()
+            expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
+            given = 0.0 if validation_split is None else validation_split
+            split = number(given, "validation_split", low=0.0, high=1.0, open_high=True)
+            data, validation = expected.dataset(x, y, sample_weight), None
+            if validation_data is not None:
+                validation = expected.validation(validation_data, data.x.shape[1:])
+            elif split > 0.0:
+                data, validation = data.split(split)
+            data = expected.weigh_classes(data, class_weight)
+            plan = _training.Plan.checked(
+                batch_size, epochs, initial_epoch, verbose, shuffle, validation_batch_size, validation_freq
+            )
+            _check_steps(steps_per_epoch, "steps_per_epoch", data.rows, plan.batch_size)
+            if validation is not None:
+                _check_steps(
+                    validation_steps, "validation_steps", validation.rows, plan.validation_batch_size
+                )
+            hooks = _training.Hooks(callbacks)
+            if not any(isinstance(layer, _layers.Dense) for layer in self._layers):
+                raise ValueError("the model has no weights to train; add a Dense layer")
+            session = self._take_over("fit", self._shape_of(data.x))
+            return _training.fit(self, session, compiled, data, validation, plan, hooks)
 
     def evaluate(
         self,
@@ -318,8 +318,8 @@ class Sequential(Model):
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         expected = self._expectation()
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
-        self._take_over("train_on_batch")
-        session = self._ready_for(data.x)
+        session = self._take_over("train_on_batch", self._shape_of(data.x))
+        compiled.optimizer.iterations = session.step
         session.learning_rate = compiled.optimizer.learning_rate
         totals = session.train_batch(native(data.x), data.y, data.sample_weight)
         compiled.optimizer.iterations = session.step
@@ -357,7 +357,7 @@ class Sequential(Model):
         self._ready_for(array)
         step = last_step(self._passes)
         self._passes += 1
-        return sample(self.layers, array.reshape(len(array), -1), self.seed, step).view(Tensor)
+        return sample(self._layers, array.reshape(len(array), -1), self.seed, step).view(Tensor)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -374,7 +374,7 @@ class Sequential(Model):
     @property
     def losses(self) -> list[Number]:
         """The penalties of all layers: see `Layer.losses`. What `losses.ElasticNet` adds is not among them."""
-        return [loss for layer in self.layers if self._lets_train(layer) for loss in layer.losses]
+        return [loss for layer in self._layers if self._lets_train(layer) for loss in layer.losses]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -394,9 +394,7 @@ class Sequential(Model):
         """The architecture, without weights."""
         return {
             "name": self.name,
-            "layers": [
-                {"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.layers
-            ],
+            "layers": [describe_native(layer) for layer in self._layers],
             "input_shape": self._input_shape,
             "seed": self.seed,
             "device": self.device,
@@ -414,6 +412,7 @@ class Sequential(Model):
         model = cls([_layers.from_description(item) for item in described], **settings)
         if input_shape is not None:
             model._set_input_shape(axes(input_shape, "input_shape"))
+            model._has_input = True
         return model
 
     def to_json(self) -> str:
@@ -457,7 +456,7 @@ class Sequential(Model):
 
         if type(self) is not Sequential:
             raise TypeError(f"a {type(self).__name__} cannot be copied or pickled, only a Sequential itself")
-        if not self.built or not any(isinstance(layer, _layers.Dense) for layer in self.layers):
+        if not self.built or not any(isinstance(layer, _layers.Dense) for layer in self._layers):
             return saving.from_description, (saving.describe(self),)
         return saving.from_bytes, (saving.to_bytes(self),)
 
@@ -475,13 +474,22 @@ class Sequential(Model):
         return Expectation(loss, shape, self._flattens, units, self.dtype, allow_nonfinite)
 
     def _ready_for(self, x: Array | SparseRows) -> _core.Session:
-        if isinstance(x, SparseRows) and self.layers and not isinstance(self.layers[0], _layers.Dense):
+        return self._ready_for_shape(self._shape_of(x))
+
+    def _shape_of(self, x: Array | SparseRows) -> Shape:
+        """That of a row; TypeError if the model does not take such data."""
+        if isinstance(x, SparseRows) and self._layers and not isinstance(self._layers[0], _layers.Dense):
             raise TypeError("x is sparse, which only a Dense first layer takes; pass x.toarray()")
-        return self._ready_for_shape(x.shape[1:])
+        return x.shape[1:]
+
+    def _kernel_penalty(self, layer: _layers.Dense) -> Regularizer:
+        return (
+            super()._kernel_penalty(layer) if self._compiled is None else self._compiled.kernel_penalty(layer)
+        )
 
     def _prepare(self, session: _core.Session) -> None:
         if self._compiled is not None:
-            self._compiled.apply(session, self.layers)
+            self._compiled.apply(session, self._layers)
 
 
 def load_model(

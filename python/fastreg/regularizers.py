@@ -20,6 +20,11 @@ __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
 METHODS = ("proximal", "subgradient")
 
 
+def factor(value: Any, name: str) -> float:
+    """A factor of a penalty: a number from 0 to 1e38, so that it and its gradient are finite in float32."""
+    return number(value, name, low=0.0, high=1e38)
+
+
 class Regularizer(Configurable):
     """Base of the penalties `l1 * sum|w| + l2 * sum(w**2)`. Use `L1`, `L2` or `L1L2`."""
 
@@ -61,7 +66,7 @@ class L1(Regularizer):
     """
 
     def __init__(self, l1: float = 0.01, method: str = "proximal") -> None:
-        self.l1 = number(l1, "l1", low=0.0)
+        self.l1 = factor(l1, "l1")
         self.l2 = 0.0
         self.method = choice(method, "method", METHODS)
 
@@ -88,7 +93,7 @@ class L2(Regularizer):
 
     def __init__(self, l2: float = 0.01) -> None:
         self.l1 = 0.0
-        self.l2 = number(l2, "l2", low=0.0)
+        self.l2 = factor(l2, "l2")
         self.method = "proximal"
 
 
@@ -115,8 +120,8 @@ class L1L2(Regularizer):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, method: str = "proximal") -> None:
-        self.l1 = number(l1, "l1", low=0.0)
-        self.l2 = number(l2, "l2", low=0.0)
+        self.l1 = factor(l1, "l1")
+        self.l2 = factor(l2, "l2")
         self.method = choice(method, "method", METHODS)
 
 

@@ -50,7 +50,9 @@ def save_model(model: Sequential, filepath: Path, overwrite: bool = True) -> Non
 
 def save_weights(model: Sequential, filepath: Path, overwrite: bool = True) -> None:
     """Write the weights alone to `filepath`."""
-    _write(filepath, _packed(_weights(model), {"parameters": _names(model)}), overwrite)
+    names = _names(model)
+    weights = dict(zip(names, model.get_weights(), strict=True))
+    _write(filepath, _packed(weights, {"parameters": names}), overwrite)
 
 
 def load_model(
@@ -86,18 +88,12 @@ def load_weights(model: Sequential, filepath: Path) -> None:
 def to_bytes(model: Sequential) -> bytes:
     """What `save_model` writes."""
     session = model._ready()
-    names = _names(model)
-    arrays = _weights(model)
-    for slot, values in zip(session.slot_names(), session.get_slots(), strict=True):
+    names, slots, state = _names(model), session.slot_names(), session.state()
+    arrays = dict(zip(names, state["weights"], strict=True))
+    for slot, values in zip(slots, state["slots"], strict=True):
         arrays.update({f"slots/{slot}/{name}": value for name, value in zip(names, values, strict=True)})
-    header = {
-        **describe(model),
-        "parameters": names,
-        "slots": session.slot_names(),
-        "step": session.step,
-        "epoch": session.epoch,
-    }
-    return _packed(arrays, header)
+    position = {"step": state["step"], "epoch": state["epoch"]}
+    return _packed(arrays, {**describe(model), "parameters": names, "slots": slots, **position})
 
 
 def from_bytes(data: bytes, source: str = "the data", compiled: bool = True) -> Sequential:
@@ -162,10 +158,6 @@ def from_description(description: dict[str, Any]) -> Sequential:
 
 def _names(model: Sequential) -> list[str]:
     return [f"{model.layers[layer].name}/{kind}" for kind, _, layer in model._ready().parameter_info()]
-
-
-def _weights(model: Sequential) -> dict[str, Array]:
-    return dict(zip(_names(model), model.get_weights(), strict=True))
 
 
 def _packed(arrays: dict[str, Array], header: dict[str, Any]) -> bytes:

@@ -110,6 +110,33 @@ def test_position_and_rates() -> None:
     assert len(model.penalties()) == len(model.count_zeros()) == 3
 
 
+def test_some_parameters() -> None:
+    model = session()
+    weights = model.get_weights()
+    for first, count in ((0, None), (1, None), (0, 2), (1, 1), (3, None), (2, 0)):
+        stop = None if count is None else first + count
+        part = model.get_weights(first, count)
+        assert [w.tolist() for w in part] == [w.tolist() for w in weights[first:stop]]
+        model.set_weights([w + 1 for w in part], first, count)
+        changed = [bool((a != b).any()) for a, b in zip(model.get_weights(), weights, strict=True)]
+        assert changed == [i in range(3)[first:stop] for i in range(3)]
+        model.set_weights(weights)
+    with raises(ValueError, "first must be from 0 to 3, got 4"):
+        model.get_weights(4)
+    with raises(ValueError, "first must be from 0 to 3, got -1"):
+        model.set_weights(weights, -1)
+    with raises(ValueError, "count must be from 0 to 1, got 2"):
+        model.get_weights(2, 2)
+    with raises(ValueError, "weights has 3 items; the session has 1 parameters"):
+        model.set_weights(weights, 1, 1)
+    with raises(ValueError, "that of the bias of layer 0"):
+        model.set_weights([weights[0]], 1, 1)
+    state = model.state()
+    assert (state["step"], state["epoch"]) == (model.step, model.epoch)
+    for got, wanted in ((state["weights"], weights), *zip(state["slots"], model.get_slots(), strict=True)):
+        assert [a.tolist() for a in got] == [a.tolist() for a in wanted]
+
+
 def test_rows_must_agree() -> None:
     x, y = data()
     with raises(ValueError, "y has 7 rows; x has 8"):

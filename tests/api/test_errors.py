@@ -51,11 +51,11 @@ def with_value(array: Any, value: float) -> Any:
 # ---- descriptions of a model --------------------------------------------------------------------------------------
 REGULARIZERS: list[Row] = [
     *[
-        (lambda v=v: regularizers.L1(v), ValueError, "l1 must be a finite number of at least 0")
+        (lambda v=v: regularizers.L1(v), ValueError, "l1 must be a finite number in \\[0, 1e\\+38\\]")
         for v in (-1, NAN, INF)
     ],
     *[
-        (lambda v=v: regularizers.L2(v), ValueError, "l2 must be a finite number of at least 0")
+        (lambda v=v: regularizers.L2(v), ValueError, "l2 must be a finite number in \\[0, 1e\\+38\\]")
         for v in (-1, NAN, INF)
     ],
     (lambda: regularizers.L1L2(l1=-0.1), ValueError, "l1 must"),

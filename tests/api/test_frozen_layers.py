@@ -1,7 +1,7 @@
 """Layers that are not trainable: what stays, what it costs, when it counts, and models that share such layers.
 
-Keras 3.15.1 does the same where no docstring says otherwise. It must not test what a step computes: tests/session does. It is
-over 250 lines: a program each.
+Keras 3.15.1 does the same where no docstring says otherwise. It must not test what a step computes: tests/session does.
+It is over 250 lines: a program each.
 """
 
 from __future__ import annotations

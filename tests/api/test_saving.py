@@ -446,3 +446,21 @@ def test_a_copied_layer_is_free_and_carries_its_weights(duplicate: Any) -> None:
     late.predict(X)
     assert np.array_equal(late.get_weights()[0], kernel)
     assert duplicate(Dense(3)).get_weights() == []
+
+
+def test_a_layer_of_a_class_from_elsewhere_is_saved_as_what_it_is(tmp_path: Path) -> None:
+    """A class that only sets arguments is saved as the one of fastreg that it is of. Keras wants it registered."""
+
+    class Small(Dense):
+        def __init__(self, units: int) -> None:
+            super().__init__(units, "tanh", kernel_regularizer="l2")
+
+    model = Sequential([Input((3,)), Small(2), Dense(1)])
+    model.layers[0].trainable = False
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert type(again.layers[0]) is Dense
+    assert again.layers[0].get_config() == {**Dense(2, "tanh", kernel_regularizer="l2").get_config(),
+                                            "name": "small", "trainable": False}  # fmt: skip
+    with pytest.raises(ValueError, match="unknown layer 'Small'; known: Activation, Dense"):
+        Sequential.from_config({"layers": [{"class_name": "Small", "config": {}}]})

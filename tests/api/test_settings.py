@@ -14,9 +14,20 @@ import pytest
 
 import fastreg
 from api_cases import X, Y
-from fastreg import constraints, initializers, layers, losses, metrics, optimizers, regularizers
+from fastreg import (
+    callbacks,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+)
 from fastreg.layers import Dense, Dropout
 from fastreg.models import Sequential, load_model
+from fastreg.optimizers import schedules
 
 
 def trained() -> Sequential:
@@ -75,12 +86,121 @@ def test_a_model_in_use_keeps_its_settings(name: str) -> None:
 
 def test_an_optimizer_in_use_takes_a_learning_rate_alone() -> None:
     model = trained()
-    with pytest.raises(
-        AttributeError, match=r"^momentum cannot change in training; compile the model with another SGD"
-    ):
+    with pytest.raises(AttributeError, match=r"^momentum of a SGD that a model has taken cannot change"):
         model.optimizer.momentum = 0.9  # type: ignore[attr-defined]
     model.optimizer.learning_rate = 0.5
     assert model.optimizer.learning_rate == 0.5
+    for other in (copy.deepcopy(model.optimizer), copy.copy(model.optimizer)):
+        other.momentum = 0.9  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", ["proximal", "subgradient"])
+def test_a_penalty_that_grows_while_training(method: str) -> None:
+    """As it is told, so it is: in the history, in `losses`, and in a copy."""
+    dense = layers.Dense(1, kernel_regularizer=regularizers.L1(0.0, method))
+    model = models.Sequential([layers.Input((8,)), dense], dtype="float64", seed=0)
+    model.compile(optimizers.SGD(0.05), "mse")
+    weights = []
+
+    class Ramp(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            weights.append(np.abs(dense.kernel.numpy()).sum())
+            dense.kernel_regularizer = regularizers.L1(0.1 * epoch, method)
+
+    x = np.random.default_rng(0).normal(size=(64, 8))
+    given: Any = {"epochs": 20, "batch_size": 64, "verbose": 0, "callbacks": [Ramp()]}
+    history = model.fit(x, x[:, :1], **given).history
+    np.testing.assert_allclose(history["penalty"], 0.1 * np.arange(20) * weights, rtol=1e-12)
+    assert np.count_nonzero(dense.kernel.numpy() == 0) == (7 if method == "proximal" else 0)
+    assert model.evaluate(x, x[:, 0], verbose=0) == copy.deepcopy(model).evaluate(x, x[:, 0], verbose=0)
+    np.testing.assert_allclose(float(model.losses[0]), 1.9 * np.abs(dense.kernel.numpy()).sum(), rtol=1e-12)
+
+
+def test_a_penalty_is_of_all_models_that_have_the_layer() -> None:
+    dense = layers.Dense(2, kernel_regularizer="l2")
+    one = models.Sequential([layers.Input((8,)), dense], seed=0)
+    other = models.Sequential([one, layers.Dense(1)], seed=1)
+    x = np.zeros((4, 8))
+    one.compile("sgd", "mse")
+    other.compile("sgd", losses.ElasticNet("mse", alpha=0.25, beta=0.0))
+    pairs = ((one, x[:, :2]), (other, x[:, :1]))
+    for model, y in pairs:
+        model.evaluate(x, y, verbose=0)
+    dense.kernel_regularizer = "l1"  # type: ignore[assignment]
+    size, last = (float(np.abs(layer.kernel.numpy()).sum()) for layer in other.layers)  # type: ignore[attr-defined]
+    for (model, y), penalty in zip(pairs, (0.01 * size, 0.26 * size + 0.25 * last), strict=True):
+        np.testing.assert_allclose(model.evaluate(x, y, verbose=0), penalty, rtol=1e-6)
+    with pytest.raises(ValueError, match=r'method="subgradient"|method=.subgradient.'):
+        dense.kernel_regularizer = regularizers.L1(0.1, "subgradient")
+    assert isinstance(dense.kernel_regularizer, regularizers.L1)
+    assert dense.kernel_regularizer.method == "proximal"
+    with pytest.raises(TypeError, match="regularizer must be a name or an object of fastreg, not float"):
+        dense.kernel_regularizer = 0.1  # type: ignore[assignment]
+    for model, y in pairs:
+        copied = copy.deepcopy(model)
+        assert copied.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_what_a_model_has_taken_keeps_its_settings() -> None:
+    """What could be set would be shown and saved, but not computed with."""
+    l1, limit, start = regularizers.L1(0.1), constraints.MaxNorm(1.0), initializers.RandomNormal(seed=1)
+    dense = layers.Dense(1, kernel_regularizer=l1, kernel_constraint=limit, kernel_initializer=start)
+    loss = losses.ElasticNet(losses.Huber(delta=0.5), alpha=0.1)
+    l1.l1 = 0.2
+    model = models.Sequential([layers.Input((3,)), dense])
+    model.compile("sgd", loss)
+    model.build()
+    settings: list[tuple[Any, str, str]] = [
+        (l1, "l1", "L1"), (limit, "max_value", "MaxNorm"), (start, "stddev", "RandomNormal"),
+        (loss, "alpha", "ElasticNet"), (loss.loss, "delta", "Huber"),
+    ]  # fmt: skip
+    for part, name, kind in settings:
+        with pytest.raises(AttributeError, match=f"^{name} of a {kind} that a model has taken cannot change"):
+            setattr(part, name, 0.3)
+        changed = copy.deepcopy(part)
+        setattr(changed, name, 0.3)
+    assert l1.l1 == 0.2
+
+
+def test_a_compile_that_fails_changes_nothing() -> None:
+    model = trained()
+    before = (model.loss, model.optimizer, model.evaluate(X, Y, verbose=0))
+    with pytest.raises(ValueError, match="unknown metric"):
+        model.compile("adam", "mae", metrics=["nonsense"])
+    model.layers[0].kernel_regularizer = regularizers.L1(6e37)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"l1 must be a finite number in \[0, 1e\+38\]"):
+        model.compile("adam", losses.ElasticNet("mae", alpha=6e37))
+    model.layers[0].kernel_regularizer = None  # type: ignore[attr-defined]
+    assert (model.loss, model.optimizer, model.evaluate(X, Y, verbose=0)) == before
+    copy.deepcopy(model)
+
+
+def test_a_model_compiled_without_a_loss_is_saved() -> None:
+    model = trained()
+    model.compile("adam")
+    again = copy.deepcopy(model)
+    assert again.loss is None
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+    with pytest.raises(RuntimeError, match="compiled without a loss"):
+        again.evaluate(X, Y)
+
+
+def test_an_optimizer_of_two_models_counts_for_each() -> None:
+    """Keras refuses it."""
+    shared = optimizers.SGD(schedules.PiecewiseConstantDecay([7], [0.1, 0.0]))
+    one, other = [models.Sequential([layers.Dense(1)], seed=seed) for seed in (0, 1)]
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    for model in (one, other):
+        model.compile(shared, "mse")
+        for _ in range(2):
+            model.fit(x, x[:, 0], batch_size=16, verbose=0)
+            before = model.get_weights()
+    one.fit(x, x[:, 0], batch_size=16, verbose=0)
+    other.fit(x, x[:, 0], batch_size=16, verbose=0)
+    assert shared.iterations == 12
+    np.testing.assert_array_equal(before[0], other.get_weights()[0])
+    one.train_on_batch(x, x[:, 0])
+    assert shared.iterations == 13
 
 
 def test_a_learning_rate_answers_as_kerass_variable_does() -> None:

@@ -6,6 +6,9 @@ what layers compute: others do. It is over 250 lines: a program each.
 
 from __future__ import annotations
 
+import copy
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastreg
-from fastreg import activations, layers, models, utils
+from fastreg import activations, layers, models, saving, utils
 
 X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 
@@ -342,3 +345,252 @@ def test_weights_have_names_and_can_be_assigned() -> None:
         bias[0] = 5.0
     assert not hasattr(model.weights[0][0], "assign")
     assert models.Sequential([layers.Dense(2)]).weights == []
+
+
+# ---- what happens around sharing ------------------------------------------------------------------------------------
+def pair() -> tuple[models.Sequential, models.Sequential]:
+    """A trained model, and one with its first layer."""
+    one = trained()
+    other = models.Sequential([one.layers[0], layers.Dense(1)])
+    other.compile("sgd", "mse")
+    return one, other
+
+
+def test_each_model_keeps_its_optimizer() -> None:
+    """In turn they train one layer, each with momenta of its own."""
+    one, other = pair()
+    for turn in range(1, 4):
+        other.fit(X, X[:, 0], verbose=0)
+        one.fit(X, X, verbose=0)
+        assert (one.optimizer.iterations, other.optimizer.iterations) == (4 + 2 * turn, 2 * turn)
+        np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
+    states = [model._session.state() for model in (one, other)]  # type: ignore[union-attr]
+    assert [state["step"] for state in states] == [10, 6]
+    assert all(np.any(slot[0]) for slot in states[0]["slots"])
+
+
+def test_names_stay_apart_in_every_model(tmp_path: Path) -> None:
+    one = models.Sequential([layers.Input((6,)), layers.Dense(6)])
+    third = models.Sequential([one.layers[0], layers.Dense(6)])  # dense, dense_1
+    fourth = models.Sequential([layers.Input((6,)), layers.Dense(6)])
+    fourth.add(one.layers[0])  # whose name must be new to the third, too
+    for model in (one, third, fourth):
+        names = [layer.name for layer in model.layers]
+        assert len(set(names)) == len(names)
+        model.save(tmp_path / "model")
+        again = models.load_model(tmp_path / "model")
+        for a, b in zip(again.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="the model 'sequential' already has a layer named"):
+        third.layers[1].name = third.layers[0].name
+    both = models.Sequential(
+        [models.load_model(tmp_path / "model"), again]
+    )  # names that nobody gave give way
+    assert len({layer.name for layer in both.layers}) == 4
+
+
+def test_a_layer_cannot_be_named_anything() -> None:
+    layer = layers.Dense(2, name="mine")
+    for name, error in ((7, TypeError), ("a/b", ValueError)):
+        with pytest.raises(error, match="name must"):
+            layer.name = name  # type: ignore[assignment]
+    assert layer.name == "mine"
+
+
+@pytest.mark.parametrize("wrong", ["memory", "initializer", "width"])
+def test_a_fit_that_fails_takes_nothing_over(wrong: str) -> None:
+    one = trained()
+    before = one.get_weights()
+    rest: dict[str, list[Any]] = {
+        "memory": [layers.Dense(2**31), layers.Dense(2**31), layers.Dense(1)],
+        "initializer": [layers.Dense(1, kernel_initializer=fastreg.initializers.Constant(np.ones((5, 5))))],
+        "width": [layers.Dense(1)],
+    }
+    other = models.Sequential([one.layers[0], *rest[wrong]])
+    other.compile("sgd", "mse")
+    x = X[:, :5] if wrong == "width" else X
+    with pytest.raises((MemoryError, ValueError)):
+        other.fit(x, X[:, 0], verbose=0)
+    for a, b in zip(one.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one.layers[0]._owner is one
+    one.fit(X, X, verbose=0)
+    assert one.optimizer.iterations == 6
+
+
+def test_two_models_have_each_others_layers(tmp_path: Path) -> None:
+    for build in (False, True):
+        one, other = (
+            models.Sequential([layers.Input((6,)), layers.Dense(6, activation="tanh")], seed=s)
+            for s in (1, 2)
+        )
+        if build:
+            one.build()
+            other.build()
+        first, second = one.layers[0], other.layers[0]
+        one.add(second)
+        other.add(first)
+        np.testing.assert_allclose(one.predict(X, verbose=0), second(first(X)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(other.predict(X, verbose=0), first(second(X)), rtol=1e-5, atol=1e-6)
+        for model in (one, other):
+            model.compile("adam", "mse")
+            model.fit(X, X, verbose=0)
+            model.summary(print_fn=lambda line: None)
+            model.save(tmp_path / "model")
+        np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[2])
+
+
+def test_an_add_that_fails_adds_nothing() -> None:
+    one = models.Sequential([layers.Input((6,)), layers.Dense(6, name="a"), layers.Dense(6, name="x")])
+    other = models.Sequential([layers.Input((6,)), layers.Dense(6, name="x")])
+    other.compile("adam", "mse")
+    other.fit(X, X, verbose=0)
+    with pytest.raises(ValueError, match="already has a layer named 'x'"):
+        other.add(one)
+    assert [layer.name for layer in other.layers] == ["x"]
+    other.fit(X, X, verbose=0)
+    assert other.optimizer.iterations == 4
+    layer = layers.Dense(3)
+    empty = models.Sequential()
+    with pytest.raises(ValueError, match="expects 5 inputs"):
+        empty.add(models.Sequential([models.Sequential([layer]), layers.Dense(2, input_shape=(5,))]))
+    assert (empty.layers, empty.built) == ([], False)
+
+
+def test_a_model_within_brings_its_input() -> None:
+    assert models.Sequential([models.Sequential([layers.Input((6,))]), layers.Dense(2)]).built
+
+
+def test_pop_keeps_the_input() -> None:
+    model = models.Sequential([layers.Input((6,)), layers.Dense(2)])
+    model.build()
+    model.pop()
+    assert model.built
+    again = models.Sequential.from_config(model.get_config())
+    assert again.built
+    model = models.Sequential([layers.Dense(2)])
+    model.build((None, 6))
+    model.pop()
+    assert not model.built
+
+
+def test_a_build_that_fails_leaves_the_width_open() -> None:
+    model = models.Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="inputs must be from 1"):
+        model.build((None, 10**12))
+    model.fit(X, X[:, 0], verbose=0)
+
+
+def test_a_layer_taken_out_of_a_model_without_weights() -> None:
+    one = models.Sequential([layers.Dense(2)])
+    other = models.Sequential([layers.Input((6,)), one.layers[0]])
+    layer = one.pop()
+    other.build()
+    assert layer.get_weights()[0].shape == (6, 2)
+
+
+def test_a_layer_outlives_its_model() -> None:
+    one, other = pair()
+    layer = one.layers[0]
+    weights = layer.get_weights()
+    gone = weakref.ref(one)
+    del one
+    assert gone() is None  # at once, with all that it held
+    np.testing.assert_array_equal(layer.get_weights()[0], weights[0])
+    other.fit(X, X[:, 0], verbose=0)
+    np.testing.assert_array_equal(layer.get_weights()[0], other.get_weights()[0])
+    assert not np.array_equal(layer.get_weights()[0], weights[0])
+    history = other.history
+    del other
+    assert history is not None
+    assert history.model is None
+    models.Sequential([layer, layers.Dense(1)]).predict(X, verbose=0)
+
+
+def test_another_dtype_with_dropout() -> None:
+    one = trained()
+    other = models.Sequential([*one.layers[:2], layers.Dense(1)], dtype="float64")
+    assert other(X, training=True).dtype == np.float64
+
+
+def test_layers_are_a_list_of_ones_own() -> None:
+    model = trained()
+    model.layers.pop()
+    assert (len(model.layers), model.output_shape) == (3, (None, 6))
+
+
+def test_copies_of_a_weight_cannot_be_assigned() -> None:
+    kernel = trained().layers[0].weights[0]
+    copies: list[Any] = [copy.deepcopy(kernel), kernel.T, kernel + 1]
+    for copied in copies:
+        with pytest.raises((ValueError, AttributeError), match="assign"):
+            copied.assign(np.zeros((6, 8)))
+
+
+def test_classic_dropout_alone_and_in_a_model() -> None:
+    """The share that is kept is a multiple of 2^-16, ties go up: 40001 of them here."""
+    dropout = layers.Dropout(1 - 40000.5 / 65536, scale_at="inference")
+    model = models.Sequential([layers.Input((1,)), dropout, layers.Dense(1, kernel_initializer="ones")])
+    one = np.ones((1, 1), np.float32)
+    assert float(dropout(one)[0, 0]) * 65536 == float(model.predict(one, verbose=0)[0, 0]) * 65536 == 40001
+
+
+def test_threads_that_share() -> None:
+    """One sets a layer's weights, one predicts with another model, one saves, while a model trains: nothing is lost."""
+    model = models.Sequential([layers.Input((6,)), layers.Dense(64, "tanh"), layers.Dense(1)], seed=0)
+    model.compile(fastreg.SGD(1e-3), "mse")
+    other = models.Sequential([model.layers[0], layers.Dense(1)])
+    start = model.layers[0].get_weights()
+    done, errors = threading.Event(), []
+
+    def repeat(call: Any) -> None:
+        while not done.is_set():
+            try:
+                call()
+            except Exception as error:  # shown below
+                errors.append(error)
+
+    calls = [
+        lambda: model.layers[0].set_weights(start),
+        lambda: other.predict(X, verbose=0),
+        lambda: saving.to_bytes(model),
+    ]
+    threads = [threading.Thread(target=repeat, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    kernels = []
+    try:
+        for _ in range(30):
+            model.fit(X, X[:, 0] + 5, epochs=1, batch_size=8, verbose=0)
+            kernels.append(model.layers[1].get_weights()[0])
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    assert all(not np.array_equal(a, b) for a, b in zip(kernels[1:], kernels, strict=False))
+
+
+def test_a_file_is_of_one_moment() -> None:
+    """Saved while another thread trains: the bias counts the steps, and the file says how many there were."""
+    model = models.Sequential(
+        [layers.Input((1,)), layers.Dense(1, kernel_initializer="zeros")], dtype="float64"
+    )
+    model.compile(fastreg.SGD(1.0), "mae")
+    x, y = np.zeros((256, 1)), np.full(256, -1e6)
+    model.fit(x, y, batch_size=1, verbose=0)
+    found: list[tuple[int, float]] = []
+    done = threading.Event()
+
+    def save() -> None:
+        while not done.is_set():
+            again = saving.from_bytes(saving.to_bytes(model))
+            found.append((again._ready().step, -again.get_weights()[1][0]))
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    model.fit(x, y, epochs=200, batch_size=1, verbose=0)
+    done.set()
+    thread.join()
+    assert all(step == steps for step, steps in found), found

@@ -5,6 +5,7 @@ They must not know how training is done; they see a model, an epoch and a dict o
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ _BASES = ("fastreg", "keras", "tf_keras", "tensorflow")  # whose class Callback 
 class Callback:
     """Base of the callbacks: override the hooks you need.
 
-    In every hook `self.model` is the model and `self.params` a dict with "verbose", "epochs", "steps" and
-    "do_validation". `logs` of an epoch holds "loss", the metrics, "data_loss", "penalty", "sparsity" and, after
+    In every hook `self.model` is the model and `self.params` a dict with "verbose" and "steps", in `fit` also "epochs"
+    and "do_validation". `logs` of an epoch holds "loss", the metrics, "data_loss", "penalty", "sparsity" and, after
     a validation, the same with "val_" before; what a callback adds to it is recorded too.
     Overriding a batch hook makes training return to Python after every batch.
 
@@ -37,11 +38,11 @@ class Callback:
     params: dict[str, Any] = None  # type: ignore[assignment]
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Called once before training."""
+        """Called once before training, an evaluation or a prediction."""
         self.params = params
 
     def set_model(self, model: Sequential) -> None:
-        """Called once before training."""
+        """Called next."""
         self.model = model
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -115,11 +116,22 @@ def maximised_metrics(model: Sequential) -> dict[str, bool]:
 
 
 class History(Callback):
-    """What `fit` returns: `history` has a list of values per epoch for every key of the logs, `epoch` the epochs."""
+    """What `fit` returns: `history` has a list of values per epoch for every key of the logs, `epoch` the epochs.
+
+    `model` is None once the model is gone, which the history does not keep.
+    """
 
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self._model: weakref.ref[Sequential] | None = None
+
+    def set_model(self, model: Sequential) -> None:
+        self._model = weakref.ref(model)
+
+    @property
+    def model(self) -> Sequential | None:  # type: ignore[override]
+        return None if self._model is None else self._model()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.history, self.epoch = {}, []

@@ -72,5 +72,5 @@ class CSVLogger(Callback):
 
     def _columns(self, logs: Logs) -> list[str]:
         keys = sorted(logs)
-        validates_later = self.params["do_validation"] and not any(key.startswith("val_") for key in keys)
+        validates_later = self.params.get("do_validation") and not any(key.startswith("val_") for key in keys)
         return keys + [f"val_{key}" for key in keys if key != "learning_rate"] if validates_later else keys

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastreg._arguments import flag, number, optional_number
-from fastreg._configurable import Configurable, argument_names, find
+from fastreg._configurable import Configurable, find
 from fastreg._tensor import Count, Number
 from fastreg._words import OtherWords
 from fastreg.optimizers import schedules
@@ -68,7 +68,7 @@ class Optimizer(Configurable, OtherWords):
     """
 
     kind = ""
-    _in_use = False  # whether a session has taken the settings
+    _may_change = ("learning_rate",)
     _learning_rate: float | LearningRateSchedule = 0.0
 
     def __init__(
@@ -96,13 +96,6 @@ class Optimizer(Configurable, OtherWords):
     def _take(self, named: dict[str, Any]) -> None:
         for word in named.keys() & _INSTEAD.keys():
             raise TypeError(f"{type(self).__name__} has no argument {word}: {_INSTEAD[word]}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self.__dict__.get("_in_use") and name != "learning_rate" and name in argument_names(type(self)):
-            raise AttributeError(
-                f"{name} cannot change in training; compile the model with another {type(self).__name__}"
-            )
-        super().__setattr__(name, value)
 
     @property
     def learning_rate(self) -> LearningRate:
@@ -152,8 +145,8 @@ class Optimizer(Configurable, OtherWords):
         }
         return {"kind": self.kind, **settings, "learning_rate": float(self.learning_rate)}
 
-    def _arguments(self) -> dict[str, Any]:
-        return {**super()._arguments(), "learning_rate": self._learning_rate}
+    def _arguments(self, cls: type | None = None) -> dict[str, Any]:
+        return {**super()._arguments(cls), "learning_rate": self._learning_rate}
 
 
 class SGD(Optimizer):
