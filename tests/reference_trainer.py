@@ -140,7 +140,8 @@ class Trainer:
     def train_epoch(self, x: Any, y: Any, batch_size: int, shuffle: bool, sample_weight: Any = None) -> Spec:
         """Sums over rows, as `Session.run_steps` reports them."""
         n = len(x)
-        order: NDArray[np.int64] = random.permutation(n, self.seed, self.epoch) if shuffle else np.arange(n)
+        shuffled = shuffle and batch_size < n
+        order: NDArray[np.int64] = random.permutation(n, self.seed, self.epoch) if shuffled else np.arange(n)
         self.epoch += 1
         sums = {"loss": 0.0, "data_loss": 0.0, "penalty": 0.0}
         for start in range(0, n, batch_size):

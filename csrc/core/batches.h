@@ -27,7 +27,7 @@ public:
         on_host_ = queue->is_host();
         data_ = data;
         batch_size_ = batch_size < data.rows ? batch_size : data.rows;
-        shuffle_ = shuffle;
+        shuffle_ = shuffle && batch_size < data.rows;  // one batch has all rows in any order
         begin_ = end_ = 0;
         if (!shuffle_ && on_host_) return false;
         const int64_t numbers_a_row = x_cols() + data_.y_cols + 1;

@@ -206,7 +206,7 @@ class Sequential(Model):
         validation_data : (x, y) or (x, y, sample_weight), optional
             Used instead of `validation_split`.
         shuffle : bool
-            Visit the rows in another order each epoch.
+            Visit the rows in another order each epoch, unless they are one batch.
         class_weight : dict of class to weight, optional
             For training only; a class that is missing counts 1.
         sample_weight : array (n,), optional

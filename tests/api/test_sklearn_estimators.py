@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectFromModel
-from sklearn.linear_model import ElasticNet, LogisticRegression
+from sklearn.linear_model import ElasticNet, LogisticRegression, PoissonRegressor
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.class_weight import compute_sample_weight
@@ -529,3 +529,86 @@ except ImportError as error:
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said.startswith("fastreg.sklearn needs scikit-learn 1.6 or newer (")
+
+
+# ---- outputs that suit the loss --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("loss", "low", "high"),
+    [
+        ("poisson", 0.0, np.inf),
+        ("msle", 0.0, np.inf),
+        ("bce", 0.0, 1.0),
+        ("cce", 0.0, 1.0),
+        ("mse", -np.inf, np.inf),
+    ],
+)
+def test_a_regressors_output_is_what_its_loss_takes(loss: str, low: float, high: float) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    score = x @ rng.normal(size=(3, 3))
+    y = {
+        "poisson": rng.poisson(np.exp(score / 2)),
+        "msle": np.exp(score),
+        "bce": 1 / (1 + np.exp(-score)),
+        "cce": np.exp(score) / np.exp(score).sum(axis=1, keepdims=True),
+        "mse": score,
+    }[loss]
+    model = DenseRegressor(16, loss=loss, epochs=200, learning_rate=0.01, random_state=0).fit(x, y)
+    found = model.predict(x)
+    assert found.min() > low
+    assert found.max() < high
+    if loss == "cce":
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    best = np.exp(score / 2) if loss == "poisson" else y
+    if loss == "msle":
+        found, best = np.log1p(found), np.log1p(best)
+    assert np.corrcoef(found.ravel(), best.ravel())[0, 1] > 0.95
+
+
+def test_poisson_regression_is_that_of_scikit_learn() -> None:
+    """But for the link: softplus here, exp there, which agree where the mean is a function of groups."""
+    rng = np.random.default_rng(1)
+    group = np.eye(3)[rng.integers(0, 3, 600)]
+    y = rng.poisson(group @ [0.5, 2.0, 5.0])
+    ours = DenseRegressor((), loss="poisson", batch_size=600, epochs=3000, learning_rate=0.02, random_state=0)
+    theirs = PoissonRegressor(alpha=0.0, tol=1e-8).fit(group, y)
+    np.testing.assert_allclose(ours.fit(group, y).predict(np.eye(3)), theirs.predict(np.eye(3)), rtol=2e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_losses_of_logits_are_refused(classes: int) -> None:
+    loss = losses.BinaryCrossentropy(from_logits=True)
+    if classes == 3:
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)  # type: ignore[assignment]
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match="loss must have from_logits=False"):
+        DenseClassifier(loss=loss).fit(x, np.arange(30) % classes)
+
+
+# ---- several labels a row ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("in_csr", [False, True])
+def test_several_labels(in_csr: bool) -> None:
+    x, y = make_multilabel_classification(400, 10, n_classes=4, random_state=0)
+    given = sparse.csr_array(y) if in_csr else y
+    model = DenseClassifier(16, epochs=60, random_state=0, learning_rate=0.01).fit(scale(x), given)
+    p, found = model.predict_proba(scale(x)), model.predict(scale(x))
+    assert (p.shape, found.shape, model.classes_.tolist()) == ((400, 4), (400, 4), [0, 1, 2, 3])
+    np.testing.assert_array_equal(found, p > 0.5)
+    assert not np.allclose(p.sum(axis=1), 1)
+    assert model.score(scale(x), y) == np.mean((found == y).all(axis=1)) > 0.5
+    scores = cross_val_score(model, scale(x), y, cv=3, scoring="roc_auc")
+    assert scores.mean() > 0.8
+    model.set_params(early_stopping=True, class_weight="balanced").fit(scale(x), y)
+    model.set_params(class_weight=None, loss="categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"loss must be one of binary_crossentropy, .* for 4 labels"):
+        model.fit(scale(x), y)
+
+
+def test_labels_are_0_and_1() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    y = np.ones((20, 3), int)
+    y[::2] = -1
+    with pytest.raises(ValueError, match=r"y must hold 0 and 1 where it has columns, not \[-1, 1\]"):
+        DenseClassifier().fit(x, y)
+    with pytest.warns(Warning, match="column-vector y was passed"):
+        assert DenseClassifier(epochs=1).fit(x, y[:, :1]).predict(x).shape == (20,)
