@@ -81,3 +81,35 @@ def rows(value: ArrayLike, name: str, dtype: str, shape: Shape | None, more_axes
     if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")
     return array
+
+
+def row_weights(weight: ArrayLike | None, rows: int, dtype: str, name: str) -> Array | None:
+    """`sample_weight` as (rows,): finite and at least 0."""
+    if weight is None:
+        return None
+    array = numeric(weight, name, dtype)
+    if array.shape not in ((rows,), (rows, 1)):
+        raise ValueError(f"{name} must have the shape ({rows},), one weight for each row, not {array.shape}")
+    if not np.all(np.isfinite(array)) or np.any(array < 0):
+        raise ValueError(f"{name} must hold finite values of at least 0")
+    return array.reshape(-1)
+
+
+def pair(y_true: ArrayLike, y_pred: ArrayLike, name: str, class_indices: bool) -> tuple[Array, Array]:
+    """Targets and predictions of one dtype, (rows, columns) each, for the loss or metric `name`; a vector is one
+    column, and so are class indices."""
+    prediction = _columns(y_pred, "y_pred", None)
+    target = _columns(y_true, "y_true", str(prediction.dtype))
+    expected = (len(prediction), 1 if class_indices else prediction.shape[1])
+    if target.shape != expected:
+        raise ValueError(
+            f"y_true has the shape {target.shape}; {name} of y_pred {prediction.shape} needs {expected}"
+        )
+    return target, prediction
+
+
+def _columns(value: ArrayLike, name: str, dtype: str | None) -> Array:
+    array = numeric(value, name, dtype)
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+        raise ValueError(f"{name} must have the shape (rows,) or (rows, outputs), not {array.shape}")
+    return array.reshape(-1, 1) if array.ndim == 1 else array

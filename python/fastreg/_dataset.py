@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastreg._arrays import Array, Shape, check_finite, rows
+from fastreg._arrays import Array, Shape, check_finite, row_weights, rows
 from fastreg._sparse import SparseRows, check_finite_elements, is_sparse, sparse_rows
-from fastreg._targets import class_weights, row_weights, targets
+from fastreg._targets import class_weights, targets
 from fastreg.losses import Loss
 
 if TYPE_CHECKING:

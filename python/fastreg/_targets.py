@@ -67,18 +67,6 @@ def _check_values(y: Array, loss: Loss, output_units: int, name: str) -> None:
         raise ValueError(f"{name} holds {bad[0]:g}; the loss {loss.kind} needs {expected}")
 
 
-def row_weights(weight: ArrayLike | None, rows: int, dtype: str, name: str) -> Array | None:
-    """`sample_weight` as (rows,): finite and at least 0."""
-    if weight is None:
-        return None
-    array = numeric(weight, name, dtype)
-    if array.shape not in ((rows,), (rows, 1)):
-        raise ValueError(f"{name} must have the shape ({rows},), one weight for each row, not {array.shape}")
-    if not np.all(np.isfinite(array)) or np.any(array < 0):
-        raise ValueError(f"{name} must hold finite values of at least 0")
-    return array.reshape(-1)
-
-
 def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) -> Array:
     """The weight of each row's class, (rows,); a class that `class_weight` lacks counts 1.
 

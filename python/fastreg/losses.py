@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core
 from fastreg._arguments import choice, flag, number
-from fastreg._arrays import Array, numeric
+from fastreg._arrays import Array, numeric, pair, row_weights
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg._tensor import Number, Tensor
 from fastreg.regularizers import METHODS, factor
@@ -72,43 +72,24 @@ class Loss(Configurable):
             "delta": self.delta,
         }
 
+    def _pair(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
+        return pair(y_true, y_pred, self.name, self.kind == "sparse_categorical_crossentropy")
+
     def per_row(self, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
         """The unweighted loss of each row, (rows,)."""
-        target, prediction = _pair(y_true, y_pred, self)
+        target, prediction = self._pair(y_true, y_pred)
         values = np.empty(prediction.shape[0], dtype=prediction.dtype)
         _core.loss_forward(target, prediction, None, self.native(), values, None)
         return values.view(Tensor)
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
-        target, prediction = _pair(y_true, y_pred, self)
-        weight = None
-        if sample_weight is not None:
-            weight = numeric(sample_weight, "sample_weight", str(prediction.dtype)).reshape(-1)
-            if not np.all(np.isfinite(weight)) or np.any(weight < 0):
-                raise ValueError("sample_weight must hold finite values of at least 0")
+        target, prediction = self._pair(y_true, y_pred)
+        weight = row_weights(sample_weight, len(prediction), str(prediction.dtype), "sample_weight")
         values = np.empty(prediction.shape[0], dtype=prediction.dtype)
         mean = _core.loss_forward(target, prediction, weight, self.native(), values, None)
         if self.reduction == "none":
             return (values if weight is None else values * weight).view(Tensor)
         return Number(mean * prediction.shape[0] if self.reduction == "sum" else mean)
-
-
-def _pair(y_true: ArrayLike, y_pred: ArrayLike, loss: Loss) -> tuple[Array, Array]:
-    """Targets and predictions as (rows, columns) of one dtype; a vector is one output per row."""
-    prediction = numeric(y_pred, "y_pred")
-    target = numeric(y_true, "y_true", str(prediction.dtype))
-    if prediction.ndim == 1:
-        prediction = prediction.reshape(-1, 1)
-    if target.ndim == 1:
-        target = target.reshape(-1, 1)
-    expected = prediction.shape
-    if loss.kind == "sparse_categorical_crossentropy":
-        expected = (prediction.shape[0], 1)
-    if prediction.ndim != 2 or target.shape != expected:
-        raise ValueError(
-            f"y_true has the shape {target.shape}; {loss.name} of y_pred {prediction.shape} needs {expected}"
-        )
-    return target, prediction
 
 
 class MeanSquaredError(Loss):

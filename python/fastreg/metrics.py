@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastreg import losses
 from fastreg._arguments import choice, integer, number
-from fastreg._arrays import Array, numeric
+from fastreg._arrays import Array, pair, row_weights
 from fastreg._configurable import Configurable, find, snake_case, table_of
-from fastreg._targets import row_weights
 from fastreg._tensor import Number, Tensor
 
 __all__ = [
@@ -60,24 +59,12 @@ class Metric(Configurable):
         It counts what `evaluate` does of a model that predicts `y_pred`, which is float32 or becomes float64; all else
         takes its dtype.
         """
-        target, prediction = self._pair(y_true, y_pred)
+        target, prediction = pair(y_true, y_pred, self.name, self.sparse_targets)
         given = row_weights(sample_weight, len(target), str(prediction.dtype), "sample_weight")
         weight = np.ones(len(target)) if given is None else given.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are counted as they are
             totals = self.accumulate(target, prediction, weight)
         self._totals = totals if self._totals is None else self._totals + totals
-
-    def _pair(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Array, Array]:
-        """Targets and predictions of one dtype, (rows, columns) each."""
-        prediction = _columns(y_pred, "y_pred")
-        target = _columns(y_true, "y_true", str(prediction.dtype))
-        width = 1 if self.sparse_targets else prediction.shape[1]
-        if target.shape != (prediction.shape[0], width):
-            raise ValueError(
-                f"y_true has the shape {target.shape}; {self.name} of y_pred {prediction.shape} "
-                f"needs {(prediction.shape[0], width)}"
-            )
-        return target, prediction
 
     def result(self) -> Any:
         """The metric of everything counted since the last reset; 0.0 when nothing was."""
@@ -104,13 +91,6 @@ class Metric(Configurable):
     def result_of(self, totals: Totals) -> Any:
         """The metric's value from accumulators: by default [sum of w m, sum of w], a weighted mean."""
         return _ratio(float(totals[0]), float(totals[1]))
-
-
-def _columns(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
-    array = numeric(value, name, dtype)
-    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
-        raise ValueError(f"{name} must have the shape (rows,) or (rows, outputs), not {array.shape}")
-    return array.reshape(-1, 1) if array.ndim == 1 else array
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -553,7 +533,7 @@ def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
 
 
 def _rows_of(metric: _RowMean, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    target, prediction = metric._pair(y_true, y_pred)
+    target, prediction = pair(y_true, y_pred, metric.name, metric.sparse_targets)
     values: Array = metric.per_row(target, prediction).astype(prediction.dtype)
     return values.view(Tensor)
 

@@ -353,7 +353,9 @@ class Sequential(Model):
             return self.predict(x, verbose=0).view(Tensor)
         array = inputs(x, self._input_shape, self._flattens, self.dtype, allow_nonfinite=True)
         if isinstance(array, SparseRows):
-            raise TypeError("x is sparse, which a pass with dropout does not take; pass x.toarray()")
+            raise TypeError(
+                "x is sparse, which a pass with dropout does not take; pass x.toarray(), a few rows at a time"
+            )
         self._ready_for(array)
         step = last_step(self._passes)
         self._passes += 1

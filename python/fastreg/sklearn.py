@@ -25,9 +25,8 @@ except ImportError as error:
 
 from fastreg import losses, optimizers
 from fastreg._arguments import flag, integer, number
-from fastreg._arrays import Array
+from fastreg._arrays import Array, row_weights
 from fastreg._sparse import is_sparse
-from fastreg._targets import row_weights
 from fastreg.callbacks import Callback, EarlyStopping
 from fastreg.layers import Dense, Dropout, Layer
 from fastreg.models import Sequential
