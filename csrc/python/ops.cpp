@@ -166,7 +166,7 @@ void bind_ops(py::module_& module) {
     module.def("prox", &py_prox, arg("w"), arg("l1"), arg("l2"), arg("step"), arg("out"),
                "out = the proximal step of elastic_net from w.");
     module.def("all_finite", &py_all_finite, arg("x"), "Whether no element is NaN or infinite.");
-    module.def("math_function", &py_math_function, arg("name"), arg("x"), arg("out"), "out = name(x), for tests.");
+    module.def("math_function", &py_math_function, arg("name"), arg("x"), arg("out"), "out = name(x).");
 }
 
 }  // namespace fastreg::python

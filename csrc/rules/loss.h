@@ -15,8 +15,8 @@ constexpr double kEpsilon = 1e-7;
 
 template <class V>
 FR_RULE V clip_probability(V y) {
-    const V low = V::set(typename V::T(kEpsilon)), high = V::set(typename V::T(1) - typename V::T(kEpsilon));
-    return V::select(y < low, low, V::select(high < y, high, y));
+    using T = typename V::T;
+    return at_least(at_most(y, T(1) - T(kEpsilon)), T(kEpsilon));
 }
 
 // Parameters of a loss, in T: huber's delta; smoothing: t becomes t * keep_target + add_target.
@@ -92,21 +92,15 @@ struct Poisson {  // y - t log(y + kEpsilon)
 };
 
 struct AbsolutePercentageError {  // 100 |y - t| / max(|t|, kEpsilon)
-    template <class V> static FR_RULE V scale(V t) {
-        const V size = abs(t), least = V::set(typename V::T(kEpsilon));
-        return V::set(100) / V::select(size < least, least, size);
-    }
+    template <class V> static FR_RULE V scale(V t) { return V::set(100) / at_least(abs(t), typename V::T(kEpsilon)); }
     template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) { return abs(y - t) * scale(t); }
     template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>&) { return sign(y - t) * scale(t); }
 };
 
 struct SquaredLogarithmicError {  // (ln(1 + y) - ln(1 + t))^2 of y and t of at least kEpsilon; no gradient below it
-    template <class V> static FR_RULE V at_least_epsilon(V x) {
-        const V least = V::set(typename V::T(kEpsilon));
-        return V::select(x < least, least, x);
-    }
     template <class V> static FR_RULE V error(V y, V t) {
-        return log1p(at_least_epsilon(y)) - log1p(at_least_epsilon(t));
+        constexpr auto least = typename V::T(kEpsilon);
+        return log1p(at_least(y, least)) - log1p(at_least(t, least));
     }
     template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>&) {
         const V e = error(y, t);
