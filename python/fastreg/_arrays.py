@@ -43,6 +43,9 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
         )
     if dtype is None:
         dtype = str(array.dtype) if str(array.dtype) in DTYPES else "float64"
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:  # sooner seen than done by `require`
+        return array
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
         return np.require(array, dtype, ["C", "A"])
 

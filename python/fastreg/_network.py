@@ -150,13 +150,18 @@ class Network(HasWeights):
     def _take_over(self, method: str, shape: Shape) -> _core.Session:
         """The session for data with rows of this shape, which from now on has the weights of all that it trains: layers
         of other models become this one's."""
-        trained = [layer for layer in self._layers if layer not in self._frozen]
+        trained = (
+            [layer for layer in self._layers if layer not in self._frozen] if self._frozen else self._layers
+        )
         if not any(layer.weight_names for layer in trained):
             warnings.warn("the model has no trainable weights", stacklevel=3)
+        others = [layer for layer in trained if layer._owner is not self]
+        if not others:
+            return self._ready_for_shape(shape)
         with _SHARING:
-            for layer in trained:
+            for layer in others:
                 owner = layer._owner
-                if owner is None or owner is self:
+                if owner is None:
                     continue
                 if owner._fitting.locked():
                     raise owner._busy(f"{method} of a model with layer {layer.name!r} of another")
@@ -167,7 +172,7 @@ class Network(HasWeights):
                     )
             session = self._ready_for_shape(shape)
             for layer, own in zip(self._layers, self._places, strict=True):
-                if layer in trained and layer._owner is not self:
+                if layer in others:
                     layer.bind(self, session, own)
             return session
 

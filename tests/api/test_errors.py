@@ -150,7 +150,11 @@ SETTINGS: list[Row] = [
     (lambda: losses.ElasticNet("mse", method="x"), ValueError, "method must"),
     (lambda: losses.ElasticNet(losses.ElasticNet("mse")), ValueError, "not another ElasticNet"),
     (lambda: losses.MeanSquaredError()([[1, 2]], [[1]]), ValueError, r"y_true has the shape \(1, 2\)"),
-    (lambda: losses.Huber()(np.ones(6), np.ones(6), np.ones((3, 2))), ValueError, r"must have the shape \(6,\)"),
+    (
+        lambda: losses.Huber()(np.ones(6), np.ones(6), np.ones((3, 2))),
+        ValueError,
+        r"must have the shape \(6,\)",
+    ),
     (lambda: optimizers.get("adamax"), ValueError, "unknown optimizer 'adamax'; known: adagrad, adam, adamw"),
     (lambda: optimizers.SGD(-1), ValueError, "learning_rate must"),
     (lambda: optimizers.SGD(lambda t: 0.1), TypeError, "learning_rate must be a number"),  # type: ignore[arg-type]

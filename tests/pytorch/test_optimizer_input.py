@@ -70,6 +70,13 @@ def test_bad_settings(cls: Any, settings: dict[str, Any], kind: type[Exception],
     assert torch.equal(before, torch.ones(2))
 
 
+def test_a_group_with_a_setting_in_capitals() -> None:
+    w = torch.nn.Parameter(torch.ones(2))
+    with raises(ValueError, "a parameter group has 'L1', which means nothing; use 'l1'"):
+        ElasticNetSGD([{"params": [w], "L1": 0.5}])
+    ElasticNetSGD([{"params": [w], "l1": 0.5, "Name": "mine"}])
+
+
 def with_gradient(data: Any, gradient: Any = None) -> Any:
     w = torch.nn.Parameter(data)
     w.grad = torch.ones_like(data) if gradient is None else gradient

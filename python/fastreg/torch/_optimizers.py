@@ -160,8 +160,13 @@ class _ElasticNet(torch.optim.Optimizer):
         return float(sum(_sum(values) for values in self._penalties))
 
     def add_param_group(self, param_group: Group) -> None:
-        """As torch's, and the settings are checked."""
+        """As torch's, and the settings are checked, also for names in capitals, which nothing would read."""
         if isinstance(param_group, dict):
+            for name in param_group:
+                if name not in self.defaults and str(name).lower() in self.defaults:
+                    raise ValueError(
+                        f"a parameter group has {name!r}, which means nothing; use {name.lower()!r}"
+                    )
             self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
