@@ -69,7 +69,7 @@ class Compiled:
         loss = self.loss or losses.MeanSquaredError()  # without one nothing is computed that needs it
         session.compile(loss.native(), self.optimizer.native(), described)
         self.optimizer.iterations = 0
-        take(self.optimizer, self.loss)
+        take(self.optimizer, self.loss, *self._metrics.values())
         for position, (name, _, index) in enumerate(session.parameter_info()):
             layer = layers[index]
             if name == "kernel" and isinstance(layer, Dense):

@@ -18,15 +18,16 @@ Self = TypeVar("Self", bound="Configurable")
 class Configurable:
     """Base of everything that has `get_config` and `from_config`.
 
-    An argument `a` of the constructor must be kept as the attribute `a`, in a form that the constructor takes again. It
-    cannot be set any more once a model has taken it: see `take`.
+    An argument `a` of the constructor must be kept as the attribute `a`, in a form that the constructor takes again.
+    Public attributes cannot be set any more once a model has taken the object: see `take`.
     """
 
     _taken = False
     _may_change: tuple[str, ...] = ()  # also then
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._taken and name not in self._may_change and name in argument_names(type(self)):
+        fixed = self._taken and name in self.__dict__ and not name.startswith("_")
+        if fixed and name not in self._may_change:
             kind = type(self).__name__
             raise AttributeError(
                 f"{name} of a {kind} that a model has taken cannot change; give it another {kind}"

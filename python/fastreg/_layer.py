@@ -170,13 +170,13 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     @property
     def _owner(self) -> Network | None:
-        """The model in whose session the weights are. It lives no longer for that, once they are in one."""
+        """The model in whose session the weights are. It lives no longer for that, once there are weights."""
         return self._held or (None if self._owner_ref is None else self._owner_ref())
 
     @_owner.setter
     def _owner(self, model: Network | None) -> None:
         self._owner_ref = None if model is None else weakref.ref(model)
-        self._held = model if self._bound is None else None
+        self._held = model if self._bound is None and self._carried is None else None
 
     def _take(self, named: dict[str, Any]) -> None:
         if "trainable" in named:
@@ -239,7 +239,7 @@ class Layer(HasWeights, Configurable, OtherWords):
 
         They are a function of the seed that `utils.set_random_seed` gives; a layer that has weights keeps them.
         """
-        if self._owner is None and self._carried is None and self.weight_names:
+        if self._owner is None and self.weight_names and not self.built:
             units = math.prod(axes(tuple(input_shape)[1:], "input_shape"))
             self._carried = self.new_weights(units, 0, self._own_seed(), self.dtype or "float32")
 
@@ -258,7 +258,10 @@ class Layer(HasWeights, Configurable, OtherWords):
     def dtype(self) -> str | None:
         """The dtype of the layer's model; before there is one the stated dtype, if any."""
         owner = self._owner
-        return self._dtype if owner is None else owner.dtype
+        if owner is not None:
+            return owner.dtype
+        weights = self.get_weights()
+        return str(weights[0].dtype) if weights else self._dtype
 
     @property
     def losses(self) -> list[Number]:
@@ -308,7 +311,6 @@ class Layer(HasWeights, Configurable, OtherWords):
         """Keep the weights until there is another session."""
         if self._bound is not None:
             self._carried, self._bound = self.get_weights(), None
-            self._owner = self._owner  # which is held again
 
     @property
     def weights(self) -> list[Weight]:
@@ -341,17 +343,26 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
-        own = self.get_weights()
+        weights, own = list(weights), self.get_weights()
         if self.weight_names and not own:
             raise ValueError(f"layer {self.name!r} has no weights yet; build it or its model first")
         if len(weights) != len(own):
             raise ValueError(f"layer {self.name!r} has {len(own)} weight arrays, not {len(weights)}")
         values = [_like(value, old) for value, old in zip(weights, own, strict=True)]
-        if self._bound is None:
+        bound = self._bound
+        if bound is None:
             self._carried = values
         else:
-            session, positions = self._bound
+            session, positions = bound
             session.set_weights(values, positions.start, len(positions))
+
+    def kernel_rows(self) -> int:
+        """How many inputs the weights, which there are or could be, are for."""
+        if self._carried:
+            return len(self._carried[0])
+        owner = self._owner
+        shape = self.get_weights()[0].shape[:1] if owner is None else owner._shape_into(self)
+        return 0 if shape is None else math.prod(shape)
 
     def lent_weights(self, dtype: str) -> list[Array]:
         """Copies of the weights for another model than the layer's own."""
@@ -363,7 +374,7 @@ class Layer(HasWeights, Configurable, OtherWords):
     def _ready(self) -> tuple[Session, range] | None:
         """Where the weights are; the owner's session is made now if it can be."""
         owner = self._owner
-        if self._bound is None and owner is not None and owner.built:
+        if self.weight_names and self._bound is None and owner is not None and owner.built:
             owner._made()
         return self._bound
 

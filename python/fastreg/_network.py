@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastreg import _core, _seeds, cuda, layers
@@ -27,6 +28,15 @@ from fastreg.layers import Dense
 from fastreg.regularizers import L1L2, Regularizer
 
 _SHARING = threading.RLock()  # held while models are put together, make sessions or bring each other weights
+
+
+def _parts(item: Any) -> list[Any]:
+    """A model's layers, or its input if that is all that it has; of anything else itself."""
+    if not isinstance(item, Network):
+        return [item]
+    if not item._layers and item._input_shape is not None:
+        return [layers.InputLayer(item._input_shape)]
+    return item.layers
 
 
 class Network(HasWeights):
@@ -71,35 +81,42 @@ class Network(HasWeights):
         Raises TypeError for what is no layer, ValueError for a name that is taken or an input width that does not fit;
         then nothing is appended.
         """
+        self._add([layer])
+
+    def _add(self, given: Sequence[Any]) -> None:
+        given = [each for item in given for each in _parts(item)]
         with self._alone("add"), _SHARING:
-            given: list[Any] = layer.layers if isinstance(layer, Network) else [layer]
-            if isinstance(layer, Network) and not given and layer._input_shape is not None:
-                given = [layers.InputLayer(layer._input_shape)]
             before = self._input_shape, self._has_input, self._frozen, self._layers
             names = [(each, each.name) for each in given if isinstance(each, Layer)]
             self._frozen, self._layers = list(self._frozen), list(self._layers)
             try:
                 for each in given:
-                    self._append(each)
+                    self._append(each, {str(name) for _, name in names})
+                new = self._layers[len(before[3]) :]
+                for layer in new:
+                    if isinstance(layer, Dense):
+                        self._kernel_penalty(layer).native()  # raises where the loss has one that conflicts
             except BaseException:
                 self._input_shape, self._has_input, self._frozen, self._layers = before
                 for each, name in names:
                     each.name = name
                 raise
-            for new in self._layers[len(before[3]) :]:
-                new._models.add(self)
-                new._owner = new._owner or self
+            for layer in new:
+                layer._models.add(self)
+                layer._owner = layer._owner or self
             self._release_session()
 
-    def _append(self, layer: Any) -> None:
+    def _append(self, layer: Any, reserved: set[str]) -> None:
+        """Append one layer; no new name is among those `reserved`."""
         if not isinstance(layer, Layer):
             raise TypeError(f"layer must be a layer of fastreg.layers, not {type(layer).__name__}: {layer!r}")
         check_native(layer, "layer")
         taken = {str(other.name) for other in self._layers}
-        gives_way = layer.name is None or (layer.name in taken and layers.has_default_name(layer))
-        if gives_way and layer not in self._layers:
+        was_in_a_model = bool(layer._models) or layer._carried is not None  # which may have named it
+        gives_way = layer.name in taken and was_in_a_model and layers.has_default_name(layer)
+        if (layer.name is None or gives_way) and layer not in self._layers:
             beside = {str(other.name) for model in layer._models for other in model._layers}
-            layer.name = layers.default_name(layer, taken | beside)
+            layer.name = layers.default_name(layer, taken | beside | reserved)
         if layer.name in taken:
             raise ValueError(f"the model already has a layer named {layer.name!r}")
         if layer._dtype not in (None, self.dtype):
@@ -155,7 +172,7 @@ class Network(HasWeights):
         )
         if not any(layer.weight_names for layer in trained):
             warnings.warn("the model has no trainable weights", stacklevel=3)
-        others = [layer for layer in trained if layer._owner is not self]
+        others = [layer for layer in trained if self._borrows(layer)]
         if not others:
             return self._ready_for_shape(shape)
         with _SHARING:
@@ -183,6 +200,7 @@ class Network(HasWeights):
                 raise ValueError("the model has no layers")
             self._release_session()
             layer = self._layers.pop()
+            self._frozen = [other for other in self._frozen if other is not layer]
             layer._models.discard(self)
             if layer._owner is self:
                 layer._owner = None
@@ -303,8 +321,12 @@ class Network(HasWeights):
         values = [numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)]
         session.set_weights(values)
         for layer, own in zip(self._layers, self._places, strict=True):
-            if own and layer._owner is not self:
-                layer.set_weights([values[i] for i in own])
+            if self._borrows(layer):
+                new = [values[i] for i in own]
+                if not all(
+                    map(np.array_equal, new, layer.lent_weights(self.dtype))
+                ):  # it may have more digits
+                    layer.set_weights(new)
 
     def count_params(self) -> int:
         """The number of weights."""
@@ -332,19 +354,23 @@ class Network(HasWeights):
         print_summary(self.name, self._layers, self._input_units, session, frozen, width, print_fn or print)
 
     # ---- the session -------------------------------------------------------------------------------------------
+    def _borrows(self, layer: Layer) -> bool:
+        """Whether the layer has weights that are in another model's session, or in none."""
+        return bool(layer.weight_names) and layer._owner is not self
+
     def _ready(self) -> _core.Session:
         """The session, made now if need be, with the weights that other models' layers have now."""
         session = self._session
-        if session is not None and all(layer._owner is self for layer in self._layers):
+        if session is not None and not any(map(self._borrows, self._layers)):
             return session
         with _SHARING:
             session = self._made()
-            for layer, own in zip(self._layers, self._places, strict=True):
-                if own and layer._owner is not self:
-                    session.set_weights(layer.lent_weights(self.dtype), own.start, len(own))
-                if layer._owner is None:
-                    layer.bind(self, session, own)
-            return session
+            borrowed = [pair for pair in zip(self._layers, self._places) if self._borrows(pair[0])]
+        for layer, own in borrowed:  # which may have to wait for the end of another model's epoch
+            session.set_weights(layer.lent_weights(self.dtype), own.start, len(own))
+            if layer._owner is None:  # it was taken out of its model, or that is gone
+                layer.bind(self, session, own)
+        return session
 
     def _ready_for_shape(self, shape: Shape) -> _core.Session:
         """The session for data with rows of this shape; a failure leaves the shape as it was."""
@@ -364,10 +390,16 @@ class Network(HasWeights):
             return self._session
 
     def _new_session(self, input_units: int) -> _core.Session:
+        units = input_units
         for layer in self._layers:
-            if layer._owner is None:  # it was taken out of its model, or that is gone
+            if layer._owner is None or not layer.built:  # so it is of the first model that makes its weights
                 layer.unbind()
                 layer._owner = self
+            elif self._borrows(layer) and layer.kernel_rows() != units:
+                raise ValueError(
+                    f"layer {layer.name!r} has weights for {layer.kernel_rows()} inputs, not {units}"
+                )
+            units = layer.output_units(units)
         described = [layer.native(index, self.seed) for index, layer in enumerate(self._layers)]
         on_gpu = self.device == "cuda" or (self.device == "auto" and cuda.is_available())
         session = _core.Session(
@@ -397,7 +429,9 @@ class Network(HasWeights):
                 layer.bind(self, session, own)
         return session
 
-    def _freeze(self, session: _core.Session) -> None:
+    def _freeze(self, session: _core.Session | None) -> None:
+        if session is None:
+            return
         for position, (_, _, index) in enumerate(session.parameter_info()):
             session.set_trainable(position, self._layers[index] not in self._frozen)
 

@@ -177,6 +177,7 @@ def fit(
             logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks, fresh, steps))
             logs["sparsity"] = sparsity(session)
             if validation is not None and plan.validates(epoch):
+                model._ready()
                 values = evaluate(
                     session, compiled, validation, plan.validation_batch_size, hooks, not validated
                 )
@@ -208,6 +209,7 @@ def _train_epoch(
             hooks.call("on_train_batch_begin", batch, {})
         # Where stop_training was set before the epoch, it ends after its first batch.
         n = 1 if hooks.train_batches or model.stop_training else steps - batch
+        model._ready()  # with what callbacks did to layers of other models
         compiled.optimizer.iterations = session.step  # another model may have used the optimizer
         session.set_learning_rates(compiled.optimizer.rates(n))
         try:

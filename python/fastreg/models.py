@@ -19,7 +19,7 @@ from fastreg._compiled import Compiled
 from fastreg._configurable import describe_native
 from fastreg._dataset import Expectation, inputs, native
 from fastreg._layer import Layer, axes, last_step
-from fastreg._network import Network
+from fastreg._network import _SHARING, Network
 from fastreg._progress import check_verbose, line_of
 from fastreg._sampling import sample
 from fastreg._sparse import SparseRows
@@ -120,8 +120,7 @@ class Sequential(Model):
         self._passes = 0  # with dropout, outside of training
         if isinstance(layers, Layer):
             raise TypeError("layers must be a list of layers, not a single layer")
-        for layer in layers or ():
-            self.add(layer)
+        self._add(layers or ())
 
     # ---- training ----------------------------------------------------------------------------------------------
     def compile(
@@ -154,14 +153,13 @@ class Sequential(Model):
         """
         only(None, loss_weights, "loss_weights", "a Sequential model has one loss")
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
-        with self._alone("compile"):
+        with self._alone("compile"), _SHARING:
             compiled.check(self._layers, self._output_units_or_none())
             frozen = [layer for layer in self._layers if not self._lets_train(layer)]
             if self._session is not None:
                 compiled.apply(self._session, self._layers)
             self._compiled, self._frozen = compiled, frozen
-            if self._session is not None:
-                self._freeze(self._session)
+            self._freeze(self._session)
 
     def fit(
         self,
@@ -402,6 +400,7 @@ class Sequential(Model):
             "device": self.device,
             "dtype": self.dtype,
             "precision": self.precision,
+            **({} if self._trainable else {"trainable": False}),
         }
 
     @classmethod
@@ -409,12 +408,14 @@ class Sequential(Model):
         """A new model of the same architecture, with initial weights."""
         settings = dict(config)
         described, input_shape = settings.pop("layers"), settings.pop("input_shape", None)
+        trainable = flag(settings.pop("trainable", True), "trainable")
         if settings.get("device") == "cuda":
             settings["device"] = "auto"  # a model trained on a GPU can be used without one
         model = cls([_layers.from_description(item) for item in described], **settings)
         if input_shape is not None:
             model._set_input_shape(axes(input_shape, "input_shape"))
             model._has_input = True
+        model._trainable = trainable  # the layers say for themselves
         return model
 
     def to_json(self) -> str:

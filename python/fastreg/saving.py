@@ -143,6 +143,7 @@ def describe(model: Sequential) -> dict[str, Any]:
     return {
         "model": model.get_config(),
         "compiled": None if compiled is None else compiled.get_config(),
+        "frozen": [layer.name for layer in model._frozen],  # as compile found them
     }
 
 
@@ -153,6 +154,9 @@ def from_description(description: dict[str, Any]) -> Sequential:
     model = Sequential.from_config(description["model"])
     if description["compiled"] is not None:
         model.compile(**description["compiled"])
+        if "frozen" in description:
+            model._frozen = [model.get_layer(name) for name in description["frozen"]]
+            model._freeze(model._session)
     return model
 
 

@@ -258,6 +258,7 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         between 0 and 1 for "binary_crossentropy" (sigmoid), of sum 1 for "categorical_crossentropy" (softmax).
     class_weight : dict of label to weight or "balanced", optional
         Multiplied with `sample_weight`. "balanced" gives all classes the same sum; a label that is missing counts 1.
+        Where `y` has columns, a list with a dict for each.
     optimizer : str or Optimizer, default "adam"
     learning_rate : float, optional
         By default the optimizer's.
@@ -401,9 +402,10 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         try:
             weights: Array = compute_sample_weight(self.class_weight, y)
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f'class_weight must be "balanced" or a dict of label to weight: {error}'
-            ) from error
+            kind = (
+                "a list with a dict for each column of y" if self._multilabel else "a dict of label to weight"
+            )
+            raise ValueError(f'class_weight must be "balanced" or {kind}: {error}') from error
         return weights
 
     def predict_proba(self, X: Any) -> Array:
@@ -473,6 +475,10 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
             self._outputs = y.shape[1:]
             possible = (*_ELEMENTWISE, *_OF_NUMBERS, "categorical_crossentropy")
             loss = self._loss("mean_squared_error", possible, "regression")
+            if _OUTPUTS.get(loss.kind) == "softplus" and y.min() < 0:
+                raise ValueError(
+                    f"y must not be negative for the loss {loss.kind}, but its least number is {y.min()}"
+                )
             weight = _relative(len(y), sample_weight=sample_weight)
             self._train(X, y, weight, (int(np.prod(y.shape[1:])), _OUTPUTS.get(loss.kind)), loss)
         return self

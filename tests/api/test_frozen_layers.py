@@ -277,3 +277,56 @@ def test_adversaries() -> None:
         return float(np.mean(discriminator.predict(maker.predict(noise[1], verbose=0), verbose=0)))
 
     assert fooled(generator) > fooled(idle)
+
+
+@pytest.mark.parametrize("peek", [False, True])
+def test_frozen_weights_that_others_change_meanwhile(peek: bool) -> None:
+    """They count from the next epoch on, whether or not something else has looked at the model."""
+    base = models.Sequential([layers.Input((5,)), layers.Dense(6)])
+    base.trainable = False
+    model = models.Sequential([base, layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(fastreg.SGD(0.0), "mse")
+
+    def change(epoch: int, logs: Any) -> None:
+        base.set_weights([np.zeros((5, 6)), np.full(6, epoch)])
+        model.layers[-1].set_weights([np.ones((6, 1)), np.zeros(1)])
+        if peek:
+            model.predict(X, verbose=0)
+
+    callback = fastreg.callbacks.LambdaCallback(on_epoch_end=change)
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback]).history["loss"]
+    np.testing.assert_allclose(history, [np.mean((Y - c) ** 2) for c in (0, 0, 6)], rtol=1e-5)
+
+
+def test_a_copy_goes_on_as_the_model_was_compiled() -> None:
+    """Also where flags have changed since."""
+    model = network()
+    model.layers[0].trainable = False
+    model.compile("adam", "mse")
+    fitted(model)
+    model.layers[0].trainable = True
+    model.layers[2].trainable = False
+    other = copy.deepcopy(model)
+    assert [layer.trainable for layer in other.layers] == [True, True, False, True]
+    for each in (model, other):
+        fitted(each)
+    assert same_weights(model, other)
+    model.trainable = False
+    model.layers[-1].trainable = True
+    model.compile("adam", "mse")
+    other = copy.deepcopy(model)
+    assert (other.trainable, other.trainable_weights, other.layers[-1].trainable) == (False, [], True)
+    with pytest.warns(UserWarning, match="no trainable weights"):
+        fitted(other)
+    assert same_weights(model, other)
+
+
+def test_a_layer_that_comes_back_is_as_it_is() -> None:
+    model = models.Sequential([layers.Input((5,)), layers.Dense(1, trainable=False)])
+    model.compile("sgd", "mse")
+    layer = model.pop()
+    layer.trainable = True
+    model.add(layer)
+    before = model.get_weights()
+    fitted(model)
+    assert unchanged(before, model) == [False, False]

@@ -148,11 +148,13 @@ def test_what_a_model_has_taken_keeps_its_settings() -> None:
     loss = losses.ElasticNet(losses.Huber(delta=0.5), alpha=0.1)
     l1.l1 = 0.2
     model = models.Sequential([layers.Input((3,)), dense])
-    model.compile("sgd", loss)
+    metric = metrics.BinaryAccuracy(threshold=0.5)
+    model.compile("sgd", loss, metrics=[metric])
     model.build()
     settings: list[tuple[Any, str, str]] = [
         (l1, "l1", "L1"), (limit, "max_value", "MaxNorm"), (start, "stddev", "RandomNormal"),
-        (loss, "alpha", "ElasticNet"), (loss.loss, "delta", "Huber"),
+        (loss, "alpha", "ElasticNet"), (loss.loss, "delta", "Huber"), (loss, "delta", "ElasticNet"),
+        (metric, "threshold", "BinaryAccuracy"),
     ]  # fmt: skip
     for part, name, kind in settings:
         with pytest.raises(AttributeError, match=f"^{name} of a {kind} that a model has taken cannot change"):

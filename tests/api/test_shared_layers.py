@@ -298,9 +298,6 @@ def test_what_does_not_fit() -> None:
         models.Sequential([layers.Dense(5), model])
     with pytest.raises(ValueError, match="already has a layer named 'encoded'"):
         models.Sequential([model.layers[0], model.layers[0]])
-    unbuilt = models.Sequential([layers.Dense(3)])
-    with pytest.raises(ValueError, match="belongs to a model without weights; build that one first"):
-        models.Sequential([unbuilt, layers.Softmax()]).predict(X)
     narrow = models.Sequential([model.layers[0]])
     with pytest.raises(ValueError, match="x has 5 columns; layer 0 expects 6"):
         narrow.predict(X[:, :5])
@@ -594,3 +591,128 @@ def test_a_file_is_of_one_moment() -> None:
     done.set()
     thread.join()
     assert all(step == steps for step, steps in found), found
+
+
+def test_weights_belong_to_the_first_model_that_makes_them() -> None:
+    encoder, decoder = (
+        models.Sequential([layers.Input((6,)), layers.Dense(3)]),
+        models.Sequential([layers.Dense(6)]),
+    )
+    both = models.Sequential([encoder, decoder])
+    both.compile("sgd", "mse")
+    both.fit(X, X, verbose=0)
+    np.testing.assert_array_equal(
+        decoder.predict(encoder.predict(X, verbose=0), verbose=0), both.predict(X, verbose=0)
+    )
+    again = [layers.Dense(3), layers.Dense(2)]
+    for _ in range(2):  # a cell of a notebook, run twice
+        model = models.Sequential(again)
+    assert model.predict(X, verbose=0).shape == (40, 2)
+    model = models.Sequential([layers.Input((6,))])
+    model.add(models.Sequential([layers.Dense(3), layers.Dense(2)]))
+    assert model.predict(X, verbose=0).shape == (40, 2)
+
+
+def test_another_width_than_that_of_the_weights() -> None:
+    one = models.Sequential([layers.Dense(3)])
+    other = models.Sequential([one.layers[0], layers.Dense(2)])
+    other.compile("sgd", "mse")
+    one.build((None, 4))
+    with pytest.raises(ValueError, match="layer 'dense' has weights for 4 inputs, not 6"):
+        other.fit(X, X[:, :2], verbose=0)
+    assert not other.built
+    other.seed = 5
+    other.fit(X[:, :4], X[:, :2], verbose=0)
+
+
+def test_a_constructor_that_fails_changes_no_layer() -> None:
+    layer, other = layers.Dense(3), models.Sequential([layers.Input((6,)), layers.Dense(6)])
+    broken: list[Any] = [layers.Input((5,)), layer, "x"]
+    with pytest.raises(TypeError, match="layer must be a layer"):
+        models.Sequential(broken, dtype="float64")
+    broken = [layers.Input((6,)), layers.Dense(6), other.layers[0], "x"]
+    with pytest.raises(TypeError, match="layer must be a layer"):
+        models.Sequential(broken)
+    assert (layer.name, other.layers[0].name) == (None, "dense")
+    models.Sequential([layers.Input((4,)), layer]).build()
+    models.Sequential([layers.Input((6,)), layers.Dense(6), other.layers[0]])
+    assert other.get_layer("dense") is other.layers[0]  # the new layer took another name
+
+
+def test_names_that_were_given_do_not_give_way() -> None:
+    with pytest.raises(ValueError, match="already has a layer named 'dense'"):
+        models.Sequential([layers.Dense(2, name="dense"), layers.Dense(2, name="dense")])
+
+
+def test_layers_without_weights_are_anybodys() -> None:
+    relu = layers.ReLU()
+    one = models.Sequential([layers.Input((6,)), layers.Dense(3), relu, layers.Dense(2)])
+    other = models.Sequential([layers.Input((6,)), layers.Dense(3), relu, layers.Dense(2)], dtype="float64")
+    for model in (one, other):
+        model.compile("sgd", "mse")
+    train = fastreg.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: other.fit(X, X[:, :2], verbose=0)
+    )
+    one.fit(X, X[:, :2], verbose=0, callbacks=[train])
+    alone = models.Sequential([layers.Input((6,)), layers.Activation("relu")]).layers[0]
+    assert (alone.get_weights(), float(alone(-X).numpy().min())) == ([], 0.0)
+
+
+@pytest.mark.parametrize("gone", ["popped", "copied", "deleted"])
+def test_layers_of_no_model_keep_their_dtype(gone: str) -> None:
+    model = models.Sequential([layers.Input((6,)), layers.Dense(3), layers.Dense(2)], dtype="float64")
+    model.build()
+    layer = {
+        "popped": model.pop,
+        "copied": lambda: copy.deepcopy(model.layers[1]),
+        "deleted": lambda: model.layers[1],
+    }[gone]()
+    weights = layer.get_weights()
+    if gone == "deleted":
+        del model
+    assert (layer.dtype, layer(np.ones((2, 3))).dtype) == ("float64", np.float64)
+    np.testing.assert_array_equal(layer.get_weights()[0], weights[0])
+
+
+def test_weights_of_more_digits_stay_as_they_are() -> None:
+    one = models.Sequential([layers.Input((6,)), layers.Dense(3)], dtype="float64")
+    one.trainable = False
+    other = models.Sequential([one, layers.Dense(1)])
+    other.compile("sgd", "mse")
+    before = one.get_weights()
+    stop = fastreg.callbacks.EarlyStopping("loss", patience=1, restore_best_weights=True)
+    other.fit(X, X[:, 0], verbose=0, callbacks=[stop])
+    np.testing.assert_array_equal(one.get_weights()[0], before[0])
+    assert before[0].dtype == np.float64
+
+
+def test_an_added_layer_must_go_with_the_loss() -> None:
+    model = models.Sequential([layers.Input((6,)), layers.Dense(2)])
+    model.compile("sgd", fastreg.losses.ElasticNet("mse", alpha=0.1))
+    subgradient = fastreg.regularizers.L1(0.1, method="subgradient")
+    with pytest.raises(ValueError, match="give both the same method"):
+        model.add(layers.Dense(2, kernel_regularizer=subgradient))
+    assert len(model.layers) == 1
+    model.fit(X, X[:, :2], verbose=0)
+
+
+def test_other_models_do_not_wait_for_an_epoch() -> None:
+    """Only who needs the weights that are being trained does."""
+    one = models.Sequential([layers.Input((6,)), layers.Dense(6)])
+    other = models.Sequential([one.layers[0], layers.Dense(1)])
+    other.build()
+    one.compile("sgd", "mse")
+    started = threading.Event()
+    train = fastreg.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: started.set())
+    x = np.tile(X, (20000, 1))
+    threads = [
+        threading.Thread(target=lambda: one.fit(x, x, batch_size=1, verbose=0, callbacks=[train])),
+        threading.Thread(target=lambda: other.predict(X, verbose=0)),
+    ]
+    threads[0].start()
+    started.wait()
+    threads[1].start()
+    models.Sequential([layers.Input((6,)), layers.Dense(3)]).predict(X, verbose=0)
+    assert threads[0].is_alive()
+    for thread in threads:
+        thread.join()

@@ -604,6 +604,24 @@ def test_several_labels(in_csr: bool) -> None:
         model.fit(scale(x), y)
 
 
+def test_weights_of_several_labels() -> None:
+    x, y = make_multilabel_classification(60, 4, n_classes=2, random_state=0)
+    given = [{0: 1.0, 1: 2.0}, {0: 1.0, 1: 3.0}]
+    one = DenseClassifier(epochs=2, random_state=0, class_weight=given).fit(x, y)
+    other = DenseClassifier(epochs=2, random_state=0).fit(x, y, np.where(y, [2.0, 3.0], 1.0).prod(axis=1))
+    np.testing.assert_array_equal(one.predict_proba(x), other.predict_proba(x))
+    with pytest.raises(ValueError, match=r"class_weight must be .* a list with a dict for each column of y"):
+        DenseClassifier(class_weight=given[0]).fit(x, y)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "msle"])
+def test_counts_are_not_negative(loss: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"y must not be negative for the loss .*, but its least number is -1"
+    ):
+        DenseRegressor(loss=loss).fit(np.eye(3), [1.0, -1.0, 2.0])
+
+
 def test_labels_are_0_and_1() -> None:
     x = np.random.default_rng(0).normal(size=(20, 2))
     y = np.ones((20, 3), int)

@@ -68,7 +68,7 @@ class Optimizer(Configurable, OtherWords):
     """
 
     kind = ""
-    _may_change = ("learning_rate",)
+    _may_change = ("iterations",)
     _learning_rate: float | LearningRateSchedule = 0.0
 
     def __init__(
