@@ -2,6 +2,7 @@
 // results back. So everything that runs on the CPU's tables can be run, and tested, on the GPU.
 // It must not know kernels: no CUDA header. It is over 250 lines because every operation stands here, one after
 // another.
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -59,19 +60,15 @@ public:
     // Elements [low, high) from p on, on the device; null stays null. The same p gives the same memory.
     template <class T>
     const T* in(const T* p, int64_t low, int64_t high) {
-        return bring(p, low, high, nullptr);
+        return bring(p, low, high, 0, 0);
     }
     template <class T>
     const T* in(const T* p, int64_t n) {
         return in(p, 0, n);
     }
     template <class T>
-    T* out(T* p, int64_t low, int64_t high) {
-        return bring(p, low, high, p);
-    }
-    template <class T>
     T* out(T* p, int64_t n) {
-        return out(p, 0, n);
+        return bring(p, 0, n, n, n);
     }
 
     // rows of `cols` elements, rs apart
@@ -81,7 +78,7 @@ public:
     }
     template <class T>
     T* out_rows(T* p, int64_t rows, int64_t cols, int64_t rs) {
-        return rows && cols ? out(p, lowest(rows, rs), highest(rows, rs) + cols) : p;
+        return rows && cols ? bring(p, lowest(rows, rs), highest(rows, rs) + cols, cols, rs < 0 ? -rs : rs) : p;
     }
     template <class T>
     Strided<const T> in(const Strided<const T>& m, int64_t rows, int64_t cols) {
@@ -111,34 +108,44 @@ public:
     void finish() {
         Queue& queue = *shared().queue;
         raise_if(queue.wait());
-        for (const Use& u : uses_)
-            if (u.written) raise_if(queue.copy_out(u.host, u.device, u.bytes));
+        std::vector<char> with_gaps;
+        for (const Use& u : uses_) {
+            if (!u.width) continue;
+            if (u.width >= u.pitch) {
+                raise_if(queue.copy_out(u.host, u.device, u.bytes));
+                continue;
+            }
+            with_gaps.resize(u.bytes);
+            raise_if(queue.copy_out(with_gaps.data(), u.device, u.bytes));
+            for (size_t at = 0; at < u.bytes; at += u.pitch) std::memcpy(u.host + at, with_gaps.data() + at, u.width);
+        }
     }
 
 private:
     struct Use {
         char *host, *device;
         size_t bytes;
-        bool written;
+        size_t width, pitch;  // of the rows that are written; what lies between them is not the call's. Read only: 0
     };
 
     static int64_t lowest(int64_t n, int64_t stride) { return stride < 0 ? (n - 1) * stride : 0; }
     static int64_t highest(int64_t n, int64_t stride) { return stride > 0 ? (n - 1) * stride : 0; }
 
     template <class T>
-    T* bring(T* p, int64_t low, int64_t high, const void* written) {
+    T* bring(T* p, int64_t low, int64_t high, int64_t written, int64_t apart) {
         if (!p) return nullptr;
         using Bare = std::remove_const_t<T>;
         char* host = reinterpret_cast<char*>(const_cast<Bare*>(p) + low);
         const size_t bytes = high > low ? size_t(high - low) * sizeof(T) : 0;
+        const size_t width = size_t(written) * sizeof(T), pitch = size_t(apart) * sizeof(T);
         for (Use& u : uses_)
             if (u.host == host && u.bytes == bytes) {
-                u.written |= written != nullptr;
+                if (width) u.width = width, u.pitch = pitch;
                 return reinterpret_cast<T*>(u.device) - low;
             }
         char* device = static_cast<char*>(shared().take(bytes ? bytes : 1));
         raise_if(shared().queue->copy_in(device, host, bytes));
-        uses_.push_back({host, device, bytes, written != nullptr});
+        uses_.push_back({host, device, bytes, width, pitch});
         return reinterpret_cast<T*>(device) - low;
     }
 

@@ -60,6 +60,12 @@ def expected(bits: np.ndarray) -> np.ndarray:
     return np.where(mask == 1, bfloat_bits(kept), 0).astype(np.uint16).reshape(bits.shape)
 
 
+def assert_same(got: np.ndarray, wanted: np.ndarray) -> None:
+    """The same bits, but for those of a NaN, whose payload GPUs do not keep."""
+    a, b = (np.where(bits & 0x7FFF > 0x7F80, 0x7FFF, bits) for bits in (got, wanted))
+    np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("n", [1, 7, 8, 1000, 300_001])
 @pytest.mark.parametrize("first", [0, 1, 8])
 def test_a_piece(n: int, first: int) -> None:
@@ -68,7 +74,7 @@ def test_a_piece(n: int, first: int) -> None:
     x, y = Memory(bits), Memory(np.full(bits.size, 0x1234))
     _core.dropout(x.array((n,), first), *PLACE, y.array((n,), first))
     got = y.bits()
-    np.testing.assert_array_equal(got[first : first + n], expected(bits[first : first + n]))
+    assert_same(got[first : first + n], expected(bits[first : first + n]))
     assert (got[:first] == 0x1234).all()
     assert (got[first + n :] == 0x1234).all()
 
@@ -81,7 +87,7 @@ def test_rows_in_place(cols: int, row: int) -> None:
     rows = bits.reshape(37, row)
     wanted = rows.copy()
     wanted[:, :cols] = expected(rows[:, :cols])
-    np.testing.assert_array_equal(x.bits().reshape(37, row), wanted)
+    assert_same(x.bits().reshape(37, row), wanted)
 
 
 def test_nothing_and_everything_is_dropped() -> None:
@@ -89,7 +95,7 @@ def test_nothing_and_everything_is_dropped() -> None:
     for rate, wanted in ((0.0, bits), (1.0, np.zeros(100, np.uint16))):
         x, y = Memory(bits), Memory(bits)
         _core.dropout(x.array((100,)), rate, 1, 2, 3, y.array((100,)))
-        np.testing.assert_array_equal(y.bits(), wanted)
+        assert_same(y.bits(), wanted)
 
 
 REFUSED: dict[str, tuple[Callable[[Memory], Any], str]] = {
@@ -140,13 +146,13 @@ def test_tensors_of_torch_and_their_gradients() -> None:
     x = torch.from_numpy(numbers(3000).view(np.int16)).cuda().view(torch.bfloat16).view(60, 50)
     y = x.clone().requires_grad_()
     dropped = dropout(y, 0.4, *PLACE[1:])
-    np.testing.assert_array_equal(bits(dropped), expected(bits(x)))
+    assert_same(bits(dropped), expected(bits(x)))
     dropped.backward(x)
     assert y.grad.dtype == torch.bfloat16
-    np.testing.assert_array_equal(bits(y.grad), expected(bits(x)))
+    assert_same(bits(y.grad), expected(bits(x)))
     out = torch.empty_like(x)
     assert ops.dropout(x, **AT, out=out) is out
-    np.testing.assert_array_equal(bits(out), expected(bits(x)))
+    assert_same(bits(out), expected(bits(x)))
     module = Dropout(0.5, seed=1)
     assert torch.equal(module(x[1:]) == 0, Dropout(0.5, seed=1)(x[1:].float()) == 0)
     with pytest.raises(TypeError, match=r"x is torch\.bfloat16"):

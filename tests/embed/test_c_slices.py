@@ -20,6 +20,7 @@ def normal(dtype: str, *shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(dtype)
 
 
+@pytest.mark.usefixtures("isa")
 def test_layers_write_side_by_side(dtype: str) -> None:
     """A layer's inputs, output and z in one array, then another layer's output; then back, all gradients in another."""
     wide, x = normal(dtype, ROWS, INPUTS + 3 * OUTPUTS + 1), normal(dtype, ROWS, INPUTS)
@@ -50,6 +51,7 @@ def test_layers_write_side_by_side(dtype: str) -> None:
     np.testing.assert_array_equal(dw, dw_apart)
 
 
+@pytest.mark.usefixtures("isa")
 def test_other_functions_of_columns(dtype: str) -> None:
     wide, suffix, relu = normal(dtype, ROWS, 2 * OUTPUTS), SUFFIX[dtype], enum("fr_activation")["FR_RELU"]
     half, far = wide[:, OUTPUTS:], 2 * OUTPUTS
