@@ -368,27 +368,13 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
             X, y = validate_data(
                 self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), multi_output=True
             )
-            check_classification_targets(y)
-            self._multilabel = type_of_target(y) == "multilabel-indicator"
-            y = y.toarray() if is_sparse(y) else y if self._multilabel else column_or_1d(y, warn=True)
-            self.classes_, labels = np.unique(y, return_inverse=True)
-            if self._multilabel:
-                if not np.isin(self.classes_, (0, 1)).all():
-                    raise ValueError(
-                        f"y must hold 0 and 1 where it has columns, not {self.classes_.tolist()}"
-                    )
-                self.classes_, labels = np.arange(y.shape[1]), y
-            n = len(self.classes_)
-            if n < 2:
-                raise ValueError(
-                    f"y must hold at least two classes; it holds one class, {self.classes_.tolist()[0]!r}"
-                )
-            weight = _relative(len(y), sample_weight=sample_weight, class_weight=self._class_weights(y))
+            labels = self._encoded(y)
+            n, weights = len(self.classes_), self._class_weights(labels)
+            weight = _relative(len(labels), sample_weight=sample_weight, class_weight=weights)
             if n == 2 or self._multilabel:
                 output = n if self._multilabel else 1, "sigmoid"
-                loss = self._loss(
-                    "binary_crossentropy", _ELEMENTWISE, f"{n} {'labels' if self._multilabel else 'classes'}"
-                )
+                what = f"{n} {'labels' if self._multilabel else 'classes'}"
+                loss = self._loss("binary_crossentropy", _ELEMENTWISE, what)
             else:
                 output = n, "softmax"
                 sparse = "sparse_categorical_crossentropy"
@@ -396,9 +382,28 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
             self._train(X, labels, weight, output, loss, None if self._multilabel else labels)
         return self
 
-    def _class_weights(self, y: Array) -> Array | None:
+    def _encoded(self, y: Any) -> Array:
+        """`y` as numbers of classes, (rows,), or as 0 and 1, (rows, labels); and what it tells about classes."""
+        check_classification_targets(y)
+        self._multilabel = type_of_target(y) == "multilabel-indicator"
+        if self._multilabel:
+            labels = y.toarray() if is_sparse(y) else y
+            if not np.isin(labels, (0, 1)).all():
+                raise ValueError(
+                    f"y must hold 0 and 1 where it has columns, not {np.unique(labels).tolist()}"
+                )
+            self.classes_ = np.arange(labels.shape[1])
+        else:
+            self.classes_, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        if len(self.classes_) < 2:
+            one = self.classes_.tolist()[0]
+            raise ValueError(f"y must hold at least two classes; it holds one class, {one!r}")
+        return np.asarray(labels)
+
+    def _class_weights(self, labels: Array) -> Array | None:
         if self.class_weight is None:
             return None
+        y = labels if self._multilabel else self.classes_[labels]
         try:
             weights: Array = compute_sample_weight(self.class_weight, y)
         except (TypeError, ValueError) as error:

@@ -325,9 +325,9 @@ fr_status fr_session_compile(fr_session* session, const fr_loss* loss, const fr_
 fr_status fr_session_set_cancel(fr_session* session, int (*poll)(void* argument), void* argument);
 
 /* One epoch over x (rows >= 1, inputs) and y (rows, outputs; or (rows, 1) class indices), both contiguous, in batches
- * of batch_size >= 1, the last as long as what is left; in a new order each epoch if shuffle is 1. sample_weight (rows)
- * or NULL. totals: NULL if not wanted. After FR_CANCELLED the steps that were done stay, and totals are as they were.
- */
+ * of batch_size >= 1, the last as long as what is left; if there are several and shuffle is 1, in a new order each
+ * epoch. sample_weight (rows) or NULL. totals: NULL if not wanted. After FR_CANCELLED the steps that were done stay,
+ * and totals are as they were. */
 fr_status fr_session_train_epoch_f32(fr_session* session, const float* x, const float* y, const float* sample_weight,
                                      int64_t rows, int64_t batch_size, int shuffle, fr_totals* totals);
 fr_status fr_session_train_epoch_f64(fr_session* session, const double* x, const double* y, const double* sample_weight,
