@@ -417,7 +417,7 @@ def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None
     Parameters
     ----------
     w : array
-        Of any shape.
+        Of any shape; see `fastreg.ops` for its layout.
     l1, l2 : float
         Finite, at least 0.
     out : array of the shape of w, optional
@@ -456,7 +456,7 @@ def prox(w: AnyArray, l1: float, l2: float, step: float, out: AnyArray | None = 
     Parameters
     ----------
     w : array
-        Of any shape.
+        Of any shape; see `fastreg.ops` for its layout.
     l1, l2, step : float
         Finite, at least 0.
     out : array of the shape of w, optional
