@@ -298,6 +298,19 @@ def test_frozen_weights_that_others_change_meanwhile(peek: bool) -> None:
     np.testing.assert_allclose(history, [np.mean((Y - c) ** 2) for c in (0, 0, 6)], rtol=1e-5)
 
 
+def test_frozen_weights_that_change_before_a_validation() -> None:
+    base = models.Sequential([layers.Input((5,)), layers.Dense(6, kernel_initializer="zeros")])
+    base.trainable = False
+    model = models.Sequential([base, layers.Dense(1, kernel_initializer="ones")])
+    model.compile(fastreg.SGD(0.0), "mse")
+    change = fastreg.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: base.set_weights([np.zeros((5, 6)), np.full(6, 2.0)])
+    )
+    history = model.fit(X, Y, batch_size=48, validation_data=(X, Y), verbose=0, callbacks=[change]).history
+    np.testing.assert_allclose(history["loss"], np.mean(Y**2), rtol=1e-5)
+    np.testing.assert_allclose(history["val_loss"], np.mean((Y - 12) ** 2), rtol=1e-5)
+
+
 def test_a_copy_goes_on_as_the_model_was_compiled() -> None:
     """Also where flags have changed since."""
     model = network()
