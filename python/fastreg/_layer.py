@@ -356,14 +356,6 @@ class Layer(HasWeights, Configurable, OtherWords):
             session, positions = bound
             session.set_weights(values, positions.start, len(positions))
 
-    def kernel_rows(self) -> int:
-        """How many inputs the weights, which there are or could be, are for."""
-        if self._carried:
-            return len(self._carried[0])
-        owner = self._owner
-        shape = self.get_weights()[0].shape[:1] if owner is None else owner._shape_into(self)
-        return 0 if shape is None else math.prod(shape)
-
     def lent_weights(self, dtype: str) -> list[Array]:
         """Copies of the weights for another model than the layer's own."""
         weights = self.get_weights()

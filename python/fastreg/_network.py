@@ -39,6 +39,12 @@ def _parts(item: Any) -> list[Any]:
     return item.layers
 
 
+def _shape_into_where_it_is(layer: Layer) -> Shape | None:
+    """The shape of a row that comes into a layer, as it or the model that it is in knows it."""
+    owner = layer._owner
+    return layer.stated_shape if owner is None or layer._carried else owner._shape_into(layer)
+
+
 class Network(HasWeights):
     """The part of `models.Sequential` that has to do with layers and weights."""
 
@@ -121,10 +127,9 @@ class Network(HasWeights):
             raise ValueError(f"the model already has a layer named {layer.name!r}")
         if layer._dtype not in (None, self.dtype):
             raise ValueError(f"layer {layer!r} has the dtype {layer._dtype}, the model {self.dtype}")
-        owner = layer._owner
-        if owner is None:
+        if layer._owner is None:
             layer.unbind()  # from the session of a model that is gone
-        stated = layer.stated_shape if owner is None else owner._shape_into(layer)
+        stated = _shape_into_where_it_is(layer)
         self._check_width(layer, stated)
         if self._layers and isinstance(layer, layers.InputLayer):
             raise ValueError("Input must be the first layer")
@@ -395,10 +400,8 @@ class Network(HasWeights):
             if layer._owner is None or not layer.built:  # so it is of the first model that makes its weights
                 layer.unbind()
                 layer._owner = self
-            elif self._borrows(layer) and layer.kernel_rows() != units:
-                raise ValueError(
-                    f"layer {layer.name!r} has weights for {layer.kernel_rows()} inputs, not {units}"
-                )
+            elif self._borrows(layer) and (theirs := _shape_into_where_it_is(layer)) not in (None, (units,)):
+                raise ValueError(f"layer {layer.name!r} has weights for {theirs[0]} inputs, not {units}")
             units = layer.output_units(units)
         described = [layer.native(index, self.seed) for index, layer in enumerate(self._layers)]
         on_gpu = self.device == "cuda" or (self.device == "auto" and cuda.is_available())

@@ -698,23 +698,24 @@ def test_an_added_layer_must_go_with_the_loss() -> None:
     model.fit(X, X[:, :2], verbose=0)
 
 
-def test_other_models_do_not_wait_for_an_epoch() -> None:
-    """Only who needs the weights that are being trained does."""
+def test_who_waits_for_weights_holds_up_no_other_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for those of a layer that is being trained, until the epoch ends."""
     one = models.Sequential([layers.Input((6,)), layers.Dense(6)])
     other = models.Sequential([one.layers[0], layers.Dense(1)])
     other.build()
-    one.compile("sgd", "mse")
-    started = threading.Event()
-    train = fastreg.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: started.set())
-    x = np.tile(X, (20000, 1))
-    threads = [
-        threading.Thread(target=lambda: one.fit(x, x, batch_size=1, verbose=0, callbacks=[train])),
-        threading.Thread(target=lambda: other.predict(X, verbose=0)),
-    ]
-    threads[0].start()
-    started.wait()
-    threads[1].start()
-    models.Sequential([layers.Input((6,)), layers.Dense(3)]).predict(X, verbose=0)
-    assert threads[0].is_alive()
-    for thread in threads:
-        thread.join()
+    waits, goes_on, lent = threading.Event(), threading.Event(), fastreg.layers.Layer.lent_weights
+
+    def lent_weights(layer: Any, dtype: str) -> Any:
+        waits.set()
+        goes_on.wait(60)
+        return lent(layer, dtype)
+
+    monkeypatch.setattr(fastreg.layers.Layer, "lent_weights", lent_weights)
+    waiting = threading.Thread(target=lambda: other.predict(X, verbose=0))
+    waiting.start()
+    waits.wait()
+    third = models.Sequential([layers.Input((6,)), layers.Dense(3)])
+    assert third.predict(X, verbose=0).shape == (40, 3)
+    assert waiting.is_alive()
+    goes_on.set()
+    waiting.join()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from fastreg import callbacks, load_model
 from fastreg.layers import Dense, Dropout
 from fastreg.optimizers import schedules
 from networks import PROXIMAL, SUBGRADIENT, data_for, dense, dropout, session, train_epoch, weights_for
-from reference import loss_spec
+from reference import Spec, loss_spec
 from reference_update import optimizer_spec
 
 needs_gpu()
@@ -96,24 +97,19 @@ def test_the_learning_rate_changes_while_training() -> None:
     assert_same_on_both(train)
 
 
-def test_penalties_change_while_training() -> None:
-    """A session's penalties, between epochs and in the middle of one."""
-    layers = [dense(33, "relu", kernel_penalty=PROXIMAL), dropout(0.4, 1), dense(3, "softmax")]
-    loss, adam = loss_spec("categorical_crossentropy"), optimizer_spec("adam", learning_rate=0.01)
+def assert_same_sessions(
+    layers: list[Spec], optimizer: Spec, train: Callable[[Any, Any, Any], list[Spec]]
+) -> None:
+    """train(session, x, y) gives the sums of epochs or of parts of them."""
+    loss = loss_spec("categorical_crossentropy")
     x, y = data_for(loss, 203, 23, 3, "float32")
     ended = []
     for isa in ("scalar", "cuda"):
         with running(isa):
-            s = session(layers, weights_for(layers, 23, "float32"), loss, adam, inputs=23, dtype="float32")
-            sums = [train_epoch(s, x, y, 32, True)]
-            s.set_penalty(0, 0.1, 0.0, True)
-            sums.append(train_epoch(s, x, y, 32, True))
-            s.begin_epoch(x, y, None, 32, True)
-            s.run_steps(3)
-            s.set_penalty(2, **SUBGRADIENT)
-            sums += [s.run_steps(2), s.run_steps(-1)]
-            s.set_penalty(0, 0.0, 0.0, True)
-            sums.append(train_epoch(s, x, y, 32, True))
+            s = session(
+                layers, weights_for(layers, 23, "float32"), loss, optimizer, inputs=23, dtype="float32"
+            )
+            sums = [train_epoch(s, x, y, 32, True), *train(s, x, y)]
             numbers = [[t[key] for key in ("loss", "data_loss", "penalty")] for t in sums]
             ended.append((s.get_weights(), numbers, s.penalties(), s.count_zeros()))
     for a, b in zip(ended[1][0], ended[0][0], strict=True):
@@ -122,34 +118,43 @@ def test_penalties_change_while_training() -> None:
         assert_numbers(ended[1][i], ended[0][i], what)
 
 
+def test_penalties_change_while_training() -> None:
+    """A session's penalties, between epochs and in the middle of one."""
+
+    def train(s: Any, x: Any, y: Any) -> list[Spec]:
+        s.set_penalty(0, 0.1, 0.0, True)
+        sums = [train_epoch(s, x, y, 32, True)]
+        s.begin_epoch(x, y, None, 32, True)
+        s.run_steps(3)
+        s.set_penalty(2, **SUBGRADIENT)
+        sums += [s.run_steps(2), s.run_steps(-1)]
+        s.set_penalty(0, 0.0, 0.0, True)
+        return [*sums, train_epoch(s, x, y, 32, True)]
+
+    layers = [dense(33, "relu", kernel_penalty=PROXIMAL), dropout(0.4, 1), dense(3, "softmax")]
+    assert_same_sessions(layers, optimizer_spec("adam", learning_rate=0.01), train)
+
+
 @pytest.mark.parametrize("clip", [0.0, 1.0])  # without it a GPU would run many steps in one launch
 def test_parameters_are_frozen_while_training(clip: float) -> None:
     """Between epochs and in the middle of one: the first layer, all but the last, one in the middle, none, all."""
+
+    def train(s: Any, x: Any, y: Any) -> list[Spec]:
+        sums = []
+        for frozen in ((0, 1), (0, 1, 2, 3), (2, 3), (), range(6)):
+            for i in range(6):
+                s.set_trainable(i, i not in frozen)
+            s.begin_epoch(x, y, None, 32, True)
+            sums.append(s.run_steps(3))
+            s.set_trainable(5, not frozen)
+            sums.append(s.run_steps(-1))
+        return sums
+
     layers = [
         dense(33, "relu", kernel_penalty=PROXIMAL), dropout(0.4, 1),
         dense(20, "tanh"), dense(3, "softmax", kernel_penalty=PROXIMAL),
     ]  # fmt: skip
-    loss = loss_spec("categorical_crossentropy")
-    adam = optimizer_spec("adam", learning_rate=0.01, global_clipnorm=clip)
-    x, y = data_for(loss, 203, 23, 3, "float32")
-    ended = []
-    for isa in ("scalar", "cuda"):
-        with running(isa):
-            s = session(layers, weights_for(layers, 23, "float32"), loss, adam, inputs=23, dtype="float32")
-            sums = [train_epoch(s, x, y, 32, True)]
-            for frozen in ((0, 1), (0, 1, 2, 3), (2, 3), (), range(6)):
-                for i in range(6):
-                    s.set_trainable(i, i not in frozen)
-                s.begin_epoch(x, y, None, 32, True)
-                sums.append(s.run_steps(3))
-                s.set_trainable(5, not frozen)
-                sums.append(s.run_steps(-1))
-            numbers = [[t[key] for key in ("loss", "data_loss", "penalty")] for t in sums]
-            ended.append((s.get_weights(), numbers, s.penalties()))
-    for a, b in zip(ended[1][0], ended[0][0], strict=True):
-        assert_same_bits(a, b, "weights")
-    for i, what in enumerate(["sums", "penalties"], start=1):
-        assert_numbers(ended[1][i], ended[0][i], what)
+    assert_same_sessions(layers, optimizer_spec("adam", learning_rate=0.01, global_clipnorm=clip), train)
 
 
 def test_compiled_again_with_another_optimizer_and_loss() -> None:
