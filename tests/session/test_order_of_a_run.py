@@ -145,6 +145,16 @@ def test_epochs_shuffle_differently_and_without_shuffle_keep_the_order(dtype: st
     assert first != second, "two epochs were shuffled alike"
 
 
+@pytest.mark.parametrize("batch_size", [ROWS - 1, ROWS, 2 * ROWS])
+def test_an_epoch_of_one_batch_is_not_shuffled(batch_size: int) -> None:
+    (shuffled, x, y), (in_order, _, _) = new("float64"), new("float64")
+    for _ in range(2):
+        train_epoch(shuffled, x, y, batch_size, True)
+        train_epoch(in_order, x, y, batch_size, False)
+    pairs = zip(shuffled.get_weights(), in_order.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs) == (batch_size >= ROWS)
+
+
 def test_epoch_sums_weigh_the_partial_batch_by_its_rows() -> None:
     """loss = sum of n_b * L_b, each L_b computed before its update."""
     s, x, y = new("float64", OPTIMIZERS["sgd"])
