@@ -7,6 +7,7 @@ the signature of each estimator, where scikit-learn reads them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ try:
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state
     from sklearn.utils.class_weight import compute_sample_weight
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError as error:
     raise ImportError(f"fastreg.sklearn needs scikit-learn 1.6 or newer ({error})") from error
@@ -118,6 +119,7 @@ class _DenseEstimator(BaseEstimator):
         validation_fraction: float = 0.1,
         patience: int = 10,
         random_state: Any = None,
+        warm_start: bool = False,
         device: str = "cpu",
         dtype: str = "float32",
         verbose: Any = 0,
@@ -136,6 +138,7 @@ class _DenseEstimator(BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.random_state = random_state
+        self.warm_start = warm_start
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
@@ -181,6 +184,12 @@ class _DenseEstimator(BaseEstimator):
         few = "" if len(possible) == 1 else "one of "
         raise ValueError(f"loss must be {few}{', '.join(possible)} for {task}, not {given!r}") from cause
 
+    def _compiled(self, output: tuple[int, str | None], loss: losses.Loss, random: Any) -> Sequential:
+        """A new network; `output`: units and activation of the last layer."""
+        model = self._network(*output, seed=int(random.randint(2**31 - 1)))
+        model.compile(self._new_optimizer(), loss)
+        return model
+
     def _train(
         self,
         X: Any,
@@ -190,39 +199,89 @@ class _DenseEstimator(BaseEstimator):
         loss: losses.Loss,
         classes: Array | None = None,
     ) -> None:
-        """Fit a new network to checked data; `output`: units and activation of the last layer."""
+        """Fit a new network to checked data."""
         random = check_random_state(self.random_state)
-        model = self._network(*output, seed=int(random.randint(2**31 - 1)))
-        model.compile(self._new_optimizer(), loss)
-        _check_range(X, "X", model.dtype)
-        _check_range(y, "y", model.dtype)
-        arrays, validation = [X, y] if weight is None else [X, y, weight], None
-        callbacks: list[Callback] = [_Divergence()]
+        model = self._compiled(output, loss, random)
+        if self._starts_warm():
+            model.build((None, X.shape[1]))
+            self._take_weights(model)
+        validation = None
+        callbacks: list[Callback] = []
         if flag(self.early_stopping, "early_stopping"):
             callbacks.append(EarlyStopping(patience=self.patience, restore_best_weights=True))
-            arrays, validation = self._held_back(arrays, random, classes)
-        X, y, *rest = arrays
+            (X, y, weight), validation = self._held_back(X, y, weight, random, classes)
+        self.history_ = self._fitted(model, X, y, weight, self.epochs, callbacks, validation)
+        self.model_, self.n_iter_ = model, len(self.history_["loss"])
+
+    def _starts_warm(self) -> bool:
+        return flag(self.warm_start, "warm_start") and hasattr(self, "model_")
+
+    def _take_weights(self, model: Sequential) -> None:
+        """Start `model` from the weights of the last fit; ValueError if it was of another shape."""
+        weights = self.model_.get_weights()
+        shapes, new = [[w.shape for w in group] for group in (weights, model.get_weights())]
+        if shapes != new:
+            raise ValueError(
+                f"warm_start=True starts from the weights of the last fit, whose shapes are {shapes}; "
+                f"data and settings now ask for {new}"
+            )
+        model.set_weights(weights)
+
+    def _train_more(
+        self, X: Any, y: Array, weight: Array | None, output: tuple[int, str | None], loss: losses.Loss
+    ) -> None:
+        """One epoch of the network there is, or of a new one. A copy is trained, which a failure leaves behind."""
+        if flag(self.early_stopping, "early_stopping"):
+            raise ValueError("early_stopping must be False for partial_fit, which holds no rows back")
+        first = not hasattr(self, "model_")
+        model = (
+            self._compiled(output, loss, check_random_state(self.random_state))
+            if first
+            else copy.deepcopy(self.model_)
+        )
+        for layer in model.layers:
+            if isinstance(layer, Dense):
+                layer.kernel_regularizer = L1L2(self.l1, self.l2)
+        logs = self._fitted(model, X, y, weight, epochs=1)
+        self.history_ = logs if first else {name: self.history_.get(name, []) + logs[name] for name in logs}
+        self.model_, self.n_iter_ = model, 1 if first else self.n_iter_ + 1
+
+    def _fitted(
+        self,
+        model: Sequential,
+        X: Any,
+        y: Array,
+        weight: Array | None,
+        epochs: int,
+        callbacks: Sequence[Callback] = (),
+        validation: list[Any] | None = None,
+    ) -> dict[str, list[float]]:
+        """Train `model`; the history of it."""
+        _check_range(X, "X", model.dtype)
+        _check_range(y, "y", model.dtype)
         history = model.fit(
-            X, y, batch_size=self.batch_size, epochs=self.epochs, verbose=self.verbose, callbacks=callbacks,
-            validation_data=validation, sample_weight=rest[0] if rest else None,
+            X, y, batch_size=self.batch_size, epochs=epochs, verbose=self.verbose,
+            callbacks=[_Divergence(), *callbacks], validation_data=validation, sample_weight=weight,
         )  # fmt: skip
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
             raise _diverged("weights of the network are not finite")
-        self.model_, self.history_, self.n_iter_ = model, history.history, len(history.epoch)
+        logs: dict[str, list[float]] = history.history
+        return logs
 
     def _held_back(
-        self, arrays: list[Any], random: Any, classes: Array | None
+        self, X: Any, y: Array, weight: Array | None, random: Any, classes: Array | None
     ) -> tuple[list[Any], list[Any]]:
-        """X, y and perhaps weights of the rows to train on, and of those to validate on."""
+        """X, y and weights (or None) of the rows to train on, and of those to validate on."""
         share = number(
             self.validation_fraction, "validation_fraction", low=0.0, high=1.0, open_low=True, open_high=True
         )
-        split = train_test_split(*arrays, test_size=share, random_state=random, stratify=classes)
+        given = [X, y] if weight is None else [X, y, weight]
+        split = train_test_split(*given, test_size=share, random_state=random, stratify=classes)
         if not all(weights.any() for weights in split[4:]):
             raise ValueError(
                 "sample_weight must be above 0 for a row that early_stopping holds back and for one that it does not"
             )
-        return split[0::2], split[1::2]
+        return [*split[0::2], None][:3], split[1::2]
 
     def _predict(self, X: Any) -> Array:
         check_is_fitted(self, "model_")
@@ -272,6 +331,9 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     patience : int, default 10
     random_state : int, RandomState or None
         An int makes every `fit` end in the same bits.
+    warm_start : bool, default False
+        Whether `fit` starts from the weights of the last fit, if there is one, for the path of a penalty. The optimizer
+        starts anew.
     device, dtype : str
         See `fastreg.Sequential`.
     verbose : 0, 1, 2 or "auto", default 0
@@ -284,7 +346,7 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     history_ : dict of lists
         What was logged after each epoch.
     n_iter_ : int
-        How many epochs were trained.
+        How many epochs were trained: by the last `fit`, and by `partial_fit` since.
     classes_ : array (classes,)
         The labels, sorted; where `y` has columns their numbers.
     feature_importances_ : array (n_features_in_,)
@@ -329,6 +391,7 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         validation_fraction: float = 0.1,
         patience: int = 10,
         random_state: Any = None,
+        warm_start: bool = False,
         device: str = "cpu",
         dtype: str = "float32",
         verbose: Any = 0,
@@ -336,8 +399,8 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         super().__init__(
             hidden_layer_sizes, activation, l1=l1, l2=l2, dropout=dropout, loss=loss, optimizer=optimizer,
             learning_rate=learning_rate, batch_size=batch_size, epochs=epochs, early_stopping=early_stopping,
-            validation_fraction=validation_fraction, patience=patience, random_state=random_state, device=device,
-            dtype=dtype, verbose=verbose,
+            validation_fraction=validation_fraction, patience=patience, random_state=random_state,
+            warm_start=warm_start, device=device, dtype=dtype, verbose=verbose,
         )  # fmt: skip
         self.class_weight = class_weight
 
@@ -365,24 +428,64 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
             If data or settings are not as described; also if training diverged.
         """
         with _unchanged_on_failure(self):
-            X, y = validate_data(
-                self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), multi_output=True
-            )
-            labels = self._encoded(y)
-            n, weights = len(self.classes_), self._class_weights(labels)
-            weight = _relative(len(labels), sample_weight=sample_weight, class_weight=weights)
-            if n == 2 or self._multilabel:
-                output = n if self._multilabel else 1, "sigmoid"
-                what = f"{n} {'labels' if self._multilabel else 'classes'}"
-                loss = self._loss("binary_crossentropy", _ELEMENTWISE, what)
-            else:
-                output = n, "softmax"
-                sparse = "sparse_categorical_crossentropy"
-                loss = self._loss(sparse, (sparse,), f"{n} classes")
+            known = self.classes_ if self._starts_warm() else None
+            X, labels, weight, output, loss = self._checked(X, y, sample_weight, known)
             self._train(X, labels, weight, output, loss, None if self._multilabel else labels)
         return self
 
-    def _encoded(self, y: Any) -> Array:
+    def partial_fit(self: Self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train one epoch more on these rows, or one epoch of a new network; for data that does not fit in memory.
+
+        The optimizer goes on. Of settings that were changed after the first call `l1`, `l2`, `batch_size`, `verbose`
+        and `class_weight` count.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the mean of the weights over these rows.
+        classes : array (classes,), optional
+            All labels that there are, needed by the first call, but where `y` has columns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`; for a label that is not among `classes`; with `early_stopping` and with "balanced" weights of
+            classes, which take all rows. The estimator is as before.
+        """
+        with _unchanged_on_failure(self):
+            if isinstance(self.class_weight, str):
+                raise ValueError(f"class_weight must be a dict for partial_fit, not {self.class_weight!r}")
+            known = getattr(self, "classes_", None)
+            if classes is not None:
+                given = unique_labels(classes)
+                if known is not None and not np.array_equal(given, known):
+                    raise ValueError(
+                        f"classes must be those of the first call, {known.tolist()}, not {given.tolist()}"
+                    )
+                known = given
+            elif known is None and type_of_target(y) != "multilabel-indicator":
+                raise ValueError("classes must be given to the first partial_fit: all labels that there are")
+            self._train_more(*self._checked(X, y, sample_weight, known, reset=not hasattr(self, "model_")))
+        return self
+
+    def _checked(
+        self, X: Any, y: Any, sample_weight: Any, known: Array | None, reset: bool = True
+    ) -> tuple[Any, Array, Array | None, tuple[int, str], losses.Loss]:
+        """X, y as numbers, weights of the rows, units and activation of the output, loss. `known`: all labels."""
+        X, y = validate_data(
+            self, X, y, reset=reset, accept_sparse="csr", dtype=(np.float64, np.float32), multi_output=True
+        )
+        labels = self._encoded(y, known)
+        n, weights = len(self.classes_), self._class_weights(labels)
+        weight = _relative(len(labels), sample_weight=sample_weight, class_weight=weights)
+        if n == 2 or self._multilabel:
+            what = f"{n} {'labels' if self._multilabel else 'classes'}"
+            loss = self._loss("binary_crossentropy", _ELEMENTWISE, what)
+            return X, labels, weight, (n if self._multilabel else 1, "sigmoid"), loss
+        sparse = "sparse_categorical_crossentropy"
+        return X, labels, weight, (n, "softmax"), self._loss(sparse, (sparse,), f"{n} classes")
+
+    def _encoded(self, y: Any, known: Array | None) -> Array:
         """`y` as numbers of classes, (rows,), or as 0 and 1, (rows, labels); and what it tells about classes."""
         check_classification_targets(y)
         self._multilabel = type_of_target(y) == "multilabel-indicator"
@@ -392,9 +495,16 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
                 raise ValueError(
                     f"y must hold 0 and 1 where it has columns, not {np.unique(labels).tolist()}"
                 )
-            self.classes_ = np.arange(labels.shape[1])
+            classes = np.arange(labels.shape[1])
         else:
-            self.classes_, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+            classes, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        if known is not None and not self._multilabel and np.isin(classes, known).all():
+            labels, classes = np.searchsorted(known, classes)[labels], known
+        if known is not None and not np.array_equal(classes, known):
+            raise ValueError(
+                f"y must hold the classes {known.tolist()} of the fit before; it holds {classes.tolist()}"
+            )
+        self.classes_ = classes
         if len(self.classes_) < 2:
             one = self.classes_.tolist()[0]
             raise ValueError(f"y must hold at least two classes; it holds one class, {one!r}")
@@ -468,25 +578,36 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a new network, as `DenseClassifier.fit` does, on `y` (rows,) or (rows, outputs)."""
         with _unchanged_on_failure(self):
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse="csr",
-                dtype=(np.float64, np.float32),
-                multi_output=True,
-                y_numeric=True,
-            )
-            self._outputs = y.shape[1:]
-            possible = (*_ELEMENTWISE, *_OF_NUMBERS, "categorical_crossentropy")
-            loss = self._loss("mean_squared_error", possible, "regression")
-            if _OUTPUTS.get(loss.kind) == "softplus" and y.min() < 0:
-                raise ValueError(
-                    f"y must not be negative for the loss {loss.kind}, but its least number is {y.min()}"
-                )
-            weight = _relative(len(y), sample_weight=sample_weight)
-            self._train(X, y, weight, (int(np.prod(y.shape[1:])), _OUTPUTS.get(loss.kind)), loss)
+            self._train(*self._checked(X, y, sample_weight))
         return self
+
+    def partial_fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train one epoch more on these rows, as `DenseClassifier.partial_fit` does."""
+        with _unchanged_on_failure(self):
+            self._train_more(*self._checked(X, y, sample_weight, reset=not hasattr(self, "model_")))
+        return self
+
+    def _checked(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool = True
+    ) -> tuple[Any, Array, Array | None, tuple[int, str | None], losses.Loss]:
+        """X, y, weights of the rows, units and activation of the output, loss."""
+        X, y = validate_data(
+            self, X, y, reset=reset, accept_sparse="csr", dtype=(np.float64, np.float32), multi_output=True,
+            y_numeric=True,
+        )  # fmt: skip
+        if not reset and y.shape[1:] != self._outputs:
+            raise ValueError(
+                f"y must have rows of shape {self._outputs}, as in the first call, not {y.shape[1:]}"
+            )
+        self._outputs: tuple[int, ...] = y.shape[1:]
+        possible = (*_ELEMENTWISE, *_OF_NUMBERS, "categorical_crossentropy")
+        loss = self._loss("mean_squared_error", possible, "regression")
+        if _OUTPUTS.get(loss.kind) == "softplus" and y.min() < 0:
+            raise ValueError(
+                f"y must not be negative for the loss {loss.kind}, but its least number is {y.min()}"
+            )
+        weight = _relative(len(y), sample_weight=sample_weight)
+        return X, y, weight, (int(np.prod(y.shape[1:])), _OUTPUTS.get(loss.kind)), loss
 
     def predict(self, X: Any) -> Array:
         """The numbers of each row, in the shape of fit's `y`."""
