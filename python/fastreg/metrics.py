@@ -490,6 +490,8 @@ class R2Score(Metric):
     def result_of(self, totals: Totals) -> float:
         weight, sum_t, sum_t2, residual = np.asarray(totals).reshape(-1, 4).T
         total = sum_t2 - _divide(sum_t**2, weight)
+        rounding = np.finfo(np.float64).eps * (16.0 + 0.25 * weight)  # of sums of so many numbers
+        total = np.where(total > rounding * sum_t2, total, 0.0)  # a constant target's is what rounding left
         scores = np.zeros_like(total)
         np.divide(residual, total, out=scores, where=total > 0)
         scores = np.where(total > 0, 1.0 - scores, 0.0)

@@ -17,8 +17,9 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import LabelEncoder
     from sklearn.utils import check_random_state
-    from sklearn.utils.class_weight import compute_sample_weight
+    from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError as error:
@@ -84,6 +85,11 @@ def _check_range(values: Any, name: str, dtype: str) -> None:
         )
 
 
+def _check_ranges(X: Any, y: Array, dtype: str) -> None:
+    _check_range(X, "X", dtype)
+    _check_range(y, "y", dtype)
+
+
 def _diverged(what: str) -> ValueError:
     return ValueError(
         f"training diverged: {what}; scale X (and y where it is numbers), or lower learning_rate"
@@ -120,6 +126,7 @@ class _DenseEstimator(BaseEstimator):
         patience: int = 10,
         random_state: Any = None,
         warm_start: bool = False,
+        callbacks: Any = None,
         device: str = "cpu",
         dtype: str = "float32",
         verbose: Any = 0,
@@ -139,6 +146,7 @@ class _DenseEstimator(BaseEstimator):
         self.patience = patience
         self.random_state = random_state
         self.warm_start = warm_start
+        self.callbacks = callbacks
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
@@ -190,6 +198,19 @@ class _DenseEstimator(BaseEstimator):
         model.compile(self._new_optimizer(), loss)
         return model
 
+    def _begin(
+        self, model: Sequential, X: Any, y: Array, weight: Array | None, activation: str | None
+    ) -> None:
+        """Make the weights, the last layer's bias as `_first_bias` says."""
+        model.build((None, X.shape[1]))
+        bias = self._first_bias(y, weight, activation)
+        if bias is not None:
+            model.set_weights([*model.get_weights()[:-1], bias])
+
+    def _first_bias(self, y: Array, weight: Array | None, activation: str | None) -> Array | None:
+        """From where the last layer's bias starts, (units,), where not from 0."""
+        return None
+
     def _train(
         self,
         X: Any,
@@ -202,14 +223,15 @@ class _DenseEstimator(BaseEstimator):
         """Fit a new network to checked data."""
         random = check_random_state(self.random_state)
         model = self._compiled(output, loss, random)
-        if self._starts_warm():
-            model.build((None, X.shape[1]))
-            self._take_weights(model)
+        _check_ranges(X, y, model.dtype)
         validation = None
         callbacks: list[Callback] = []
         if flag(self.early_stopping, "early_stopping"):
             callbacks.append(EarlyStopping(patience=self.patience, restore_best_weights=True))
             (X, y, weight), validation = self._held_back(X, y, weight, random, classes)
+        self._begin(model, X, y, weight, output[1])
+        if self._starts_warm():
+            self._take_weights(model)
         self.history_ = self._fitted(model, X, y, weight, self.epochs, callbacks, validation)
         self.model_, self.n_iter_ = model, len(self.history_["loss"])
 
@@ -239,6 +261,9 @@ class _DenseEstimator(BaseEstimator):
             if first
             else copy.deepcopy(self.model_)
         )
+        _check_ranges(X, y, model.dtype)
+        if first:
+            self._begin(model, X, y, weight, output[1])
         for layer in model.layers:
             if isinstance(layer, Dense):
                 layer.kernel_regularizer = L1L2(self.l1, self.l2)
@@ -257,11 +282,11 @@ class _DenseEstimator(BaseEstimator):
         validation: list[Any] | None = None,
     ) -> dict[str, list[float]]:
         """Train `model`; the history of it."""
-        _check_range(X, "X", model.dtype)
-        _check_range(y, "y", model.dtype)
+        given = [] if self.callbacks is None else copy.deepcopy(self.callbacks)
+        given = [given] if isinstance(given, Callback) else given
         history = model.fit(
             X, y, batch_size=self.batch_size, epochs=epochs, verbose=self.verbose,
-            callbacks=[_Divergence(), *callbacks], validation_data=validation, sample_weight=weight,
+            callbacks=[_Divergence(), *callbacks, *given], validation_data=validation, sample_weight=weight,
         )  # fmt: skip
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
             raise _diverged("weights of the network are not finite")
@@ -276,7 +301,12 @@ class _DenseEstimator(BaseEstimator):
             self.validation_fraction, "validation_fraction", low=0.0, high=1.0, open_low=True, open_high=True
         )
         given = [X, y] if weight is None else [X, y, weight]
-        split = train_test_split(*given, test_size=share, random_state=random, stratify=classes)
+        try:
+            split = train_test_split(*given, test_size=share, random_state=random, stratify=classes)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot hold back {share:g} (validation_fraction) of {len(y)} rows: {error}"
+            ) from error
         if not all(weights.any() for weights in split[4:]):
             raise ValueError(
                 "sample_weight must be above 0 for a row that early_stopping holds back and for one that it does not"
@@ -288,6 +318,25 @@ class _DenseEstimator(BaseEstimator):
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=(np.float64, np.float32))
         _check_range(X, "X", self.model_.dtype)
         return self.model_.predict(X, verbose=0).astype(X.dtype, copy=False)
+
+    @property
+    def coef_(self) -> Array:
+        """The weights of a network without hidden layers, (outputs, n_features_in_), or as scikit-learn's linear models
+        have them: (n_features_in_,) of a regressor with a `y` (rows,). AttributeError with hidden layers."""
+        kernel = self._linear("coef_")[0].T
+        return kernel if self._has_rows else kernel[0]
+
+    @property
+    def intercept_(self) -> Any:
+        """The biases that go with `coef_`, (outputs,), or a number."""
+        bias = self._linear("intercept_")[1]
+        return bias if self._has_rows else bias[0]
+
+    def _linear(self, name: str) -> list[Array]:
+        check_is_fitted(self, "model_")
+        if len(self.model_.layers) > 1:
+            raise AttributeError(f"{name} is of networks without hidden layers: hidden_layer_sizes=()")
+        return self.model_.get_weights()
 
     @property
     def feature_importances_(self) -> Array:
@@ -334,6 +383,8 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     warm_start : bool, default False
         Whether `fit` starts from the weights of the last fit, if there is one, for the path of a penalty. The optimizer
         starts anew.
+    callbacks : Callback or sequence of Callback, optional
+        For `Sequential.fit`; each fit takes copies.
     device, dtype : str
         See `fastreg.Sequential`.
     verbose : 0, 1, 2 or "auto", default 0
@@ -352,6 +403,8 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     feature_importances_ : array (n_features_in_,)
         For each input the sum of the absolute weights of the first layer: 0 where the network does not look at it,
         so that `SelectFromModel(network, threshold=1e-12)` keeps the inputs in use.
+    coef_, intercept_ : arrays
+        Of a network without hidden layers, as scikit-learn's linear models have them.
     n_features_in_, feature_names_in_
         See scikit-learn.
 
@@ -392,6 +445,7 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         patience: int = 10,
         random_state: Any = None,
         warm_start: bool = False,
+        callbacks: Any = None,
         device: str = "cpu",
         dtype: str = "float32",
         verbose: Any = 0,
@@ -400,9 +454,11 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
             hidden_layer_sizes, activation, l1=l1, l2=l2, dropout=dropout, loss=loss, optimizer=optimizer,
             learning_rate=learning_rate, batch_size=batch_size, epochs=epochs, early_stopping=early_stopping,
             validation_fraction=validation_fraction, patience=patience, random_state=random_state,
-            warm_start=warm_start, device=device, dtype=dtype, verbose=verbose,
+            warm_start=warm_start, callbacks=callbacks, device=device, dtype=dtype, verbose=verbose,
         )  # fmt: skip
         self.class_weight = class_weight
+
+    _has_rows = True  # coef_ of two classes, too
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -497,7 +553,9 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
                 )
             classes = np.arange(labels.shape[1])
         else:
-            classes, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+            encoder = LabelEncoder()  # which does not sort text
+            labels = encoder.fit_transform(column_or_1d(y, warn=True))
+            classes = encoder.classes_
         if known is not None and not self._multilabel and np.isin(classes, known).all():
             labels, classes = np.searchsorted(known, classes)[labels], known
         if known is not None and not np.array_equal(classes, known):
@@ -513,9 +571,13 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     def _class_weights(self, labels: Array) -> Array | None:
         if self.class_weight is None:
             return None
-        y = labels if self._multilabel else self.classes_[labels]
+        weights: Array
         try:
-            weights: Array = compute_sample_weight(self.class_weight, y)
+            if isinstance(self.class_weight, dict) and not self._multilabel:
+                of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+                weights = of_classes[labels]
+            else:
+                weights = compute_sample_weight(self.class_weight, labels)
         except (TypeError, ValueError) as error:
             kind = (
                 "a list with a dict for each column of y" if self._multilabel else "a dict of label to weight"
@@ -551,6 +613,10 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
 
     Notes
     -----
+    The output's bias starts where the network predicts the mean of `y`. Steps are made for a `y` whose deviation is
+    about 1, though, and so are penalties: scale others, as `TransformedTargetRegressor(network,
+    transformer=StandardScaler())` does.
+
     Without hidden layers, the penalties of scikit-learn's linear models are
 
     - of `ElasticNet(alpha, l1_ratio)`, which halves the squares: l1 = 2 * alpha * l1_ratio,
@@ -569,6 +635,10 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
     >>> int((lasso.fit(scale(X), scale(y)).model_.layers[0].kernel == 0).sum())
     6
     """
+
+    @property
+    def _has_rows(self) -> bool:
+        return len(self._outputs) > 0
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -608,6 +678,18 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
             )
         weight = _relative(len(y), sample_weight=sample_weight)
         return X, y, weight, (int(np.prod(y.shape[1:])), _OUTPUTS.get(loss.kind)), loss
+
+    def _first_bias(self, y: Array, weight: Array | None, activation: str | None) -> Array | None:
+        mean = np.atleast_1d(np.average(np.asarray(y, np.float64), axis=0, weights=weight))
+        if activation is None:
+            return mean
+        mean = np.maximum(mean, 1e-7)
+        if activation == "softplus":
+            return mean + np.log(-np.expm1(-mean))
+        if activation == "softmax":
+            return np.log(mean)
+        mean = np.minimum(mean, 1 - 1e-7)
+        return np.log(mean) - np.log1p(-mean)
 
     def predict(self, X: Any) -> Array:
         """The numbers of each row, in the shape of fit's `y`."""

@@ -437,6 +437,19 @@ def test_checkpoint_of_the_best_weights_only(tmp_path: Path) -> None:
     assert saving.best == losses[best]
 
 
+def test_a_checkpoint_that_could_not_be_saved_is_not_the_best(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "best.keras"
+    path.parent.write_text("a file where the folder should be")
+    model, saving = regressor(), ModelCheckpoint(path, monitor="loss", save_best_only=True)
+    with pytest.raises(FileExistsError):
+        model.fit(X, Y, verbose=0, callbacks=[saving])
+    assert saving.best == np.inf
+    path.parent.unlink()
+    model.fit(X, Y, verbose=0, callbacks=[saving])
+    assert path.exists()
+    assert saving.best == model.history.history["loss"][0]
+
+
 def test_checkpoint_tells_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = iter([0.5, 0.75, 0.25])
     given = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_acc=next(values)))

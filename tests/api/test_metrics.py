@@ -207,6 +207,14 @@ def test_nothing_chosen_counts_zero() -> None:
 
 def test_a_constant_target_counts_zero_in_r2() -> None:
     assert metrics.R2Score()([[1.0], [1.0]], [[0.0], [2.0]]) == 0.0
+    for rows in (7, 1000, 300_000):  # whose sums are rounded
+        target, other = np.full((rows, 2), 0.1), np.full((rows, 2), 0.6)
+        for aggregation in ("uniform_average", "variance_weighted_average"):
+            assert metrics.R2Score(aggregation)(target, other) == 0.0
+    target = 100.0 + 1e-3 * np.arange(1000.0)[:, None]  # which has a variance, if small
+    assert metrics.R2Score()(target, target + 1e-2) == pytest.approx(
+        1 - 1e-4 / (1e-6 * (1000**2 - 1) / 12), rel=1e-4
+    )
 
 
 def test_names() -> None:

@@ -28,7 +28,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastreg import losses, optimizers
-from fastreg.callbacks import EarlyStopping
+from fastreg.callbacks import EarlyStopping, LearningRateScheduler
 from fastreg.layers import Dense, Dropout
 from fastreg.models import Sequential
 from fastreg.regularizers import L1L2
@@ -630,3 +630,25 @@ def test_labels_are_0_and_1() -> None:
         DenseClassifier().fit(x, y)
     with pytest.warns(Warning, match="column-vector y was passed"):
         assert DenseClassifier(epochs=1).fit(x, y[:, :1]).predict(x).shape == (20,)
+
+
+def test_callbacks_are_copied_for_each_fit() -> None:
+    x, y = iris()
+    given = LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+    found = DenseClassifier(4, learning_rate=0.01, epochs=3, callbacks=given, random_state=0).fit(x, y)
+    assert found.history_["learning_rate"] == pytest.approx([0.005, 0.0025, 0.00125])
+    assert getattr(given, "model", None) is None
+    again = clone(found.set_params(callbacks=[given])).fit(x, y)
+    np.testing.assert_array_equal(again.predict_proba(x), found.predict_proba(x))
+    with pytest.raises(TypeError, match="callbacks"):
+        found.set_params(callbacks=[3]).fit(x, y)
+
+
+def test_early_stopping_on_few_rows_is_named() -> None:
+    x, y = iris()
+    few = [0, 1, 50, 51, 100, 101]
+    with pytest.raises(
+        ValueError,
+        match=r"early_stopping cannot hold back 0.1 \(validation_fraction\) of 6 rows: The test_size",
+    ):
+        DenseClassifier(4, early_stopping=True).fit(x[few], y[few])

@@ -107,7 +107,7 @@ class ModelCheckpoint(Callback):
             self._save({"epoch": self._epoch + 1, "batch": batch + 1, **(logs or {})})
 
     def _save(self, fields: Logs) -> None:
-        verdict = ""
+        verdict, value = "", None
         if self.save_best_only:
             value = monitored(fields, self.monitor, "saving the best model", self._warned)
             if value is not None:
@@ -115,7 +115,6 @@ class ModelCheckpoint(Callback):
                     self._say(fields, f"{self.monitor} did not improve from {self.best:.5f}")
                     return
                 verdict = f"{self.monitor} improved from {self.best:.5f} to {value:.5f}, "
-                self.best = value
         path = self._path(fields)
         self._say(fields, f"{verdict}saving model to {path}")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -123,6 +122,8 @@ class ModelCheckpoint(Callback):
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
+        if value is not None:
+            self.best = value
 
     def _path(self, fields: Logs) -> str:
         try:

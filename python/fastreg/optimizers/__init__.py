@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastreg._arguments import flag, number, optional_number
+from fastreg._arguments import flag, integer, number, optional_number
 from fastreg._configurable import Configurable, find
 from fastreg._tensor import Count, Number
 from fastreg._words import OtherWords
@@ -136,7 +136,7 @@ class Optimizer(Configurable, OtherWords):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        self._iterations = value
+        self._iterations = integer(value, "iterations", low=0)
 
     def native(self) -> dict[str, Any]:
         """The optimizer as the native core takes it: what is None stays out."""

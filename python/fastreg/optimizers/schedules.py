@@ -329,7 +329,7 @@ class CosineDecayRestarts(_Formula):
         name: str = "SGDRDecay",
     ) -> None:
         self.initial_learning_rate = number(initial_learning_rate, "initial_learning_rate", low=0.0)
-        self.first_decay_steps = number(first_decay_steps, "first_decay_steps", low=0.0, open_low=True)
+        self.first_decay_steps = number(first_decay_steps, "first_decay_steps", low=1e-6)
         self.t_mul = number(t_mul, "t_mul", low=1.0)
         self.m_mul = number(m_mul, "m_mul", low=0.0)
         self.alpha = number(alpha, "alpha", low=0.0)
