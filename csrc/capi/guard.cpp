@@ -31,6 +31,11 @@ void keep_message(const char* message) noexcept {
     }
 }
 
+const Status& read_environment() {
+    static const Status environment = runtime_init();
+    return environment;
+}
+
 Status check_size(const char* name, int64_t n, int64_t least) {
     if (n >= least) return {};
     return invalid(std::string(name) + " must be >= " + text(least) + ", got " + text(n));

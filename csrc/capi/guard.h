@@ -10,6 +10,7 @@
 #include "capi/structs.h"
 #include "core/float_settings.h"
 #include "core/ops.h"
+#include "core/queue.h"
 #include "core/runtime.h"
 #include "core/status.h"
 #include "fastreg/fastreg.h"
@@ -18,17 +19,21 @@ namespace fastreg::capi {
 
 void keep_message(const char* message) noexcept;  // for fr_last_error
 
-// Runs f, which returns a Status, and turns all that can happen into a status code. The environment is read before the
-// first.
+const Status& read_environment();  // once, whichever function is called first
+
+// Runs f, which returns a Status, and turns all that can happen into a status code.
 template <class F>
 fr_status guarded(F f) noexcept {
     try {
         const FloatSettings settings;
-        static const Status environment = runtime_init();
+        const Status& environment = read_environment();
         Status s = environment.ok() ? f() : environment;
         if (s.ok()) return FR_OK;
         keep_message(s.message.c_str());
         return fr_status(int(s.code));
+    } catch (const OutOfMemory& e) {
+        keep_message(e.what());
+        return FR_OUT_OF_MEMORY;
     } catch (const std::bad_alloc&) {
         keep_message("out of memory");
         return FR_OUT_OF_MEMORY;

@@ -1,6 +1,7 @@
 // The sessions of the C interface: core/session.h behind a handle that one call at a time may use.
 // It must not know the order of a training step. It is over 250 lines because every function of C stands here.
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -15,6 +16,7 @@ struct fr_session {
     bool class_indices = false;  // targets are one column of them
     int (*poll)(void*) = nullptr;
     void* poll_argument = nullptr;
+    std::chrono::steady_clock::time_point last_poll;
     std::atomic<bool> busy{false};
 };
 
@@ -158,7 +160,7 @@ fr_status session_train_epoch_of(fr_session* session, const T* x, const T* y, co
         DataView data;
         FR_RETURN_IF_ERROR(to_data(s, x, y, true, sample_weight, rows, &data));
         Totals sums;
-        Cancel cancel(s.poll ? poll_once : nullptr, &s);
+        Cancel cancel(s.poll ? poll_once : nullptr, &s, &s.last_poll);
         FR_RETURN_IF_ERROR(s.core->begin_epoch(cancel, data, batch_size, shuffle == 1));
         FR_RETURN_IF_ERROR(s.core->run_steps(cancel, -1, false, &sums));
         fill_totals(sums, totals);
@@ -175,8 +177,8 @@ fr_status session_evaluate_of(fr_session* session, const T* x, const T* y, const
         DataView data;
         FR_RETURN_IF_ERROR(to_data(s, x, y, true, sample_weight, rows, &data));
         Totals sums;
-        Cancel cancel(s.poll ? poll_once : nullptr, &s);
-        FR_RETURN_IF_ERROR(s.core->evaluate(cancel, data, rows, &sums));
+        Cancel cancel(s.poll ? poll_once : nullptr, &s, &s.last_poll);
+        FR_RETURN_IF_ERROR(s.core->evaluate(cancel, data, &sums));
         fill_totals(sums, totals);
         return {};
     });
@@ -191,8 +193,8 @@ fr_status session_predict_of(fr_session* session, const T* x, int64_t rows, T* o
         Matrix mo;
         const int64_t outputs = s.core->output_units();
         FR_RETURN_IF_ERROR(matrix("out", out, rows, outputs, outputs, &mo));
-        Cancel cancel(s.poll ? poll_once : nullptr, &s);
-        return s.core->predict(cancel, data, rows, mo.data);
+        Cancel cancel(s.poll ? poll_once : nullptr, &s, &s.last_poll);
+        return s.core->predict(cancel, data, mo.data);
     });
 }
 

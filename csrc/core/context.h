@@ -10,17 +10,20 @@ class Cancel {
 public:
     using Poll = bool (*)(void*);  // true: stop
     Cancel() = default;
-    Cancel(Poll poll, void* argument) : poll_(poll), argument_(argument) {}
+    // last: the time of the last poll, for an owner of many short computations, which are asked about together.
+    Cancel(Poll poll, void* argument, std::chrono::steady_clock::time_point* last = nullptr)
+        : poll_(poll), argument_(argument), last_(last ? last : &own_last_) {}
 
     bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
-    // Called by the thread that owns the computation; asks the owner at most every 20 ms, not before 20 ms have passed.
+    // Called by the thread that owns the computation; asks the owner at most every 20 ms, not before 20 ms have passed
+    // since the first call.
     bool check() {
         if (!poll_ || stopped()) return stopped();
         const auto now = std::chrono::steady_clock::now();
-        if (last_ == Time()) last_ = now;
-        if (now - last_ < std::chrono::milliseconds(20)) return false;
-        last_ = now;
+        if (*last_ == Time()) *last_ = now;
+        if (now - *last_ < std::chrono::milliseconds(20)) return false;
+        *last_ = now;
         if (poll_(argument_)) stopped_.store(true, std::memory_order_relaxed);
         return stopped();
     }
@@ -31,7 +34,8 @@ private:
     Poll poll_ = nullptr;
     void* argument_ = nullptr;
     std::atomic<bool> stopped_{false};
-    Time last_;  // of the last poll, or of the first check
+    Time own_last_;
+    Time* last_ = &own_last_;  // of the last poll, or of the first check
 };
 
 }  // namespace fastreg

@@ -57,40 +57,46 @@ Status cuda_plugin(const CudaPlugin** plugin) {
     return {};
 }
 
+namespace {
+
+// The plugin, and how many GPUs it sees; an error where there is none.
+Status with_devices(const CudaPlugin** plugin, int* n) {
+    *n = 0;
+    FR_RETURN_IF_ERROR(cuda_plugin(plugin));
+    std::string why;
+    *n = (*plugin)->device_count(&why);
+    return *n > 0 ? Status() : Status(Code::runtime, why);
+}
+
+}  // namespace
+
 Status cuda_device_count(int* n) {
     const CudaPlugin* plugin = nullptr;
-    *n = 0;
-    FR_RETURN_IF_ERROR(cuda_plugin(&plugin));
-    std::string why;
-    *n = plugin->device_count(&why);
-    return *n > 0 ? Status() : Status(Code::runtime, why);
+    return with_devices(&plugin, n);
 }
 
 Status cuda_device_name(int device, std::string* name) {
     int n = 0;
-    FR_RETURN_IF_ERROR(cuda_device_count(&n));
+    const CudaPlugin* plugin = nullptr;
+    FR_RETURN_IF_ERROR(with_devices(&plugin, &n));
     if (device < 0 || device >= n)
         return invalid("device must be from 0 to " + std::to_string(n - 1) + ", got " + std::to_string(device));
-    const CudaPlugin* plugin = nullptr;
-    FR_RETURN_IF_ERROR(cuda_plugin(&plugin));
     *name = plugin->device_name(device);
     return {};
 }
 
 Status cuda_backend(Precision precision, const Backend** backend) {
     int n = 0;
-    FR_RETURN_IF_ERROR(cuda_device_count(&n));
     const CudaPlugin* plugin = nullptr;
-    FR_RETURN_IF_ERROR(cuda_plugin(&plugin));
+    FR_RETURN_IF_ERROR(with_devices(&plugin, &n));
     *backend = plugin->precision[int(precision)];
     return {};
 }
 
 Status cuda_host_arrays(const Backend** backend) {
     int n = 0;
-    FR_RETURN_IF_ERROR(cuda_device_count(&n));
     const CudaPlugin* plugin = nullptr;
-    FR_RETURN_IF_ERROR(cuda_plugin(&plugin));
+    FR_RETURN_IF_ERROR(with_devices(&plugin, &n));
     *backend = plugin->host_arrays;
     return {};
 }

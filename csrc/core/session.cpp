@@ -19,8 +19,8 @@
 namespace fastreg {
 namespace {
 
-// Inference counts in batches of this many rows, whatever batch size the user named: rows do not know their batch. Long
-// ones use what is packed of a layer's weights more often; very wide layers take short ones, for the memory.
+// Inference counts in batches of this many rows: rows do not know their batch. Long ones use what is packed of a
+// layer's weights more often; very wide layers take short ones, for the memory.
 int64_t inference_unit(const Plan& plan) { return plan.widest <= 8192 ? 1024 : 256; }
 
 // A device computes several of them at once.
@@ -137,10 +137,9 @@ public:
         return sums_.take(totals);
     }
 
-    Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals, bool fresh) override {
+    Status evaluate(Cancel& cancel, const DataView& data, Totals* totals, bool fresh) override {
         queue_->enter();
         FR_RETURN_IF_ERROR(check_data(data, true));
-        if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         FR_RETURN_IF_ERROR(bring(&evaluation_data_, data, fresh));
         const int64_t step = inference_rows();
         reserve(step < data.rows ? step : data.rows, false, data);
@@ -164,9 +163,8 @@ public:
         return sums_.take(totals);
     }
 
-    Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) override {
+    Status predict(Cancel& cancel, const DataView& data, void* out) override {
         FR_RETURN_IF_ERROR(check_data(data, false));
-        if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         const char *x = static_cast<const char*>(data.x), *y = static_cast<const char*>(out);
         if (x && x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
             y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
@@ -249,7 +247,7 @@ public:
     uint64_t seed() const override { return seed_; }
     Status set_position(uint64_t step, uint64_t epoch) override {
         if (step >> 62) return invalid("step must be below 2^62, got " + std::to_string(step));
-        rates_ = {learning_rate()};
+        rates_.erase(rates_.begin(), rates_.begin() + int64_t(rate_index()));  // those of the coming steps stay
         rates_begin_ = step_ = step;
         epoch_ = epoch;
         return {};

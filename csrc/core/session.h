@@ -83,9 +83,8 @@ public:
     // Runs at most max_steps further batches (all that remain when < 0); stops after a non-finite loss if asked to.
     virtual Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) = 0;
     virtual Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) = 0;
-    virtual Status evaluate(Cancel& cancel, const DataView& data, int64_t batch_size, Totals* totals,
-                            bool fresh = true) = 0;
-    virtual Status predict(Cancel& cancel, const DataView& data, int64_t batch_size, void* out) = 0;
+    virtual Status evaluate(Cancel& cancel, const DataView& data, Totals* totals, bool fresh = true) = 0;
+    virtual Status predict(Cancel& cancel, const DataView& data, void* out) = 0;
 
     virtual const std::vector<ParameterInfo>& parameters() const = 0;
     virtual int64_t output_units() const = 0;

@@ -125,6 +125,16 @@ private:
 
 FR_LOOP bool drops(const DropoutSpec& d) { return d.keep < 65536; }
 
+// Bit i of `bits`, lowest first, = bytes[i], 0 or 1. Bytes up to a multiple of 8 are overwritten.
+FR_LOOP void pack_bits(uint8_t* bytes, int64_t n, uint8_t* bits) {
+    for (int64_t i = n; i % 8 != 0; ++i) bytes[i] = 0;
+    for (int64_t i = 0; i < n; i += 8) {
+        uint64_t eight;
+        __builtin_memcpy(&eight, bytes + i, 8);
+        bits[i / 8] = uint8_t(eight * 0x0102040810204080u >> 56);  // byte j, the lowest first, comes to bit 56 + j
+    }
+}
+
 void dropout_mask(int64_t n, const DropoutSpec& d, bool packed, uint8_t* mask) {
     constexpr int64_t kUnit = 8192;
     const int64_t units = (n + kUnit - 1) / kUnit, parts = cpu::threads_for(units, 4);
@@ -132,18 +142,13 @@ void dropout_mask(int64_t n, const DropoutSpec& d, bool packed, uint8_t* mask) {
         int64_t begin, end;
         cpu::cut(n, kUnit, parts, p, &begin, &end);
         Draws draws(d);
-        for (int64_t i = begin; i < end; i += 8) {
-            const int count = end - i < 8 ? int(end - i) : 8;
-            const uint16_t* u = draws.at(d.first + i, count, d.first + end);
-            uint8_t byte = 0;
-            for (int j = 0; j < count; ++j) {
-                const uint8_t kept = u[j] < d.keep;
-                if (packed)
-                    byte = uint8_t(byte | kept << j);
-                else
-                    mask[i + j] = kept;
-            }
-            if (packed) mask[i / 8] = byte;
+        uint8_t kept[Draws::kWindow];
+        for (int64_t i = begin; i < end; i += Draws::kWindow) {
+            const int64_t m = end - i < Draws::kWindow ? end - i : Draws::kWindow;
+            const uint16_t* u = draws.at(d.first + i, m, d.first + end);
+            uint8_t* bytes = packed ? kept : mask + i;
+            for (int64_t j = 0; j < m; ++j) bytes[j] = u[j] < d.keep;
+            if (packed) pack_bits(kept, m, mask + i / 8);
         }
     };
     cpu::run(parts, part);

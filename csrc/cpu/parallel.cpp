@@ -35,8 +35,7 @@ thread_local bool t_in_task = false;  // a task that asks for threads gets none
 // claimed tasks only, so a worker that the system does not run holds up nobody.
 class Pool {
 public:
-    explicit Pool(int threads) { start(threads); }
-    ~Pool() { stop(); }
+    explicit Pool(int threads) { start(threads); }  // never destroyed: see pool()
 
     int threads() const { return threads_.load(std::memory_order_relaxed); }
 
@@ -177,14 +176,24 @@ void after_fork_in_child() {
     g_pool.store(nullptr);
 }
 
-Pool& pool() {
-    if (Pool* p = g_pool.load(std::memory_order_acquire)) return *p;
+std::unique_lock<std::mutex> lock_settings() {
     static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
     (void)registered;
-    std::lock_guard<std::mutex> lock(g_mutex);
+    return std::unique_lock<std::mutex>(g_mutex);
+}
+
+// How many threads there are to be, with g_mutex held.
+int chosen_threads() {
+    if (g_threads == 0) g_threads = pool_default_threads();
+    return g_threads;
+}
+
+Pool& pool() {
+    if (Pool* p = g_pool.load(std::memory_order_acquire)) return *p;
+    const auto lock = lock_settings();
     if (!g_pool.load()) {
-        if (g_threads == 0) g_threads = pool_default_threads();
-        g_pool.store(new Pool(g_threads));  // lives until the process ends: its workers may outlive static destructors
+        // It lives until the process ends: its workers may outlive static destructors.
+        g_pool.store(new Pool(chosen_threads()));
     }
     return *g_pool.load();
 }
@@ -213,14 +222,18 @@ bool poll(Cancel& cancel) { return t_is_worker ? cancel.stopped() : cancel.check
 
 }  // namespace cpu
 
-int pool_get_threads() { return cpu::pool().threads(); }
+int pool_get_threads() {
+    if (const cpu::Pool* p = cpu::g_pool.load(std::memory_order_acquire)) return p->threads();
+    const auto lock = cpu::lock_settings();
+    return cpu::chosen_threads();
+}
 
 bool pool_in_task() { return cpu::t_in_task; }
 
 void pool_keep_alone(bool alone) { cpu::t_in_task = alone; }
 
 void pool_set_threads(int n) {
-    std::unique_lock<std::mutex> lock(cpu::g_mutex);
+    auto lock = cpu::lock_settings();
     cpu::g_threads = n;
     cpu::Pool* existing = cpu::g_pool.load();
     lock.unlock();

@@ -204,9 +204,6 @@ struct U32 {
     FR_VEC friend U32 operator^(U32 a, U32 b) {
         return {_mm256_xor_si256(a.even, b.even), _mm256_xor_si256(a.odd, b.odd)};
     }
-    FR_VEC friend U32 operator+(U32 a, U32 b) {
-        return {_mm256_add_epi32(a.even, b.even), _mm256_add_epi32(a.odd, b.odd)};
-    }
 
     FR_VEC static void mul_wide(U32 a, uint32_t b, U32* hi, U32* lo) {
         const __m256i by = _mm256_set1_epi32(int(b));

@@ -186,7 +186,6 @@ struct U32 {
         return {_mm512_add_epi32(set(first).v, lane)};
     }
     FR_VEC friend U32 operator^(U32 a, U32 b) { return {_mm512_xor_si512(a.v, b.v)}; }
-    FR_VEC friend U32 operator+(U32 a, U32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 
     // The multiply reads the low word of each 64-bit pair: once for the even lanes, once for the odd ones.
     FR_VEC static void mul_wide(U32 a, uint32_t b, U32* hi, U32* lo) {

@@ -196,7 +196,6 @@ struct U32 {
         return {vaddq_u32(vdupq_n_u32(first), lane)};
     }
     FR_VEC friend U32 operator^(U32 a, U32 b) { return {veorq_u32(a.v, b.v)}; }
-    FR_VEC friend U32 operator+(U32 a, U32 b) { return {vaddq_u32(a.v, b.v)}; }
 
     FR_VEC static void mul_wide(U32 a, uint32_t b, U32* hi, U32* lo) {
         const uint32x4_t low = vreinterpretq_u32_u64(vmull_n_u32(vget_low_u32(a.v), b));  // lanes 0 and 1

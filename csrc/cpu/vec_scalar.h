@@ -95,7 +95,6 @@ struct U32 {
     static U32 set(uint32_t x) { return {x}; }
     static U32 iota(uint32_t first) { return {first}; }  // first, first + 1, ...; wraps
     friend U32 operator^(U32 a, U32 b) { return {a.v ^ b.v}; }
-    friend U32 operator+(U32 a, U32 b) { return {a.v + b.v}; }
     static void mul_wide(U32 a, uint32_t b, U32* hi, U32* lo) {
         const uint64_t p = uint64_t(a.v) * b;
         hi->v = uint32_t(p >> 32);

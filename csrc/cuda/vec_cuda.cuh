@@ -90,7 +90,6 @@ struct U32 {  // one lane of a Philox step
     uint32_t v;
     static __device__ __forceinline__ U32 set(uint32_t x) { return {x}; }
     friend __device__ __forceinline__ U32 operator^(U32 a, U32 b) { return {a.v ^ b.v}; }
-    friend __device__ __forceinline__ U32 operator+(U32 a, U32 b) { return {a.v + b.v}; }
     static __device__ __forceinline__ void mul_wide(U32 a, uint32_t b, U32* hi, U32* lo) {
         hi->v = __umulhi(a.v, b);
         lo->v = a.v * b;

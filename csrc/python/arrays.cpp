@@ -280,7 +280,8 @@ AnyArray ArrayGate::check(py::handle value, const Name& name) {
     }
     const auto array = py::reinterpret_borrow<py::array>(value);
     const py::dtype type = array.dtype();
-    const bool native_float = type.kind() == 'f' && type.byteorder() == '=';
+    // '<' where the dtype says so itself, as buffers of ctypes do: every processor that fastreg knows is little-endian.
+    const bool native_float = type.kind() == 'f' && (type.byteorder() == '=' || type.byteorder() == '<');
     if (!native_float || (type.itemsize() != sizeof(float) && type.itemsize() != sizeof(double))) {
         raise(PyExc_TypeError, name + " must have dtype " +
                                    (first_.empty() ? "float32 or float64" : dtype_name(dtype_)) +

@@ -138,25 +138,22 @@ py::dict PySession::train_batch(py::handle x, py::handle y, py::handle sample_we
     return to_dict(totals);
 }
 
-py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size,
-                             py::handle fresh) {
+py::dict PySession::evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle fresh) {
     const Turn turn(door_);
     const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
-    const int64_t size = to_size(batch_size, "batch_size");
     const bool is_fresh = to_bool(fresh, "fresh");
     Totals totals;
-    run_interruptible([&](Cancel& cancel) { return core_->evaluate(cancel, data.view, size, &totals, is_fresh); });
+    run_interruptible([&](Cancel& cancel) { return core_->evaluate(cancel, data.view, &totals, is_fresh); });
     return to_dict(totals);
 }
 
-void PySession::predict(py::handle x, py::handle out, py::handle batch_size) {
+void PySession::predict(py::handle x, py::handle out) {
     const Turn turn(door_);
     ArrayGate gate(core_->dtype(), "the session");
     const DataView data = to_rows(&gate, x);
     void* out_numbers =
         gate.numbers(out, "out", {data.rows, core_->output_units()}, ", (rows of x, output_units)", Access::write);
-    const int64_t size = to_size(batch_size, "batch_size");
-    run_interruptible([&](Cancel& cancel) { return core_->predict(cancel, data, size, out_numbers); });
+    run_interruptible([&](Cancel& cancel) { return core_->predict(cancel, data, out_numbers); });
 }
 
 void bind_session(py::module_& module) {
@@ -171,9 +168,9 @@ void bind_session(py::module_& module) {
         .def("run_steps", &PySession::run_steps, arg("max_steps") = -1, arg("stop_on_nonfinite") = false,
              "Run batches of the epoch; returns its totals so far.")
         .def("train_batch", &PySession::train_batch, arg("x"), arg("y"), arg("sample_weight"), "One step on one batch.")
-        .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"), arg("batch_size"),
+        .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"),
              arg("fresh") = true, "Totals of loss and metrics, without training.")
-        .def("predict", &PySession::predict, arg("x"), arg("out"), arg("batch_size"), "Write the outputs for x to out.")
+        .def("predict", &PySession::predict, arg("x"), arg("out"), "Write the outputs for x to out.")
         .def("parameter_info", &PySession::parameter_info, "(name, shape, layer) of every parameter.")
         .def("get_weights", &PySession::get_weights, arg("first") = 0, arg("count") = py::none(),
              "Copies of `count` parameters from `first` on; None: of all that remain.")

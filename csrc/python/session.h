@@ -35,8 +35,8 @@ public:
                      py::handle fresh);
     py::dict run_steps(py::handle max_steps, py::handle stop_on_nonfinite);
     py::dict train_batch(py::handle x, py::handle y, py::handle sample_weight);
-    py::dict evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size, py::handle fresh);
-    void predict(py::handle x, py::handle out, py::handle batch_size);
+    py::dict evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle fresh);
+    void predict(py::handle x, py::handle out);
 
     py::list parameter_info();
     py::list get_weights(py::handle first, py::handle count);

@@ -2,6 +2,8 @@
  * the same bits.
  *
  *   embed_c data.csv        numbers only; the last column is the target
+ *
+ * Without CMake: cc -std=c99 main.c $(python -m fastreg --includes --libs) -lm
  */
 #include <fastreg/fastreg.h>
 #include <math.h>

@@ -36,7 +36,15 @@ from fastreg.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
-from fastreg.config import get_cmake_dir, get_include, get_num_threads, set_num_threads, show_config
+from fastreg.config import (
+    get_cmake_dir,
+    get_include,
+    get_library_dir,
+    get_num_threads,
+    get_pkgconfig_dir,
+    set_num_threads,
+    show_config,
+)
 from fastreg.constraints import MaxNorm, NonNeg, UnitNorm
 from fastreg.layers import Activation, Dense, Dropout, Flatten, Input
 from fastreg.losses import ElasticNet
@@ -54,9 +62,9 @@ __all__ = [
     "EarlyStopping", "EarlyStoppingMonitor", "ElasticNet", "Flatten", "History", "Input", "LambdaCallback",
     "LearningRateScheduler", "MaxNorm", "Model", "ModelCheckpoint", "NonNeg", "RMSprop", "ReduceLROnPlateau",
     "Sequential", "TerminateOnNaN", "UnitNorm", "__version__", "activations", "backend", "callbacks", "constraints",
-    "cuda", "get_cmake_dir", "get_include", "get_num_threads", "initializers", "l1", "l1_l2", "l2", "layers",
-    "load_model", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "set_num_threads",
-    "show_config", "utils",
+    "cuda", "get_cmake_dir", "get_include", "get_library_dir", "get_num_threads", "get_pkgconfig_dir", "initializers",
+    "l1", "l1_l2", "l2", "layers", "load_model", "losses", "metrics", "models", "ops", "optimizers", "regularizers",
+    "set_num_threads", "show_config", "utils",
 ]  # fmt: skip
 
 

@@ -126,9 +126,9 @@ class Session:
 
     def train_batch(self, x: Array | Sparse, y: Array, sample_weight: Array | None) -> dict[str, Any]: ...
     def evaluate(
-        self, x: Array | Sparse, y: Array, sample_weight: Array | None, batch_size: int, fresh: bool = True
+        self, x: Array | Sparse, y: Array, sample_weight: Array | None, fresh: bool = True
     ) -> dict[str, Any]: ...
-    def predict(self, x: Array | Sparse, out: Array, batch_size: int) -> None:
+    def predict(self, x: Array | Sparse, out: Array) -> None:
         """out (rows, output_units): written in place."""
 
     def parameter_info(self) -> list[tuple[str, tuple[int, ...], int]]:

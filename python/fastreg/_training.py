@@ -233,7 +233,7 @@ def evaluate(
     if hooks.test_batches:
         totals = _evaluate_in_batches(session, compiled, data, batch_size, hooks)
     else:
-        totals = session.evaluate(native(data.x), data.y, data.sample_weight, batch_size, fresh)
+        totals = session.evaluate(native(data.x), data.y, data.sample_weight, fresh)
     logs = compiled.logs(totals)
     logs["sparsity"] = sparsity(session)
     hooks.call("on_test_end", logs)
@@ -247,7 +247,7 @@ def _evaluate_in_batches(
     for batch, rows in enumerate(_slices(data.rows, batch_size)):
         hooks.call("on_test_batch_begin", batch, {})
         weight = None if data.sample_weight is None else data.sample_weight[rows]
-        part = session.evaluate(native(data.x[rows]), data.y[rows], weight, batch_size)
+        part = session.evaluate(native(data.x[rows]), data.y[rows], weight)
         totals = _added(totals, part) if totals else part
         hooks.call("on_test_batch_end", batch, compiled.logs(totals))
     return totals
@@ -269,10 +269,10 @@ def predict(session: Session, x: Array | SparseRows, batch_size: int, hooks: Hoo
     if hooks.predict_batches:
         for batch, rows in enumerate(_slices(len(x), batch_size)):
             hooks.call("on_predict_batch_begin", batch, {})
-            session.predict(native(x[rows]), out[rows], batch_size)
+            session.predict(native(x[rows]), out[rows])
             hooks.call("on_predict_batch_end", batch, {"outputs": out[rows]})
     else:
-        session.predict(native(x), out, batch_size)
+        session.predict(native(x), out)
     hooks.call("on_predict_end", {})
     return out
 

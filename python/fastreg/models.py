@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
-_PREDICT_BATCH_SIZE = 1024  # a row's result does not depend on the batch it is in
-
 
 def _check_steps(steps: Any, name: str, rows: int, batch_size: int) -> None:
     """Raise ValueError unless `steps` is None or the number of batches of so many rows."""
@@ -296,11 +294,10 @@ class Sequential(Model):
         32 rows by default).
         """
         hooks = _training.Hooks(callbacks)
-        default = _training.DEFAULT_BATCH_SIZE if hooks.predict_batches else _PREDICT_BATCH_SIZE
-        size = default if batch_size is None else _training.check_batch_size(batch_size)
+        size = _training.check_batch_size(batch_size)
         check_verbose(verbose)
         array = inputs(x, self._input_shape, self._flattens, self.dtype, allow_nonfinite=True)
-        _check_steps(steps, "steps", len(array), _training.check_batch_size(batch_size))
+        _check_steps(steps, "steps", len(array), size)
         hooks.attach(self, {"verbose": 0, "steps": -(-len(array) // size)})
         return _training.predict(self._ready_for(array), array, size, hooks)
 
@@ -333,7 +330,7 @@ class Sequential(Model):
         """What `evaluate` returns, but for `sparsity`, of one batch."""
         compiled, as_dict = self._require_compiled(), flag(return_dict, "return_dict")
         data = self._expectation().dataset(x, y, sample_weight)
-        totals = self._ready_for(data.x).evaluate(native(data.x), data.y, data.sample_weight, data.rows)
+        totals = self._ready_for(data.x).evaluate(native(data.x), data.y, data.sample_weight)
         return compiled.answer(compiled.logs(totals), as_dict)
 
     def predict_on_batch(self, x: ArrayLike) -> Array:

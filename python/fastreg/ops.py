@@ -390,7 +390,7 @@ def elastic_net(w: AnyArray, l1: float, l2: float) -> float:
     w : array
         Of any shape; C-contiguous.
     l1, l2 : float
-        Finite, at least 0.
+        From 0 to 1e38.
 
     Returns
     -------
@@ -419,7 +419,7 @@ def elastic_net_gradient(w: AnyArray, l1: float, l2: float, out: AnyArray | None
     w : array
         Of any shape; see `fastreg.ops` for its layout.
     l1, l2 : float
-        Finite, at least 0.
+        From 0 to 1e38.
     out : array of the shape of w, optional
         May be w.
 
@@ -458,7 +458,7 @@ def prox(w: AnyArray, l1: float, l2: float, step: float, out: AnyArray | None = 
     w : array
         Of any shape; see `fastreg.ops` for its layout.
     l1, l2, step : float
-        Finite, at least 0.
+        From 0 to 1e38; step finite, at least 0.
     out : array of the shape of w, optional
         May be w.
 

@@ -5,13 +5,14 @@ It must not check numbers: tests/ops and tests/rules do.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
 import pytest
 
 from binding_cases import ADAM, data, raises, session
-from fastreg import _core
+from fastreg import _core, ops
 
 
 def dense_forward(**changes: Any) -> None:
@@ -29,6 +30,22 @@ BAD_DTYPES = ["int32", "float16", "longdouble", "complex64", "bool", "object", "
 def test_only_arrays_are_arrays(value: Any) -> None:
     with raises(TypeError, "x must be a numpy.ndarray, got " + type(value).__name__):
         dense_forward(x=value)
+
+
+@pytest.mark.parametrize("form", ["f4", "f8"])
+def test_an_order_of_bytes_that_is_named_is_native_too(form: str) -> None:
+    """NumPy's way to swap bytes, and buffers of ctypes, give a dtype that says '<'."""
+    given = np.arange(12, dtype=form).reshape(4, 3)
+    swapped = given.astype(">" + form)
+    named = swapped.byteswap().view(swapped.dtype.newbyteorder())
+    c_type = ctypes.c_float if form == "f4" else ctypes.c_double
+    from_ctypes = np.asarray((c_type * 12)(*given.ravel())).reshape(4, 3)
+    assert named.dtype.byteorder == from_ctypes.dtype.byteorder == "<"
+    wanted = ops.prox(given, 1.0, 0.0, 1.0)
+    for x in (named, from_ctypes):
+        np.testing.assert_array_equal(ops.prox(x, 1.0, 0.0, 1.0), wanted)
+        np.testing.assert_array_equal(ops.prox(given, 1.0, 0.0, 1.0, out=x), wanted)
+        np.testing.assert_array_equal(x, wanted)
 
 
 @pytest.mark.parametrize("dtype", BAD_DTYPES, ids=str)
@@ -57,7 +74,7 @@ def test_one_dtype_a_call(name: str, array: np.ndarray) -> None:
 
 def test_a_session_has_one_dtype() -> None:
     with raises(TypeError, "x must have dtype float32, that of the session, got float64"):
-        session().evaluate(*data(dtype="float64"), None, 2)
+        session().evaluate(*data(dtype="float64"), None)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +157,7 @@ def test_outputs_must_be_writeable() -> None:
     with raises(ValueError, "out must be writeable"):
         frozen = np.empty((8, 2), "f4")
         frozen.flags.writeable = False
-        session().predict(data()[0], frozen, 2)
+        session().predict(data()[0], frozen)
     dense_forward(x=np.broadcast_to(1.0, (4, 3)), b=locked[0])  # inputs need not be
 
 

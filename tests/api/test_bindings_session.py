@@ -140,7 +140,7 @@ def test_some_parameters() -> None:
 def test_rows_must_agree() -> None:
     x, y = data()
     with raises(ValueError, "y has 7 rows; x has 8"):
-        session().evaluate(x, y[:7], None, 4)
+        session().evaluate(x, y[:7], None)
     with raises(ValueError, "sample_weight must have shape (8,), one for each row of x, got (8, 1)"):
         session().train_batch(x, y, np.ones((8, 1), "f4"))
     with raises(ValueError, "y must have 2 dimensions, got shape (8,)"):
@@ -148,7 +148,7 @@ def test_rows_must_agree() -> None:
     with raises(ValueError, "x must be contiguous (C order), got shape (8, 3) with strides (4, 32) in bytes"):
         session().begin_epoch(np.asfortranarray(x), y, None, 4, False)
     with raises(ValueError, "out must have shape (8, 2), (rows of x, output_units), got (8, 3)"):
-        session().predict(x, np.empty((8, 3), "f4"), 4)
+        session().predict(x, np.empty((8, 3), "f4"))
 
 
 def test_totals() -> None:
@@ -230,7 +230,7 @@ def test_targets_have_the_columns_that_loss_and_metrics_take(
     x, y = data()[0], np.zeros((8, columns), "float32")
     for call in (
         model.train_batch,
-        lambda *a: model.evaluate(*a, 8),
+        lambda *a: model.evaluate(*a),
         lambda *a: model.begin_epoch(*a, 8, False),
     ):
         with raises(ValueError, words):

@@ -49,7 +49,7 @@ def test_threads_take_turns() -> None:
         "learning_rate": lambda: setattr(model, "learning_rate", 0.1),
         "set_learning_rates": lambda: model.set_learning_rates([0.1]),
         "get_weights": model.get_weights,
-        "predict": lambda: model.predict(x[:1], np.empty((1, 2), "f4"), 1),
+        "predict": lambda: model.predict(x[:1], np.empty((1, 2), "f4")),
         "begin_epoch": lambda: model.begin_epoch(x, y, None, 8, False),
     }
     waited = {}
@@ -164,8 +164,8 @@ def test_a_signal_ends_a_call_and_leaves_a_usable_session(call: str) -> None:
     model, x, y = long_job()
     calls: dict[str, Any] = {
         "run_steps": model.run_steps,
-        "evaluate": lambda: model.evaluate(x, y, None, 8),
-        "predict": lambda: model.predict(x, np.empty((len(x), 2), "f4"), 8),
+        "evaluate": lambda: model.evaluate(x, y, None),
+        "predict": lambda: model.predict(x, np.empty((len(x), 2), "f4")),
     }
     interrupt(calls[call])
     steps = model.step

@@ -42,7 +42,7 @@ def test_integers_are_integers(value: Any) -> None:
     with raises(TypeError, "layers[1]['units'] must be an int, got ", got):
         session([DENSE, DENSE | {"units": value}])
     with raises(TypeError, "batch_size must be an int, got ", got):
-        session().evaluate(*data(), None, value)
+        session().begin_epoch(*data(), None, value, False)
 
 
 def test_sizes_are_not_negative() -> None:

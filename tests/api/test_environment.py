@@ -71,6 +71,18 @@ def test_the_number_of_threads() -> None:
     assert shown(OMP_NUM_THREADS="0")[1] == default
 
 
+def test_threads_start_with_the_first_call_that_shares_its_work() -> None:
+    done = run(
+        "import os, numpy; count = lambda: len(os.listdir('/proc/self/task')); before = count(); import fastreg; "
+        "x = numpy.ones(10**6); shown = fastreg.show_config('dicts')['num_threads'];"
+        "print(count() - before, fastreg.get_num_threads(), shown);"
+        "fastreg.ops.prox(x, 0.1, 0.0, 1.0, out=x); print(count() - before)",
+        FASTREG_NUM_THREADS="5",
+        OPENBLAS_NUM_THREADS="1",
+    )
+    assert done.stdout.split() == ["0", "5", "5", "4"], done.stderr
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "1025", "two", "2.5", "2 "])
 def test_a_number_of_threads_that_cannot_be_used_is_an_error(text: str) -> None:
     done = run("import fastreg", FASTREG_NUM_THREADS=text)

@@ -158,7 +158,7 @@ def test_a_handler_that_predicts_does_not_disturb_a_training() -> None:
         if busy:  # on a loaded machine predict lasts until the next alarm, and polls too
             return
         busy = True
-        other.predict(rows, out, 256)
+        other.predict(rows, out)
         busy = False
         handled.append(None)
 

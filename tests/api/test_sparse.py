@@ -197,7 +197,7 @@ def test_the_first_layer_must_be_dense(first: Any) -> None:
     layers = [{"kind": "activation", "activation": "relu"}, {"kind": "dense", "units": 2}]
     session, nothing = _core.Session(layers, 3, "float64", 1), np.array([])
     with pytest.raises(TypeError, match=message):
-        session.predict((np.array([0, 0]), nothing.astype(np.int32), nothing, 3), np.empty((1, 2)), 32)
+        session.predict((np.array([0, 0]), nothing.astype(np.int32), nothing, 3), np.empty((1, 2)))
 
 
 @pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "csc_array", "bsr_array"])
@@ -274,7 +274,7 @@ def test_the_native_gate(starts: Any, columns: Any, values: Any, message: str) -
     x = np.array(starts, np.int64), np.array(columns, np.int32), np.array(values), 3
     out = np.zeros((max(len(starts) - 1, 0), 2))
     with pytest.raises(ValueError, match=message):
-        session.predict(x, out, 32)
+        session.predict(x, out)
     assert not out.any()
     with pytest.raises(TypeError, match="the columns of x must be a contiguous array of int32"):
-        session.predict((np.array(STARTS, np.int64), np.array(COLUMNS, np.int64), values, 3), out, 32)  # type: ignore[arg-type]
+        session.predict((np.array(STARTS, np.int64), np.array(COLUMNS, np.int64), values, 3), out)  # type: ignore[arg-type]

@@ -116,8 +116,8 @@ def train(dtype: str, precision: str, sparse: bool = False) -> None:
         made.begin_epoch(data, y, weight, batch, True, epoch == 0)
         assert made.run_steps(-1)["finished"]
     made.train_batch(data, y, weight)
-    made.evaluate(data, y, weight, 64)
-    made.predict(data, np.empty((rows, 3), dtype), 64)
+    made.evaluate(data, y, weight)
+    made.predict(data, np.empty((rows, 3), dtype))
     made.penalties(), made.count_zeros(), made.get_slots()
 
 

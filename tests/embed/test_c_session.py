@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,7 @@ def test_zeros_penalties_and_learning_rate(data: tuple[np.ndarray, np.ndarray], 
     for a, b in zip(session.arrays(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     check("session_set_learning_rates", session.handle, np.zeros(2), 2)
+    check("session_set_position", session.handle, 100, 5)  # which keeps the rates of the coming steps
     session.epoch(x, y)
     for a, b in zip(session.arrays(), before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -244,6 +246,18 @@ def test_a_call_can_be_cancelled(large: tuple[Session, np.ndarray, np.ndarray]) 
     assert 0 < session.position()[0] < len(x) / 32
     check("session_set_cancel", session.handle, None, None)
     np.testing.assert_array_equal(np.isfinite(session.predict(x[:5])), True)
+
+
+def test_short_calls_are_asked_about_together(data: tuple[np.ndarray, np.ndarray]) -> None:
+    """A call that takes less than 20 ms is asked about where that long has passed since the last poll."""
+    session, asked = Session("float32").compile(), []
+    poll = POLL(lambda argument: asked.append(argument) or 1)
+    check("session_set_cancel", session.handle, poll, ctypes.c_void_p(77))
+    deadline = time.monotonic() + 60
+    epoch = ("session_train_epoch_f32", session.handle, *data, None, len(data[0]), 10, 0, None)
+    while (status := call(*epoch)) == OK and time.monotonic() < deadline:
+        pass
+    assert (status, asked) == (CANCELLED, [77])
 
 
 def test_a_second_call_is_refused(large: tuple[Session, np.ndarray, np.ndarray]) -> None:
@@ -362,7 +376,7 @@ def test_what_makes_no_session() -> None:
     assert len(Session(stack=unused).arrays()) == 2, "what a kind does not use is ignored"
     huge = layers(layer("dense", units=2**31), layer("dense", units=2**31))
     assert call("session_create", huge, 2, 3, 0, 1, address) != OK
-    assert "out of memory" in error()
+    assert "out of memory: the kernel of layer 1" in error()
     lib.fr_session_destroy(None)
 
 

@@ -34,7 +34,7 @@ PENALTY_CASES: dict[str, Spec] = {
 
 
 def objective(s: Any, x: Any, y: Any, sample_weight: Any) -> float:
-    return float(s.evaluate(x, y, sample_weight, ROWS)["loss"]) / ROWS
+    return float(s.evaluate(x, y, sample_weight)["loss"]) / ROWS
 
 
 def check_gradient(layers: list[Spec], loss: Spec, what: str, weighted: bool = True, seed: int = 1) -> None:

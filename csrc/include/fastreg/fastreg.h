@@ -73,8 +73,8 @@ fr_status fr_set_num_threads(int n);
 typedef enum fr_activation {
     FR_LINEAR = 0,
     FR_RELU,
-    FR_LEAKY_RELU, /* alpha: the slope below 0 */
-    FR_ELU,        /* alpha: the scale below 0 */
+    FR_LEAKY_RELU, /* alpha >= 0, the slope below 0: 0 in the INIT macros, 0.2 in Python */
+    FR_ELU,        /* alpha >= 0, the scale below 0: 0 in the INIT macros, 1 in Python */
     FR_SELU,
     FR_GELU,
     FR_GELU_TANH,
@@ -115,14 +115,14 @@ typedef enum fr_precision {
     FR_BF16 = 2   /* tensor cores; operands, and what large layers pass on, rounded to bfloat16 */
 } fr_precision;
 
-/* l1 sum|w| + l2 sum w^2, factors finite and >= 0. l1 acts as a soft threshold after the optimizer's step, which gives
+/* l1 sum|w| + l2 sum w^2, factors from 0 to 1e38. l1 acts as a soft threshold after the optimizer's step, which gives
  * exact zeros (ProxGen: Yun, Lozano, Yang 2020), or, if subgradient is 1, as l1 sign(w) in the gradient. */
 typedef struct fr_penalty {
     double l1, l2;
     int32_t subgradient; /* 0 or 1 */
 } fr_penalty;
 
-/* Norms along axis 0 or 1 of a kernel (in, out), or of all of it (-1). value: the largest norm (FR_MAX_NORM). */
+/* Norms along axis 0 or 1 of a kernel (in, out), or of all of it (-1). value >= 0: the largest norm (FR_MAX_NORM). */
 typedef struct fr_constraint {
     int32_t kind; /* fr_constraint_kind */
     int32_t axis;
@@ -152,7 +152,8 @@ typedef struct fr_loss {
 #define FR_LOSS_INIT(kind) {sizeof(fr_loss), (kind), 0, 0.0, 1.0}
 
 /* The optimizers in Keras 3's formulas and defaults. FR_ADAM with weight_decay > 0 is AdamW. A clip of 0 is none; at
- * most one may be set. What a kind does not use must be in range, too. */
+ * most one may be set. Rates, decays, clips and the initial accumulator are finite and >= 0. What a kind does not use
+ * must be in range, too. */
 typedef struct fr_optimizer {
     size_t struct_size;
     int32_t kind;     /* fr_optimizer_kind */
@@ -221,7 +222,7 @@ fr_status fr_loss_f64(int64_t batch, int64_t outputs, const double* y_true, int6
                       int64_t y_pred_rs, const double* sample_weight, const fr_loss* options, double* per_row,
                       double* gradient, double* mean);
 
-/* *value = l1 sum|w_i| + l2 sum w_i^2 over n weights. l1, l2 finite and >= 0. */
+/* *value = l1 sum|w_i| + l2 sum w_i^2 over n weights. Here and below l1 and l2 are from 0 to 1e38. */
 fr_status fr_elastic_net_f32(const float* w, int64_t n, double l1, double l2, double* value);
 fr_status fr_elastic_net_f64(const double* w, int64_t n, double l1, double l2, double* value);
 
@@ -229,7 +230,8 @@ fr_status fr_elastic_net_f64(const double* w, int64_t n, double l1, double l2, d
 fr_status fr_elastic_net_gradient_f32(const float* w, int64_t n, double l1, double l2, float* out);
 fr_status fr_elastic_net_gradient_f64(const double* w, int64_t n, double l1, double l2, double* out);
 
-/* out_i = argmin_u (u - w_i)^2 / 2 + step (l1 |u| + l2 u^2): exact zeros where |w_i| <= step l1. out may be w. */
+/* out_i = argmin_u (u - w_i)^2 / 2 + step (l1 |u| + l2 u^2): exact zeros where |w_i| <= step l1. step >= 0. out may
+ * be w. */
 fr_status fr_prox_f32(const float* w, int64_t n, double l1, double l2, double step, float* out);
 fr_status fr_prox_f64(const double* w, int64_t n, double l1, double l2, double step, double* out);
 
@@ -269,9 +271,9 @@ fr_status fr_initialize_f64(int32_t kind, double a, double b, uint64_t seed, uin
 
 typedef struct fr_session fr_session;
 
-/* A layer. FR_DENSE: units >= 1, activation, penalties, constraints; FR_ACTIVATION: activation, activity_penalty;
- * FR_DROPOUT: rate, scale_at_inference. What a kind does not use is ignored; enums and flags must be valid all the
- * same. */
+/* A layer. FR_DENSE: units from 1 to 2^31, activation, penalties, constraints; FR_ACTIVATION: activation,
+ * activity_penalty; FR_DROPOUT: rate, scale_at_inference. What a kind does not use is ignored; enums and flags must be
+ * valid all the same. */
 typedef struct fr_layer {
     size_t struct_size;
     int32_t kind;       /* fr_layer_kind */
@@ -282,7 +284,7 @@ typedef struct fr_layer {
     int32_t scale_at_inference; /* dropout: 1 scales outputs at inference instead of in training */
     double rate;
     fr_penalty kernel_penalty, bias_penalty;
-    fr_penalty activity_penalty; /* of the outputs; in the gradient, divided by the batch size */
+    fr_penalty activity_penalty; /* of the outputs, divided by the batch size; a gradient always, no threshold */
     fr_constraint kernel_constraint, bias_constraint;
 } fr_layer;
 #define FR_LAYER_INIT(kind)                                                              \
@@ -321,7 +323,8 @@ void fr_session_destroy(fr_session* session);
 fr_status fr_session_compile(fr_session* session, const fr_loss* loss, const fr_optimizer* optimizer);
 
 /* poll(argument) is asked now and then, by the thread that called and at most every 20 ms, during calls that compute; a
- * result other than 0, or a C++ exception, ends the call with FR_CANCELLED. poll NULL: never. */
+ * result other than 0, or a C++ exception, ends the call with FR_CANCELLED. It is first asked 20 ms after the first of
+ * such calls began. poll NULL: never. */
 fr_status fr_session_set_cancel(fr_session* session, int (*poll)(void* argument), void* argument);
 
 /* One epoch over x (rows >= 1, inputs) and y (rows, outputs; or (rows, 1) class indices), both contiguous, in batches
@@ -333,13 +336,14 @@ fr_status fr_session_train_epoch_f32(fr_session* session, const float* x, const 
 fr_status fr_session_train_epoch_f64(fr_session* session, const double* x, const double* y, const double* sample_weight,
                                      int64_t rows, int64_t batch_size, int shuffle, fr_totals* totals);
 
-/* The totals of x and y as they are, without dropout and without changing anything. */
+/* The totals of x and y as they are, without dropout and without changing anything; totals' steps are the blocks that
+ * it computed. */
 fr_status fr_session_evaluate_f32(fr_session* session, const float* x, const float* y, const float* sample_weight,
                                   int64_t rows, fr_totals* totals);
 fr_status fr_session_evaluate_f64(fr_session* session, const double* x, const double* y, const double* sample_weight,
                                   int64_t rows, fr_totals* totals);
 
-/* out (rows, outputs) = the network's outputs for x (rows >= 1, inputs). */
+/* out (rows, outputs) = the network's outputs for x (rows >= 1, inputs). After FR_CANCELLED part of out is written. */
 fr_status fr_session_predict_f32(fr_session* session, const float* x, int64_t rows, float* out);
 fr_status fr_session_predict_f64(fr_session* session, const double* x, int64_t rows, double* out);
 
@@ -355,8 +359,8 @@ fr_status fr_session_get_f64(fr_session* session, int64_t parameter, int64_t slo
 fr_status fr_session_set_f32(fr_session* session, int64_t parameter, int64_t slot, int64_t n, const float* values);
 fr_status fr_session_set_f64(fr_session* session, int64_t parameter, int64_t slot, int64_t n, const double* values);
 
-/* Steps taken and epochs begun: with parameters and slots, all that a session needs to go on as if it had never
- * stopped. */
+/* Steps taken and epochs begun: with parameters, slots and what the functions below have changed, all that a session
+ * needs to go on as if it had never stopped. Setting the position keeps the learning rates of the coming steps. */
 fr_status fr_session_get_position(fr_session* session, uint64_t* step, uint64_t* epoch);
 fr_status fr_session_set_position(fr_session* session, uint64_t step, uint64_t epoch);
 
