@@ -376,7 +376,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
 
 Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
                       const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
-                      const Matrix& dw, const Matrix& db) {
+                      const Matrix& dw, const Matrix& db, bool dw_transposed) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(refuse_softmax(activation, "use \"linear\", with dy taken through softmax before"));
     if (!z && rules::needs_z(activation.kind, dropout.keep < 65536))
@@ -389,7 +389,12 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     FR_RETURN_IF_ERROR(expect_shape(y, x.rows, w.cols, "like x @ w"));
     if (z) FR_RETURN_IF_ERROR(expect_shape(z, x.rows, w.cols, "like x @ w"));
     if (dx) FR_RETURN_IF_ERROR(expect_shape(dx, x.rows, x.cols, "like x"));
-    FR_RETURN_IF_ERROR(expect_shape(dw, w.rows, w.cols, "like w"));
+    if (dw_transposed) {
+        FR_RETURN_IF_ERROR(expect_shape(dw, w.cols, w.rows, "like w transposed"));
+        FR_RETURN_IF_ERROR(expect_rows_layout(x));
+    } else {
+        FR_RETURN_IF_ERROR(expect_shape(dw, w.rows, w.cols, "like w"));
+    }
     if (db) FR_RETURN_IF_ERROR(expect_shape(db, 1, w.cols, "one number per output"));
     for (const Matrix* m : {&dy, &y, &z, &dx, &dw, &db})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
@@ -400,8 +405,16 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
         const LayerGradient<T> layer{activation, dropout, data<T>(y), y.row_stride, data<T>(z), z.row_stride};
         const Strided<const T> dZ = dz_of<T>(ops, B, O, {data<T>(dy), dy.row_stride, 1}, layer, &memory);
         if (memory.on_gpu() && !dZ.p) return;
-        const DenseBackwardW<T> gradient{B, I, O, strided<T>(x), dZ, data<T>(dw), dw.row_stride, data<T>(db)};
-        ops.dense_backward_w(cancel, &gradient, 1);
+        const Strided<const T> X = strided<T>(x);
+        if (dw_transposed) {  // dw^T = dz^T x is the same product with its operands exchanged, so it has the same bits
+            const DenseBackwardW<T> product{B, O, I, dZ, X, data<T>(dw), dw.row_stride, nullptr};
+            const DenseBackwardW<T> bias{B, 0, O, X, dZ, nullptr, 0, data<T>(db)};
+            ops.dense_backward_w(cancel, &product, 1);
+            if (db) ops.dense_backward_w(cancel, &bias, 1);
+        } else {
+            const DenseBackwardW<T> gradient{B, I, O, X, dZ, data<T>(dw), dw.row_stride, data<T>(db)};
+            ops.dense_backward_w(cancel, &gradient, 1);
+        }
         if (dx) ops.dense_backward_x(cancel, {B, I, O, dZ, strided<T>(w), data<T>(dx), dx.row_stride, nullptr});
     }));
     return interrupted(cancel);

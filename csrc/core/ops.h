@@ -35,10 +35,11 @@ struct Matrix {
 Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Matrix& b,
                      const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& out,
                      const Matrix& z_out) FR_PRIVATE(dense_forward);
-// From dy (B, O) to dx (B, I, may be absent), dw (I, O), db (1, O, may be absent). See _core.pyi for y and z.
+// From dy (B, O) to dx (B, I, may be absent), dw (I, O), db (1, O, may be absent). dw_transposed: dw is (O, I), and x
+// has rows layout. See _core.pyi for y and z.
 Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
                       const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
-                      const Matrix& dw, const Matrix& db) FR_PRIVATE(dense_backward);
+                      const Matrix& dw, const Matrix& db, bool dw_transposed = false) FR_PRIVATE(dense_backward);
 Status activation_forward(const Matrix& x, const ActivationSpec& activation,
                           const Matrix& out) FR_PRIVATE(activation_forward);  // in place ok
 Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation,

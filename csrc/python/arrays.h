@@ -100,7 +100,6 @@ public:
         return gate;
     }
 
-
     // (rows, cols) of a 2-D array; (1, n) of a contiguous 1-D array. The optional ones answer an absent Matrix to None.
     Matrix matrix(const ArrayArgument& argument, Layout layout);
     Matrix vector(const ArrayArgument& argument);

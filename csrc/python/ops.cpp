@@ -38,7 +38,8 @@ void py_dense_forward(py::handle x, py::handle w, py::handle b, py::handle activ
 
 void py_dense_backward(py::handle dy, py::handle x, py::handle w, py::handle y, py::handle z, py::handle activation,
                        py::handle alpha, py::handle rate, py::handle seed, py::handle step, py::handle stream,
-                       py::handle dx, py::handle dw, py::handle db) {
+                       py::handle dx, py::handle dw, py::handle db, py::handle dw_transposed) {
+    const bool transposed = to_bool(dw_transposed, "dw_transposed");
     ArrayGate gate;
     const Matrix dy_view = gate.matrix({dy, "dy"}, Layout::rows);
     const Matrix x_view = gate.matrix({x, "x"}, Layout::strided);
@@ -51,7 +52,8 @@ void py_dense_backward(py::handle dy, py::handle x, py::handle w, py::handle y, 
     const ActivationSpec f = to_activation(activation, alpha);
     const DropoutSpec drop = to_dropout(rate, seed, step, stream);
     run_interruptible([&](Cancel& cancel) {
-        return dense_backward(cancel, dy_view, x_view, w_view, y_view, z_view, f, drop, dx_view, dw_view, db_view);
+        return dense_backward(cancel, dy_view, x_view, w_view, y_view, z_view, f, drop, dx_view, dw_view, db_view,
+                              transposed);
     });
 }
 
@@ -149,7 +151,7 @@ void bind_ops(py::module_& module) {
                "out = dropout(activation(x @ w + b)).");
     module.def("dense_backward", &py_dense_backward, arg("dy"), arg("x"), arg("w"), arg("y"), arg("z"),
                arg("activation"), arg("alpha"), arg("rate"), arg("seed"), arg("step"), arg("stream"), arg("dx"),
-               arg("dw"), arg("db"), "dx, dw and db from dy.");
+               arg("dw"), arg("db"), arg("dw_transposed") = false, "dx, dw and db from dy.");
     module.def("activation_forward", &py_activation_forward, arg("x"), arg("activation"), arg("alpha"), arg("out"),
                "out = activation(x).");
     module.def("activation_backward", &py_activation_backward, arg("dy"), arg("x"), arg("activation"), arg("alpha"),

@@ -168,8 +168,8 @@ void bind_session(py::module_& module) {
         .def("run_steps", &PySession::run_steps, arg("max_steps") = -1, arg("stop_on_nonfinite") = false,
              "Run batches of the epoch; returns its totals so far.")
         .def("train_batch", &PySession::train_batch, arg("x"), arg("y"), arg("sample_weight"), "One step on one batch.")
-        .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"),
-             arg("fresh") = true, "Totals of loss and metrics, without training.")
+        .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"), arg("fresh") = true,
+             "Totals of loss and metrics, without training.")
         .def("predict", &PySession::predict, arg("x"), arg("out"), "Write the outputs for x to out.")
         .def("parameter_info", &PySession::parameter_info, "(name, shape, layer) of every parameter.")
         .def("get_weights", &PySession::get_weights, arg("first") = 0, arg("count") = py::none(),

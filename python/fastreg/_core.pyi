@@ -228,10 +228,11 @@ def dense_backward(
     dx: Operand | None,
     dw: Operand,
     db: Operand | None,
+    dw_transposed: bool = False,
 ) -> None:
     """From dL/d out to dL/dx, dL/dw, dL/db. y is dense_forward's out (without dropout's effect undone);
     z is required for every activation but linear, relu, tanh and sigmoid, and for the last two when rate > 0.
-    softmax cannot be fused: dense_forward and dense_backward refuse it."""
+    softmax cannot be fused: dense_forward and dense_backward refuse it. dw_transposed: dw is (out, in)."""
 
 def activation_forward(x: Operand, activation: str, alpha: float, out: Operand) -> None: ...
 def activation_backward(dy: Operand, x: Operand, activation: str, alpha: float, out: Operand) -> None:

@@ -102,9 +102,9 @@ def test_the_weight_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(w)
         native["dense_forward"](x, w, *rest)
 
-    def backward(dy: Any, x: Any, w: Any, *rest: Any) -> None:
+    def backward(dy: Any, x: Any, w: Any, *rest: Any, **named: Any) -> None:
         seen.append(w)
-        native["dense_backward"](dy, x, w, *rest)
+        native["dense_backward"](dy, x, w, *rest, **named)
 
     layer = Linear(5, 4)
     monkeypatch.setattr(_core, "dense_forward", forward)

@@ -40,7 +40,26 @@ class _Counting(torch.nn.Module):
             moved = self._buffers[name]
             if moved is None or not moved.is_cpu:
                 self._buffers[name] = counter
+            elif moved is not counter:
+                with torch.no_grad():
+                    moved.copy_(counter)  # to_empty, as of skip_init, makes it of undefined numbers
         return self
+
+    def _advance(self) -> None:
+        """Count a pass. It is done after the pass, which may refuse its input; the gradient has a copy."""
+        self.step.add_(1)
+
+    def _check_pass(self) -> None:
+        """Raise where a pass would have another mask than the one that it repeats, or no seed."""
+        if "seed" not in self._buffers:
+            raise RuntimeError(
+                "p was 0 when this module was made, so it has no seed; make it with the p that it needs"
+            )
+        if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                "this pass is run within a backward pass, as torch.utils.checkpoint repeats one, and would take "
+                "another mask: use the function fastreg.torch.dropout or linear there, with a step of your own"
+            )
 
     def _load_from_state_dict(
         self,
@@ -62,7 +81,7 @@ class _Counting(torch.nn.Module):
         missing_keys += [key for key in lacking if not (theirs and key in counters)]
 
 
-class Dropout(_Counting):
+class Dropout(_Counting, torch.nn.Dropout):
     """Dropout by address: the mask is a function of (seed, stream, step, index) and is never stored.
 
     The same seed gives the same masks on any machine and for any number of threads. `seed` and `step` are buffers, so
@@ -76,13 +95,17 @@ class Dropout(_Counting):
         Probability of 0.
     seed : int in [0, 2**64), optional
         By default drawn from torch's generator, so that torch.manual_seed fixes it.
+    inplace : bool
+        Must be False.
     stream : int in [0, 2**32)
         Tells modules of the same seed apart.
 
     Notes
     -----
-    Each forward pass in training mode advances `step`. A pass that is repeated, as torch.utils.checkpoint does, would
-    take another mask: use the function `dropout` there, with a step of your own.
+    Each forward pass in training mode advances `step`. A pass that torch.utils.checkpoint repeats would take another
+    mask and is refused: use the function `dropout` there, with a step of your own. copy.deepcopy copies the seed, so
+    copied layers have the same masks, and DistributedDataParallel makes all buffers those of rank 0: give such layers
+    and ranks a `stream` of their own.
 
     Examples
     --------
@@ -96,8 +119,14 @@ class Dropout(_Counting):
     seed: Tensor
     step: Tensor
 
-    def __init__(self, p: float = 0.5, seed: int | None = None, *, stream: int = 0) -> None:
+    def __init__(
+        self, p: float = 0.5, seed: int | None = None, *, inplace: bool = False, stream: int = 0
+    ) -> None:
         super().__init__()
+        if _arguments.flag(inplace, "inplace"):
+            raise ValueError(
+                "inplace must be False: masks are computed again, from inputs that are still there"
+            )
         self.p = _arguments.number(p, "p", low=0.0, high=1.0)
         self.stream = _arguments.integer(stream, "stream", low=0, high=2**32 - 1)
         _register_counters(self, seed)
@@ -105,8 +134,9 @@ class Dropout(_Counting):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        self._check_pass()
         y = dropout(x, self.p, self.seed, self.step, self.stream)
-        self.step.add_(1)  # after the pass, which may refuse x; its gradient has a copy
+        self._advance()
         return y
 
     def extra_repr(self) -> str:
@@ -172,6 +202,7 @@ class Linear(_Counting, torch.nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return linear(x, self.weight, self.bias, self.activation, alpha=self.alpha)
+        self._check_pass()
         y = linear(
             x,
             self.weight,
@@ -183,7 +214,7 @@ class Linear(_Counting, torch.nn.Linear):
             step=self.step,
             stream=self.stream,
         )
-        self.step.add_(1)  # after the pass, which may refuse x; its gradient has a copy
+        self._advance()
         return y
 
     def extra_repr(self) -> str:

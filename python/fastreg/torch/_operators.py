@@ -121,7 +121,10 @@ def _linear_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
     ctx.has_bias = bias is not None
     ctx.mark_non_differentiable(z)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, weight, y, z, address)
+    plain = (
+        ctx.activation == "linear" and ctx.p == 0
+    )  # then the gradient does not look at y, which may be overwritten
+    ctx.save_for_backward(x, weight, None if plain else y, z, address)
 
 
 def _linear_gradient(ctx: Any, dy: Tensor | None, dz: None) -> tuple[Tensor | None, ...]:
@@ -130,10 +133,21 @@ def _linear_gradient(ctx: Any, dy: Tensor | None, dz: None) -> tuple[Tensor | No
     x, weight, y, z, address = ctx.saved_tensors
     need_dx, need_dw, need_db = ctx.needs_input_grad[:3]
     dx, dw, db = torch.ops.fastreg.linear_backward(
-        dy, x, weight, y, z, ctx.activation, ctx.alpha, ctx.p, address, ctx.stream, need_dx, ctx.has_bias
+        dy,
+        x,
+        weight,
+        dy if y is None else y,
+        z,
+        ctx.activation,
+        ctx.alpha,
+        ctx.p,
+        address,
+        ctx.stream,
+        need_dx,
+        ctx.has_bias,
     )
     rest = (None,) * 5
-    return dx if need_dx else None, dw.t() if need_dw else None, db if need_db else None, *rest
+    return dx if need_dx else None, dw if need_dw else None, db if need_db else None, *rest
 
 
 torch.library.impl("fastreg::linear", ("cpu", "cuda"), _linear)
@@ -141,7 +155,7 @@ torch.library.register_fake("fastreg::linear", _linear_shapes)
 torch.library.register_autograd("fastreg::linear", _linear_gradient, setup_context=_linear_context)
 
 
-# ---- linear_backward: dx like x, dw (in, out), db (out,); dx and db are empty where they are not wanted -----------
+# ---- linear_backward: dx like x, dw like weight, db (out,); dx and db are empty where they are not wanted -----------
 def _linear_backward_shapes(
     dy: Tensor,
     x: Tensor,
@@ -158,7 +172,7 @@ def _linear_backward_shapes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     outputs, inputs = weight.shape
     dx = x.new_empty((x.shape[0], inputs) if need_dx else (0,))
-    return dx, x.new_empty((inputs, outputs)), x.new_empty((outputs,) if has_bias else (0,))
+    return dx, x.new_empty((outputs, inputs)), x.new_empty((outputs,) if has_bias else (0,))
 
 
 def _linear_backward(
@@ -180,9 +194,9 @@ def _linear_backward(
     )
     _core.dense_backward(
         array(dy.contiguous()),
-        array(x),
+        array(x.contiguous()),
         array(weight.t()),
-        array(y),
+        array(y.contiguous()),
         array(z) if _needs_z(activation, p) else None,
         activation,
         alpha,
@@ -192,6 +206,7 @@ def _linear_backward(
         array(dx) if need_dx else None,
         array(dw),
         array(db) if has_bias else None,
+        dw_transposed=True,
     )
     return dx, dw, db
 
