@@ -13,7 +13,7 @@ import pytest
 import reference as ref
 import reference_random as random
 from cases import odd_sizes
-from checks import assert_close, eps
+from checks import assert_close, assert_same_bits, eps
 from fastreg import _core
 
 ALPHA = 0.3
@@ -106,6 +106,28 @@ def test_any_layout_of_x_and_w(isa: str, dtype: str) -> None:
     for w in (np.asfortranarray(case.w), spread[:21, 3:60:3]):
         w[...] = case.w
         case.check(*case.run(w=w), f"{isa}, w strides {w.strides}")
+
+
+@pytest.mark.parametrize(
+    "size", [(9, 7, 5), (33, 20, 41), (257, 300, 130), (3, 0, 4), (3, 4, 0), (0, 3, 2), (64, 33, 1)]
+)
+def test_dw_transposed_has_the_same_bits(isa: str, dtype: str, size: tuple[int, int, int]) -> None:
+    """Also where x is rows of a larger array."""
+    for kind, rate in (("linear", 0.0), ("relu", 0.5), ("gelu", 0.3)):
+        case = Case(*size, dtype, kind, rate)
+        dx, dw, db = case.run()
+        (nB, nI), nO = case.x.shape, case.dy.shape[1]
+        frame = np.full((nB, nI + 3), np.nan, dtype)
+        frame[:, 1 : nI + 1] = case.x
+        for x in (case.x, frame[:, 1 : nI + 1]):
+            dx_too, db_too = np.full_like(dx, np.nan), np.full_like(db, np.nan)
+            turned = np.full((nO, nI + 2), np.nan, dtype)[:, :nI]
+            _core.dense_backward(
+                case.dy, x, case.w, case.y, case.z, kind, ALPHA, rate, *ADDRESS, dx_too, turned, db_too, True
+            )
+            what = f"{isa}, {kind}, {size}"
+            for got, wanted in ((dx_too, dx), (turned.T, dw), (db_too, db)):
+                assert_same_bits(np.ascontiguousarray(got), wanted, what)
 
 
 def test_dy_may_be_rows_of_a_larger_array(isa: str, dtype: str) -> None:

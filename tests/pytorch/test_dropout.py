@@ -17,7 +17,9 @@ from fastreg import ops
 
 torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
 
-from fastreg.torch import Dropout, dropout  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
+
+from fastreg.torch import Dropout, Linear, dropout  # noqa: E402
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -254,3 +256,55 @@ def test_bad_input(case: int) -> None:
     call, kind, words = BAD[case]
     with raises(kind, words):
         call()
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("make", [lambda: Dropout(0.5, seed=1), lambda: Linear(8, 8, p=0.5, seed=1)])
+def test_a_repeated_pass_is_refused(make: Any, use_reentrant: bool) -> None:
+    """It would take another mask than the one it repeats; the function does not."""
+    layer, x = make(), torch.ones(4, 8, requires_grad=True)
+    y = checkpoint(lambda z: layer(z.sin()).cos(), x, use_reentrant=use_reentrant)
+    with raises(
+        RuntimeError, "this pass is run within a backward pass, as torch.utils.checkpoint repeats one"
+    ):
+        y.sum().backward()
+
+    def pass_of(z: Any) -> Any:
+        return dropout(z.sin(), 0.5, 1, 7).cos()
+
+    gradients = []
+    for f in (pass_of, lambda z: checkpoint(pass_of, z, use_reentrant=use_reentrant)):
+        x = torch.ones(4, 8, requires_grad=True)
+        f(x).sum().backward()
+        gradients.append(x.grad)
+    assert torch.equal(*gradients)
+
+
+def test_it_is_a_dropout_of_torch() -> None:
+    """For Monte Carlo dropout, among others: `if isinstance(module, torch.nn.Dropout): module.train()`."""
+    layer = Dropout(0.5, seed=1)
+    assert isinstance(layer, torch.nn.Dropout)
+    assert Dropout(0.5, inplace=False).inplace is False
+    with raises(ValueError, "inplace must be False"):
+        Dropout(0.5, inplace=True)
+
+
+@pytest.mark.parametrize("module", [Dropout, Linear])
+def test_counters_outlive_to_empty(module: Any) -> None:
+    """Which leaves all else undefined."""
+    arguments = {"p": 0.5, "seed": 2**64 - 7} | (
+        {} if module is Dropout else {"in_features": 3, "out_features": 4}
+    )
+    made = torch.nn.utils.skip_init(module, **arguments) if module is Linear else module(**arguments)
+    made.step += 3
+    for layer in (made, made.to_empty(device="cpu"), torch.nn.Sequential(made).to_empty(device="cpu")[0]):
+        assert (int(layer.seed), int(layer.step)) == (-7, 3)
+    assert made.share_memory().seed.is_shared()
+
+
+def test_a_layer_made_without_dropout_has_no_seed() -> None:
+    layer = Linear(3, 4)
+    layer.p = 0.5
+    with raises(RuntimeError, "p was 0 when this module was made, so it has no seed"):
+        layer(torch.zeros(2, 3))
+    assert layer.eval()(torch.zeros(2, 3)).shape == (2, 4)

@@ -315,3 +315,39 @@ def test_weights_are_made_on_the_device_asked_for() -> None:
     filled = layer.to_empty(device="cpu")
     filled.load_state_dict(Linear(3, 2, p=0.5, seed=1).state_dict())
     assert filled(torch.zeros(4, 3)).shape == (4, 2)
+
+
+def test_outputs_of_a_plain_layer_may_be_overwritten() -> None:
+    x, ours, theirs = torch.randn(5, 3), Linear(3, 4), torch.nn.Linear(3, 4)
+    theirs.load_state_dict(ours.state_dict())
+    for layer in (ours, theirs):
+        y = layer(x)
+        y += 1.0
+        (torch.nn.functional.relu_(y) ** 2).sum().backward()
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.nn.functional.relu_(Linear(3, 4, activation="tanh")(x)).sum().backward()
+
+
+def test_gradients_are_laid_out_as_weights() -> None:
+    """So that torch need not copy them in another order."""
+    layer = Linear(30, 20, activation="relu")
+    for x in (torch.randn(7, 30), torch.randn(30, 7).t(), torch.randn(1, 30).expand(7, 30)):
+        layer.zero_grad()
+        layer(x).sum().backward()
+        assert layer.weight.grad.is_contiguous()
+        wanted = torch.nn.functional.relu(x @ layer.weight.detach().T + layer.bias.detach()) > 0
+        torch.testing.assert_close(layer.weight.grad, wanted.float().T @ x)
+
+
+def test_forward_mode_is_refused() -> None:
+    """It would be a tangent of 0."""
+    weight, x = torch.randn(4, 3), torch.randn(2, 3)
+    for f in (lambda x: linear(x, weight, activation="tanh"), lambda x: dropout(x, 0.5, 1, 1)):
+        with raises(NotImplementedError, "has no forward-mode derivatives"):
+            torch.func.jvp(f, (x,), (torch.ones(2, 3),))
+        with raises(NotImplementedError, "has no forward-mode derivatives"):
+            torch.func.jacfwd(f)(x)
+        with torch.autograd.forward_ad.dual_level():
+            f(x)  # which has no tangent
