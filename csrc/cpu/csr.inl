@@ -22,40 +22,97 @@ FR_LOOP int64_t csr_elements(const Csr<T>& a, int64_t M) {
     return n;
 }
 
+// Which block of k a column is in, by a product instead of a division.
+class BlockOf {
+public:
+    explicit BlockOf(int64_t block) : factor_(((uint64_t(1) << 40) + uint64_t(block) - 1) / uint64_t(block)) {}
+    // Exact: columns are below 2^31, and blocks below 2^9, so that what factor_ is too large by adds less than 1 /
+    // block; it overflows nowhere, since where there are two blocks each is longer than 2^7.
+    FR_LOOP int64_t operator()(int32_t column) const { return int64_t(uint64_t(uint32_t(column)) * factor_ >> 40); }
+
+private:
+    uint64_t factor_;
+};
+
 // n vectors of columns of one row of C: bias + sum over the row's elements e of values[e] * B[columns[e], .].
 template <class V, int n, class At>
-FR_LOOP void csr_row(const Csr<typename V::T>& a, int64_t row, int64_t block, const typename V::T* B, int64_t b_rs,
-                     const typename V::T* bias, typename V::T* c, At at) {
+FR_LOOP void csr_row(const Csr<typename V::T>& a, int64_t row, const BlockOf& block_of, const typename V::T* B,
+                     int64_t b_rs, const typename V::T* bias, typename V::T* c, At at) {
+    using T = typename V::T;
     const int64_t begin = a.starts[row], end = a.starts[row + 1];
     V total[n], sum[n];
     FR_UNROLL for (int v = 0; v < n; ++v) {
         sum[v] = bias ? at.template load<V>(bias + v * V::L) : V::set(0);
-        total[v] = sum[v];
+        total[v] = V::set(T(-0.0));  // to which any sum is added without a change, that of -0 as well
     }
-    bool added = false;         // whether total holds blocks before the one under way
-    int64_t block_end = block;  // where that one ends
+    int64_t block = 0;
     for (int64_t e = begin; e < end; ++e) {
-        const int64_t k = a.columns[e];
-        if (k >= block_end) {
+        const int64_t block_of_e = block_of(a.columns[e]);
+        if (block_of_e != block) {
             FR_UNROLL for (int v = 0; v < n; ++v) {
-                total[v] = added ? total[v] + sum[v] : sum[v];
+                total[v] = total[v] + sum[v];
                 sum[v] = V::set(0);
             }
-            added = true;
-            block_end = (k / block + 1) * block;
+            block = block_of_e;
         }
         const V x = V::set(a.values[e]);
-        const typename V::T* b = B + k * b_rs;
+        const T* b = B + a.columns[e] * b_rs;
         FR_UNROLL for (int v = 0; v < n; ++v) sum[v] = fma(at.template load<V>(b + v * V::L), x, sum[v]);
     }
-    FR_UNROLL for (int v = 0; v < n; ++v) at.store(c + v * V::L, added ? total[v] + sum[v] : sum[v]);
+    FR_UNROLL for (int v = 0; v < n; ++v) at.store(c + v * V::L, total[v] + sum[v]);
+}
+
+FR_LOOP float fma_of(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+FR_LOOP double fma_of(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+template <class T>
+struct WordOf {
+    using type = uint32_t;
+};
+template <>
+struct WordOf<double> {
+    using type = uint64_t;
+};
+
+// `a` where the mask's bits are 1, `b` where they are 0: no branch, which a compiler may make of the operator ?:.
+FR_LOOP float choose(uint32_t mask, float a, float b) {
+    uint32_t x, y;
+    __builtin_memcpy(&x, &a, 4), __builtin_memcpy(&y, &b, 4);
+    x = (x & mask) | (y & ~mask);
+    __builtin_memcpy(&a, &x, 4);
+    return a;
+}
+FR_LOOP double choose(uint64_t mask, double a, double b) {
+    uint64_t x, y;
+    __builtin_memcpy(&x, &a, 8), __builtin_memcpy(&y, &b, 8);
+    x = (x & mask) | (y & ~mask);
+    __builtin_memcpy(&a, &x, 8);
+    return a;
+}
+
+// The same for one column, where a vector would lie across two lines of the cache, and where few elements of a row
+// are of one block, so that a branch at a block's end could not be foreseen.
+template <class T>
+FR_LOOP T csr_number(const Csr<T>& a, int64_t row, const BlockOf& block_of, const T* B, int64_t b_rs, T bias) {
+    using Mask = typename WordOf<T>::type;
+    T sum = bias, total = T(-0.0);
+    int64_t block = 0;
+    for (int64_t e = a.starts[row]; e < a.starts[row + 1]; ++e) {
+        const int64_t block_of_e = block_of(a.columns[e]);
+        const Mask ended = Mask(0) - Mask(block_of_e != block);
+        total = total + choose(ended, sum, T(-0.0));
+        sum = fma_of(B[a.columns[e] * b_rs], a.values[e], choose(ended, T(0), sum));
+        block = block_of_e;
+    }
+    return total + sum;
 }
 
 template <class V>
 void csr_product(Cancel& cancel, const Csr<typename V::T>& a, int64_t M, int64_t N, int64_t K, const typename V::T* B,
                  int64_t b_rs, const typename V::T* bias, typename V::T* C, int64_t c_rs, const Finish& finish) {
     constexpr int kAtOnce = 4;
-    const int64_t block = k_block(K), work = (csr_elements(a, M) + M) * N;
+    const BlockOf block_of(rules::k_block(K));
+    const int64_t work = (csr_elements(a, M) + M) * N;
     const int64_t threads = cpu::threads_for(work, 100000), parts = threads > 1 ? 4 * threads : 1;
     const bool polls = work > 1000000;
     auto part = [&](int64_t p) {
@@ -67,10 +124,14 @@ void csr_product(Cancel& cancel, const Csr<typename V::T>& a, int64_t M, int64_t
             typename V::T* c = C + i * c_rs;
             int64_t j = 0;
             for (; j + kAtOnce * V::L <= N; j += kAtOnce * V::L)
-                csr_row<V, kAtOnce>(a, row, block, B + j, b_rs, bias ? bias + j : nullptr, c + j, Full{});
+                csr_row<V, kAtOnce>(a, row, block_of, B + j, b_rs, bias ? bias + j : nullptr, c + j, Full{});
+            if (N - j == 1) {
+                c[j] = csr_number(a, row, block_of, B + j, b_rs, bias ? bias[j] : typename V::T(0));
+                continue;
+            }
             sweep<V>(N - j, [&](int64_t at_j, auto at) FR_LAMBDA {
                 const int64_t jj = j + at_j;
-                csr_row<V, 1>(a, row, block, B + jj, b_rs, bias ? bias + jj : nullptr, c + jj, at);
+                csr_row<V, 1>(a, row, block_of, B + jj, b_rs, bias ? bias + jj : nullptr, c + jj, at);
             });
         }
         if (i0 < i1) finish(i0, i1, int64_t(0), N);

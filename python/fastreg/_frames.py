@@ -12,6 +12,8 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+_ROWS = 4096  # written at a time, so that what is written of a row is still in the cache when its next column comes
+
 
 def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
     """The numbers of a frame (rows, columns) as `dtype`, or of a column (rows,) as they are; None for anything else.
@@ -38,8 +40,10 @@ def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
         dtype = "float32" if all(column.dtype == np.float32 for column in columns) else "float64"
     array = np.empty((len(frame), len(columns)), dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
-        for index, column in enumerate(columns):
-            array[:, index] = column
+        for start in range(0, len(array), _ROWS):
+            rows = slice(start, start + _ROWS)
+            for index, column in enumerate(columns):
+                array[rows, index] = column[rows]
     return array
 
 

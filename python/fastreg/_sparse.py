@@ -81,8 +81,9 @@ def sparse_rows(value: Any, name: str, dtype: str) -> SparseRows:
     csr = value.tocsr(copy=True)
     csr.sum_duplicates()  # and in order
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found by check_finite
-        values = csr.data.astype(dtype)
-    return SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), values, value.shape[1])
+        values = csr.data.astype(dtype, copy=False)
+    starts, columns = csr.indptr.astype(np.int64, copy=False), csr.indices.astype(np.int32, copy=False)
+    return SparseRows(starts, columns, values, value.shape[1])
 
 
 def _check_format(value: Any, name: str) -> None:

@@ -69,6 +69,12 @@ def test_columns_become_the_numbers_that_numpy_makes_of_them(name: str, dtype: s
 
 
 @each
+def test_a_long_frame(name: str) -> None:
+    x = np.random.default_rng(2).normal(size=(10_001, 3))
+    assert_same_bits(numeric(frame(name, named(x)), "x", "float64"), x, name)
+
+
+@each
 def test_a_frame_keeps_float32_only_where_all_is_float32(name: str) -> None:
     single = MIXED["single"]
     assert numeric(frame(name, {"a": single, "b": single}), "x").dtype == np.float32

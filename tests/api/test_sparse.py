@@ -70,23 +70,25 @@ def test_training_is_that_of_the_dense_array(n: int, features: int, batch_size: 
     assert same_weights(dense, thin)
 
 
+@pytest.mark.parametrize("units", [1, 67])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_same_bits_for_every_isa_and_thread_count(dtype: str) -> None:
+def test_the_same_bits_for_every_isa_and_thread_count(dtype: str, units: int) -> None:
     x, y = sparse.csr_array(rows(420, 1100)), np.arange(420) % 2
     digests = {}
     for name in configurations(THREADS):
-        model = network(dtype, units=67)
+        model = network(dtype, units=units)
         model.fit(x, y, batch_size=400, epochs=2, verbose=0)
         digests[name] = sha256([*model.get_weights(), model.predict(x)])
     assert len(set(digests.values())) == 1, digests
 
 
-@pytest.mark.parametrize("units", [1, 3, 16, 31, 32, 33, 64, 130])
-def test_every_width(units: int) -> None:
-    x, y = rows(33, 60, density=0.3), np.arange(33) % 2
+@pytest.mark.parametrize("shape", [(33, 60), (900, 1100)])
+@pytest.mark.parametrize("units", [1, 3, 16, 31, 32, 33, 64, 65, 130])
+def test_every_width(units: int, shape: tuple[int, int]) -> None:
+    x, y = rows(*shape, density=0.3), np.arange(shape[0]) % 2
     dense, thin = network(units=units), network(units=units)
-    dense.fit(x, y, epochs=2, verbose=0)
-    thin.fit(sparse.csr_matrix(x), y, epochs=2, verbose=0)
+    dense.fit(x, y, batch_size=600, epochs=2, verbose=0)
+    thin.fit(sparse.csr_matrix(x), y, batch_size=600, epochs=2, verbose=0)
     assert same_weights(dense, thin)
 
 
