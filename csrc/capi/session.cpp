@@ -121,7 +121,7 @@ Status initialize_kernels(Session& core, uint64_t seed) {
         std::unique_ptr<double[]> values(new double[(size_t(n) * element + 7) / 8]);
         const Matrix out{"kernel", values.get(), 1, n, n, 1, core.dtype()};
         FR_RETURN_IF_ERROR(initialize(never, Initializer::uniform, -limit, limit, seed, uint32_t(p.layer), out));
-        FR_RETURN_IF_ERROR(core.set_parameter(int64_t(i), values.get()));
+        FR_RETURN_IF_ERROR(core.set(int64_t(i), -1, values.get()));
     }
     return {};
 }
@@ -202,39 +202,31 @@ Status check_parameter(const fr_session& s, int64_t parameter) {
     return check_kind("parameter", parameter, int64_t(s.core->parameters().size()));
 }
 
-// Checks that `values` is n numbers of a parameter, then copies by one of copy_parameter(i) and copy_slot(k, i).
-template <class T, class CopyParameter, class CopySlot>
-fr_status copy(fr_session* session, int64_t parameter, int64_t slot, int64_t n, const char* name, const T* values,
-               CopyParameter copy_parameter, CopySlot copy_slot) {
+// Checks that `values` is n numbers of a parameter, then f(core), a Status, copies them.
+template <class T, class F>
+fr_status copy(fr_session* session, int64_t parameter, int64_t n, const char* name, const T* values, F f) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_dtype<T>(s));
         FR_RETURN_IF_ERROR(check_parameter(s, parameter));
-        if (slot < -1 || slot >= s.core->n_slots())
-            return invalid("slot must be from -1 to " + std::to_string(s.core->n_slots() - 1) + ", got " +
-                           std::to_string(slot));
         const ParameterInfo& p = s.core->parameters()[size_t(parameter)];
         if (n != p.rows * p.cols)
             return invalid("n must be the " + std::to_string(p.rows * p.cols) + " numbers of parameter " +
                            std::to_string(parameter) + ", got " + std::to_string(n));
         Matrix view;
         FR_RETURN_IF_ERROR(vector(name, values, n, &view));
-        return slot < 0 ? copy_parameter(*s.core) : copy_slot(*s.core);
+        return f(*s.core);
     });
 }
 
 template <class T>
 fr_status session_get_of(fr_session* session, int64_t parameter, int64_t slot, int64_t n, T* out) {
-    return copy(
-        session, parameter, slot, n, "out", out, [&](Session& core) { return core.get_parameter(parameter, out); },
-        [&](Session& core) { return core.get_slot(slot, parameter, out); });
+    return copy(session, parameter, n, "out", out, [&](Session& core) { return core.get(parameter, slot, out); });
 }
 
 template <class T>
 fr_status session_set_of(fr_session* session, int64_t parameter, int64_t slot, int64_t n, const T* values) {
-    return copy(
-        session, parameter, slot, n, "values", values,
-        [&](Session& core) { return core.set_parameter(parameter, values); },
-        [&](Session& core) { return core.set_slot(slot, parameter, values); });
+    return copy(session, parameter, n, "values", values,
+                [&](Session& core) { return core.set(parameter, slot, values); });
 }
 
 }  // namespace

@@ -374,6 +374,8 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     return interrupted(cancel);
 }
 
+bool needs_z(const ActivationSpec& activation, bool drops) { return rules::needs_z(activation.kind, drops); }
+
 Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
                       const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
                       const Matrix& dw, const Matrix& db, bool dw_transposed) {
@@ -471,15 +473,14 @@ Status loss_forward(const Matrix& y_true, const Matrix& y_pred, const Matrix& sa
     if (gradient) FR_RETURN_IF_ERROR(expect_contiguous(gradient));
     FR_RETURN_IF_ERROR(expect_apart({&gradient, &per_row}, {&y_true, &y_pred, &sample_weight}));
     Status classes;
-    FR_RETURN_IF_ERROR(with_table(y_pred, [&](const auto& ops, auto t, CallMemory&) {
+    FR_RETURN_IF_ERROR(with_table(y_pred, [&](const auto& ops, auto t, CallMemory& memory) {
         using T = decltype(t);
         if (loss.kind == Loss::sparse_categorical_crossentropy)
             classes = check_classes("y_true", data<T>(y_true), B, y_true.row_stride, O);
         if (!classes.ok()) return;
-        std::vector<T> probability(loss.from_logits ? size_t(B) * size_t(O) : 0);
+        T* const probability = loss.from_logits ? memory.take<T>(size_t(B) * size_t(O)) : nullptr;
         ops.loss({loss, B, O, B, data<T>(y_pred), y_pred.row_stride, data<T>(y_true), y_true.row_stride,
-                  data<T>(sample_weight), data<T>(per_row), data<T>(gradient),
-                  loss.from_logits ? probability.data() : nullptr});
+                  data<T>(sample_weight), data<T>(per_row), data<T>(gradient), probability});
         const T *value = data<T>(per_row), *weight = data<T>(sample_weight);
         const double sum =
             rules::lane_sum(B, [&](int64_t i) { return double(value[i]) * (weight ? double(weight[i]) : 1.0); });

@@ -40,6 +40,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
 Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const Matrix& w, const Matrix& y,
                       const Matrix& z, const ActivationSpec& activation, const DropoutSpec& dropout, const Matrix& dx,
                       const Matrix& dw, const Matrix& db, bool dw_transposed = false) FR_PRIVATE(dense_backward);
+bool needs_z(const ActivationSpec& activation, bool drops) FR_PRIVATE(needs_z);  // whether dense_backward does
 Status activation_forward(const Matrix& x, const ActivationSpec& activation,
                           const Matrix& out) FR_PRIVATE(activation_forward);  // in place ok
 Status activation_backward(const Matrix& dy, const Matrix& x, const ActivationSpec& activation,

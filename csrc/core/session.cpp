@@ -184,8 +184,6 @@ public:
     int64_t output_units() const override { return plan_.outputs; }
     Dtype dtype() const override { return sizeof(T) == 4 ? Dtype::f32 : Dtype::f64; }
 
-    Status get_parameter(int64_t i, void* out) const override { return copy_out(i, -1, out); }
-    Status set_parameter(int64_t i, const void* v) override { return copy_in(i, -1, v); }
     int64_t n_slots() const override { return parameters_.n_slots(); }
     std::string slot_name(int64_t slot) const override {
         switch (optimizer_.kind) {
@@ -197,13 +195,15 @@ public:
         }
         return "";
     }
-    Status get_slot(int64_t slot, int64_t i, void* out) const override {
-        FR_RETURN_IF_ERROR(check_index("slot", slot, n_slots()));
-        return copy_out(i, slot, out);
+    Status get(int64_t i, int64_t slot, void* out) const override {
+        FR_RETURN_IF_ERROR(check_numbers(i, slot));
+        queue_->enter();
+        return queue_->copy_out(out, memory_of(i, slot), bytes_of(i));
     }
-    Status set_slot(int64_t slot, int64_t i, const void* v) override {
-        FR_RETURN_IF_ERROR(check_index("slot", slot, n_slots()));
-        return copy_in(i, slot, v);
+    Status set(int64_t i, int64_t slot, const void* values) override {
+        FR_RETURN_IF_ERROR(check_numbers(i, slot));
+        queue_->enter();
+        return queue_->copy_in(memory_of(i, slot), values, bytes_of(i));
     }
 
     Status penalty(int64_t i, double* value) const override {
@@ -353,40 +353,28 @@ private:
         return {};
     }
 
-    // Asked again before each step: the data is the caller's and may have changed.
+    // Asked again before each step, as costs little: a caller who changed y meanwhile, as session.h says not to, gets
+    // an error. A sparse x is checked once, by begin_epoch.
     Status check_classes_of(const T* y, int64_t rows) const {
         return reads_classes_ ? check_classes("y", y, rows, 1, plan_.outputs) : Status{};
     }
 
-    static Status check_index(const char* name, int64_t i, int64_t n) {
-        if (i >= 0 && i < n) return {};
-        return invalid(std::string(name) + " must be from 0 to " + std::to_string(n - 1) + ", got " +
-                       std::to_string(i));
+    static Status check_index(const char* name, int64_t i, int64_t n, int64_t first = 0) {
+        if (i >= first && i < n) return {};
+        return invalid(std::string(name) + " must be from " + std::to_string(first) + " to " + std::to_string(n - 1) +
+                       ", got " + std::to_string(i));
     }
 
-    // Parameter i, or a slot of it (slot < 0: the weights), as memory to copy from or to.
-    Status memory_of(int64_t i, int64_t slot, T** memory, size_t* size_bytes) const {
+    // What get() and set() are asked for: a slot of parameter i, or (-1) the parameter itself.
+    Status check_numbers(int64_t i, int64_t slot) const {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
-        queue_->enter();
+        return check_index("slot", slot, n_slots(), -1);
+    }
+    T* memory_of(int64_t i, int64_t slot) const {
         const UpdateSegment<T>& s = parameters_.segment(size_t(i));
-        *memory = slot >= 0 ? s.slot[slot] : s.w;
-        *size_bytes = size_t(s.n) * sizeof(T);
-        return {};
+        return slot < 0 ? s.w : s.slot[slot];
     }
-
-    Status copy_out(int64_t i, int64_t slot, void* out) const {
-        T* memory = nullptr;
-        size_t size_bytes = 0;
-        FR_RETURN_IF_ERROR(memory_of(i, slot, &memory, &size_bytes));
-        return queue_->copy_out(out, memory, size_bytes);
-    }
-
-    Status copy_in(int64_t i, int64_t slot, const void* values) const {
-        T* memory = nullptr;
-        size_t size_bytes = 0;
-        FR_RETURN_IF_ERROR(memory_of(i, slot, &memory, &size_bytes));
-        return queue_->copy_in(memory, values, size_bytes);
-    }
+    size_t bytes_of(int64_t i) const { return size_t(parameters_.size(size_t(i))) * sizeof(T); }
 
     size_t rate_index() const {
         const uint64_t steps = step_ - rates_begin_;

@@ -89,14 +89,13 @@ public:
     virtual const std::vector<ParameterInfo>& parameters() const = 0;
     virtual int64_t output_units() const = 0;
     virtual Dtype dtype() const = 0;
-    // Copies parameter i, rows * cols numbers of the session's dtype, out of or into the session.
-    virtual Status get_parameter(int64_t i, void* out) const = 0;
-    virtual Status set_parameter(int64_t i, const void* values) = 0;
-    // Optimizer slots (velocity, momenta ...), each with the shape of its parameter.
+    // Optimizer slots (momentum, m, v ...), each with the shape of its parameter.
     virtual int64_t n_slots() const = 0;
     virtual std::string slot_name(int64_t slot) const = 0;
-    virtual Status get_slot(int64_t slot, int64_t parameter, void* out) const = 0;
-    virtual Status set_slot(int64_t slot, int64_t parameter, const void* values) = 0;
+    // Copies a slot of parameter i, or for slot -1 the parameter itself, out of or into the session: rows * cols
+    // numbers of its dtype.
+    virtual Status get(int64_t i, int64_t slot, void* out) const = 0;
+    virtual Status set(int64_t i, int64_t slot, const void* values) = 0;
 
     // The current penalty of parameter i, and how many of its values are exactly 0.
     virtual Status penalty(int64_t i, double* value) const = 0;

@@ -1,4 +1,5 @@
-// Status: how every fallible function of the core answers. No printing, no aborting, no exception across a border.
+// Status: how every fallible function of the core answers. No printing, no aborting, and one exception: OutOfMemory of
+// queue.h, a bad_alloc, which the two borders, capi/guard.h and python/errors.h, turn into an answer.
 // It must not know who will show the message.
 #pragma once
 #include <string>

@@ -3,17 +3,24 @@
 #include "core/validate.h"
 
 #include <cmath>
-#include <cstdio>
+#include <iomanip>
+#include <locale>
+#include <sstream>
 
 namespace fastreg {
 
 std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.17g", value);
+    std::stringstream text;
+    text.imbue(std::locale::classic());
     double back = 0;
-    char short_text[32];
-    std::snprintf(short_text, sizeof short_text, "%g", value);
-    return std::sscanf(short_text, "%lf", &back) == 1 && back == value ? short_text : text;
+    for (int digits = 6; digits <= 17; ++digits) {
+        text.clear();
+        text.str("");
+        text << std::setprecision(digits) << value;
+        const std::string written = text.str();
+        if (text >> back && back == value) return written;
+    }
+    return text.str();
 }
 
 namespace {

@@ -24,7 +24,7 @@ Status check_targets(const LossSpec& l, int64_t y_cols, int64_t outputs);
 Status check_metric_targets(const MetricSpec& m, int64_t y_cols, int64_t outputs);
 bool takes_classes(const MetricSpec& m);
 
-std::string number(double value);
+std::string number(double value);  // 6 digits, or the fewest that tell it; in no locale
 
 // Class indices address memory: y[i * stride] for i < rows must be whole numbers from 0 to outputs - 1.
 template <class T>

@@ -1,12 +1,13 @@
-// arrays: the checks behind arrays.h, and arrays in GPU memory as the protocols of DLPack describe them.
-// It must not know what a call computes: overlap and what shapes mean are the core's to check. It is over 250 lines
-// because both kinds of array pass the same checks.
+// arrays: the checks behind arrays.h, and arrays at an address, of the GPU also as the protocol of DLPack tells of
+// them. It must not know what a call computes: overlap and what shapes mean are the core's to check. It is over 250
+// lines because both kinds of array pass the same checks.
 #include "python/arrays.h"
 
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "core/cuda.h"
@@ -156,11 +157,11 @@ Matrix column_of(const AnyArray& array, const char* name, Dtype dtype) {
     return view;
 }
 
-bool is_gpu_array(py::handle value) { return py::isinstance<GpuArray>(value); }
+bool is_raw_array(py::handle value) { return py::isinstance<RawArray>(value); }
 
 // Either kind, of a value that has passed the gate.
 AnyArray passed(py::handle value) {
-    if (!py::isinstance<py::array>(value)) return AnyArray(value.cast<const GpuArray&>());
+    if (!py::isinstance<py::array>(value)) return AnyArray(value.cast<const RawArray&>());
     const auto array = py::reinterpret_borrow<py::array>(value);
     return AnyArray(array, array.writeable());
 }
@@ -203,7 +204,7 @@ Dtype dtype_of(const DlTensor& tensor) {
 }
 
 // The capsule keeps its name, and so its memory's life: `owner` holds it.
-GpuArray from_dlpack(py::object capsule, uintptr_t stream) {
+RawArray from_dlpack(py::object capsule, uintptr_t stream) {
     PyObject* const object = capsule.ptr();
     const DlTensor* tensor = nullptr;
     bool writeable = true;
@@ -221,7 +222,7 @@ GpuArray from_dlpack(py::object capsule, uintptr_t stream) {
     if ((tensor->device_type != kDlCuda && tensor->device_type != kDlCudaManaged) || tensor->device_id != 0)
         raise(PyExc_TypeError, "the DLPack capsule is not of CUDA:0, but of device type " +
                                    std::to_string(tensor->device_type) + ":" + std::to_string(tensor->device_id));
-    GpuArray array;
+    RawArray array;
     array.dtype = dtype_of(*tensor);
     array.address = reinterpret_cast<uintptr_t>(tensor->data) + tensor->byte_offset;
     array.shape.assign(tensor->shape, tensor->shape + tensor->ndim);
@@ -234,18 +235,22 @@ GpuArray from_dlpack(py::object capsule, uintptr_t stream) {
     return array;
 }
 
-GpuArray new_gpu_array(uintptr_t address, Shape shape, const py::object& strides, const std::string& dtype,
-                       bool writeable, uintptr_t stream) {
-    GpuArray array;
+RawArray new_raw_array(uintptr_t address, Shape shape, const py::object& strides, const std::string& dtype,
+                       bool writeable, std::optional<uintptr_t> stream, py::object owner) {
+    RawArray array;
     array.address = address;
     array.dtype = dtype == "float64" ? Dtype::f64 : dtype == "bfloat16" ? Dtype::bf16 : Dtype::f32;
     if (array.dtype == Dtype::f32 && dtype != "float32")
         raise(PyExc_TypeError, "the dtype must be float32, float64 or bfloat16, got " + dtype);
     array.strides = strides.is_none() ? contiguous_strides(shape, size_of(array.dtype)) : strides.cast<Shape>();
     if (array.strides.size() != shape.size()) raise(PyExc_ValueError, "shape and strides must be of one length");
+    const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
+    if (address == 0 && !empty) raise(PyExc_ValueError, "the array has elements but no memory, its address is 0");
     array.shape = std::move(shape);
     array.writeable = writeable;
-    array.stream = stream;
+    array.on_gpu = stream.has_value();
+    array.stream = stream.value_or(array.stream);
+    array.owner = std::move(owner);
     return array;
 }
 
@@ -269,9 +274,9 @@ void ArrayGate::check_dtype(Dtype dtype, const Name& name) {
 
 AnyArray ArrayGate::check(py::handle value, const Name& name) {
     if (!py::isinstance<py::array>(value)) {
-        if (!is_gpu_array(value)) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
+        if (!is_raw_array(value)) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
         const AnyArray array = passed(value);
-        const Dtype dtype = value.cast<const GpuArray&>().dtype;
+        const Dtype dtype = value.cast<const RawArray&>().dtype;
         if (dtype == Dtype::bf16 && !takes_bfloat16_)
             raise(PyExc_TypeError, name + " must have dtype float32 or float64, got bfloat16; convert it first: " +
                                        name + ".float() of a tensor");
@@ -363,12 +368,16 @@ void* ArrayGate::numbers(py::handle value, const Name& name, const Shape& shape,
 
 void bind_arrays(py::module_& module) {
     using py::arg;
-    py::class_<GpuArray>(module, "GpuArray", "Memory of the first GPU as an array.")
-        .def(py::init(&new_gpu_array), arg("address"), arg("shape"), arg("strides"), arg("dtype"), arg("writeable"),
-             arg("stream"))
+    py::class_<RawArray>(module, "RawArray", "Memory at an address as an array.")
+        .def(py::init(&new_raw_array), arg("address"), arg("shape"), arg("strides"), arg("dtype"), arg("writeable"),
+             arg("stream"), arg("owner") = py::none())
         .def_static("from_dlpack", &from_dlpack, arg("capsule"), arg("stream"), "The memory that a capsule tells of.")
-        .def_property_readonly("writeable", [](const GpuArray& array) { return array.writeable; })
-        .def_property_readonly("stream", [](const GpuArray& array) { return array.stream; });
+        .def_property_readonly("address", [](const RawArray& array) { return array.address; })
+        .def_property_readonly("shape", [](const RawArray& array) { return py::tuple(py::cast(array.shape)); })
+        .def_property_readonly("writeable", [](const RawArray& array) { return array.writeable; })
+        .def_property_readonly("stream", [](const RawArray& array) -> std::optional<uintptr_t> {
+            return array.on_gpu ? std::optional(array.stream) : std::nullopt;
+        });
     module.def(
         "cuda_device_of",
         [](py::handle address) {

@@ -1,4 +1,4 @@
-// arrays: NumPy arrays, and arrays in GPU memory, to the core's views, never copied. Checked in this order: an array,
+// arrays: NumPy arrays, and memory at an address, to the core's views, never copied. Checked in this order: an array,
 // its dtype, its shape, its layout, writeable. It must not know what a call computes: overlap, the place of arrays and
 // what shapes mean are the core's to check.
 #pragma once
@@ -29,13 +29,15 @@ py::array new_array(Dtype dtype, const Shape& shape);  // C-contiguous, not init
 enum class Layout { strided, rows, contiguous, any_order };
 enum class Access { read, write };
 
-// _core.GpuArray: memory of the first GPU as an array; `owner` keeps it alive. Strides are in bytes, as NumPy's.
-struct GpuArray {
+// _core.RawArray: memory of the host or of the first GPU as an array; `owner` keeps it alive. Strides are in bytes,
+// as NumPy's.
+struct RawArray {
     uintptr_t address = 0;
     Shape shape, strides;
     Dtype dtype = Dtype::f32;
     bool writeable = false;
-    uintptr_t stream = 1;  // where its numbers are ready; see core/cuda.h
+    bool on_gpu = true;
+    uintptr_t stream = 1;  // of the GPU, where its numbers are ready; see core/cuda.h
     py::object owner;
 };
 
@@ -49,14 +51,14 @@ public:
           itemsize_(array.itemsize()),
           data_(const_cast<void*>(array.data())),
           writeable_(writeable) {}
-    explicit AnyArray(const GpuArray& array)
+    explicit AnyArray(const RawArray& array)
         : shape_(array.shape.data()),
           strides_(array.strides.data()),
           ndim_(py::ssize_t(array.shape.size())),
           itemsize_(size_of(array.dtype)),
           data_(reinterpret_cast<void*>(array.address)),
           writeable_(array.writeable),
-          on_gpu_(true),
+          on_gpu_(array.on_gpu),
           stream_(array.stream) {}
 
     const py::ssize_t* shape() const { return shape_; }

@@ -152,6 +152,12 @@ void bind_ops(py::module_& module) {
     module.def("dense_backward", &py_dense_backward, arg("dy"), arg("x"), arg("w"), arg("y"), arg("z"),
                arg("activation"), arg("alpha"), arg("rate"), arg("seed"), arg("step"), arg("stream"), arg("dx"),
                arg("dw"), arg("db"), arg("dw_transposed") = false, "dx, dw and db from dy.");
+    module.def(
+        "needs_z",
+        [](py::handle activation, py::handle drops) {
+            return needs_z(to_activation(activation, py::float_(0.0)), to_bool(drops, "drops"));
+        },
+        arg("activation"), arg("drops"), "Whether dense_backward needs z.");
     module.def("activation_forward", &py_activation_forward, arg("x"), arg("activation"), arg("alpha"), arg("out"),
                "out = activation(x).");
     module.def("activation_backward", &py_activation_backward, arg("dy"), arg("x"), arg("activation"), arg("alpha"),

@@ -80,7 +80,7 @@ py::list PySession::parameter_info() {
 py::list PySession::weights_of(Range range) {
     const Values values = new_values(range);
     run([&] {
-        return each(values.data, [&](int64_t i, void* data) { return core_->get_parameter(range.first + i, data); });
+        return each(values.data, [&](int64_t i, void* data) { return core_->get(range.first + i, -1, data); });
     });
     return values.arrays;
 }
@@ -95,8 +95,7 @@ void PySession::set_weights(py::handle weights, py::handle first, py::handle cou
     const Range range = range_of(first, count);
     const Values values = given_values(weights, "weights", range);
     run([&] {
-        return each(values.data,
-                    [&](int64_t i, const void* data) { return core_->set_parameter(range.first + i, data); });
+        return each(values.data, [&](int64_t i, const void* data) { return core_->set(range.first + i, -1, data); });
     });
 }
 
@@ -116,7 +115,7 @@ py::list PySession::slots() {
     py::list slots;
     for (int64_t slot = 0; slot < core_->n_slots(); ++slot) {
         const Values values = new_values(all());
-        run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get_slot(slot, i, data); }); });
+        run([&] { return each(values.data, [&](int64_t i, void* data) { return core_->get(i, slot, data); }); });
         slots.append(values.arrays);
     }
     return slots;
@@ -131,7 +130,7 @@ void PySession::set_slots(py::handle slots) {
     for (size_t k = 0; k < checked.size(); ++k) {
         const auto slot = static_cast<int64_t>(k);
         run([&] {
-            return each(checked[k].data, [&](int64_t i, const void* data) { return core_->set_slot(slot, i, data); });
+            return each(checked[k].data, [&](int64_t i, const void* data) { return core_->set(i, slot, data); });
         });
     }
 }

@@ -3,8 +3,8 @@
 //
 // The threshold is l1 times the factor by which the optimizer multiplies a constant gradient, so that a rest point of
 // the iteration is a rest point of the objective (ProxGen: Yun, Lozano, Yang 2020): SGD lr/(1-momentum), Adam
-// lr sqrt(1-b2^t)/(sqrt(v)+eps), RMSprop and Adagrad lr/sqrt(v+eps). So a weight has one denominator, for its step and
-// its threshold.
+// lr sqrt(1-b2^t)/(sqrt(v)+eps), RMSprop lr/((1-momentum) sqrt(v+eps)), Adagrad lr/sqrt(v+eps). So a weight has one
+// denominator, for its step and its threshold.
 #pragma once
 #include <cmath>
 #include <cstdint>

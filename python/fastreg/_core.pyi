@@ -46,10 +46,11 @@ def cuda_device_of(address: int) -> int:
 def cuda_order(first: int, second: int) -> None:
     """What comes on the stream `second` from now on waits for what is on `first`."""
 
-class GpuArray:
-    """An array in the memory of the first GPU, which the functions on arrays below take as they take NumPy's; the
-    caller keeps the memory alive. A call is enqueued on the `stream` of its first array (1: the legacy default stream)
-    and returns without waiting, unless it returns a number. strides: in bytes; None: C order."""
+class RawArray:
+    """An array in the memory of the host (stream None) or of the first GPU, which the functions on arrays below take
+    as they take NumPy's; `owner`, or else the caller, keeps the memory alive. On a GPU a call is enqueued on the
+    `stream` of its first array (1: the legacy default stream) and returns without waiting, unless it returns a number.
+    strides: in bytes; None: C order."""
 
     def __init__(
         self,
@@ -58,18 +59,23 @@ class GpuArray:
         strides: Sequence[int] | None,
         dtype: str,
         writeable: bool,
-        stream: int,
+        stream: int | None,
+        owner: Any = None,
     ) -> None: ...
     @staticmethod
-    def from_dlpack(capsule: Any, stream: int) -> GpuArray:
+    def from_dlpack(capsule: Any, stream: int) -> RawArray:
         """TypeError for what is not float32, float64 or bfloat16 (which `dropout` takes) on CUDA:0."""
 
     @property
+    def address(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
     def writeable(self) -> bool: ...
     @property
-    def stream(self) -> int: ...
+    def stream(self) -> int | None: ...
 
-Operand = Array | GpuArray  # all of a call in one place
+Operand = Array | RawArray  # all of a call in one place
 
 # ---- the session -------------------------------------------------------------------------------------------------
 class Session:
@@ -234,6 +240,9 @@ def dense_backward(
     z is required for every activation but linear, relu, tanh and sigmoid, and for the last two when rate > 0.
     softmax cannot be fused: dense_forward and dense_backward refuse it. dw_transposed: dw is (out, in)."""
 
+def needs_z(activation: str, drops: bool) -> bool:
+    """Whether dense_backward needs z of a layer, with dropout behind it or not."""
+
 def activation_forward(x: Operand, activation: str, alpha: float, out: Operand) -> None: ...
 def activation_backward(dy: Operand, x: Operand, activation: str, alpha: float, out: Operand) -> None:
     """x: what activation_forward was given."""
@@ -271,7 +280,7 @@ def update(
     proximal: bool,
 ) -> float:
     """One optimizer step in place on w and slots, step counting from 1; returns the penalty of w before it.
-    Slots by optimizer: sgd with momentum [velocity]; adam [m, v] or amsgrad [m, v, v_hat]; rmsprop [v] then
+    Slots by optimizer: sgd with momentum [momentum]; adam [m, v] or amsgrad [m, v, v_max]; rmsprop [v] then
     [momentum] if momentum > 0 then [mean_gradient] if centered; adagrad [accumulator]."""
 
 def sgd_update(
@@ -307,13 +316,13 @@ def adam_update(
 
 def update_many(
     optimizer: dict[str, Any],
-    weights: list[Operand],
-    gradients: list[Operand],
-    slots: list[list[Operand]],
+    weights: Sequence[Operand],
+    gradients: Sequence[Operand],
+    slots: Sequence[Sequence[Operand]],
     step: int,
     penalties: list[tuple[float, float, bool]],
-    values: GpuArray | None = None,
-    clock: GpuArray | None = None,
+    values: RawArray | None = None,
+    clock: RawArray | None = None,
 ) -> list[float] | None:
     """update for many arrays in one step; everything is checked before anything is changed. penalties: (l1, l2,
     proximal) of each weight. What is written overlaps nothing else; gradients may overlap each other. Returns each

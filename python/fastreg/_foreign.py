@@ -66,7 +66,7 @@ def again(
 
 
 def shared(value: AnyArray, name: str, write: bool = False, stream: int | None = None) -> Any:
-    """`value` as an array of float32 or float64 over the same memory, NumPy's or a GpuArray; `write`: it is an output.
+    """`value` as an array of float32 or float64 over the same memory, NumPy's or a RawArray; `write`: it is an output.
 
     `stream` is where the numbers of a GPU must be ready, by default where the library of `value` works.
     Raises TypeError or ValueError, naming the argument and what to do.
@@ -124,8 +124,8 @@ def _stream_of_call(values: Iterable[Any]) -> int | None:
     return found
 
 
-def _on_gpu(value: Any, name: str, write: bool, index: int, stream: int) -> _core.GpuArray:
-    """A GpuArray over the memory of `value`, whose numbers are ready on `stream`."""
+def _on_gpu(value: Any, name: str, write: bool, index: int, stream: int) -> _core.RawArray:
+    """A RawArray over the memory of `value`, whose numbers are ready on `stream`."""
     if index != 0:
         raise ValueError(
             f"{name} is on CUDA:{index}; fastreg computes on CUDA:0 (CUDA_VISIBLE_DEVICES chooses which that is)"
@@ -140,7 +140,7 @@ def _on_gpu(value: Any, name: str, write: bool, index: int, stream: int) -> _cor
     own = _stream_of(value)
     try:
         if hasattr(value, "__dlpack__"):
-            array = _core.GpuArray.from_dlpack(_capsule(value, -1 if own == stream else stream), stream)
+            array = _core.RawArray.from_dlpack(_capsule(value, -1 if own == stream else stream), stream)
         else:
             array = _from_interface(value.__cuda_array_interface__, stream)
             if own is not None and own != stream:
@@ -163,7 +163,7 @@ def _capsule(value: Any, stream: int) -> Any:
         return value.__dlpack__(stream=stream)
 
 
-def _from_interface(interface: Mapping[str, Any], stream: int) -> _core.GpuArray:
+def _from_interface(interface: Mapping[str, Any], stream: int) -> _core.RawArray:
     """https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html"""
     if interface.get("mask") is not None:
         raise TypeError("masked arrays are not read")
@@ -172,7 +172,7 @@ def _from_interface(interface: Mapping[str, Any], stream: int) -> _core.GpuArray
         raise TypeError(f"the dtype must be float32 or float64, got {dtype}")
     address, read_only = interface["data"]
     shape, strides = tuple(interface["shape"]), interface.get("strides")
-    return _core.GpuArray(
+    return _core.RawArray(
         address, shape, None if strides is None else tuple(strides), dtype.name, not read_only, stream
     )
 

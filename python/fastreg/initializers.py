@@ -49,10 +49,10 @@ class Initializer(Configurable):
         """The values at (seed, stream); the initializer's own seed, if any, goes first and uses stream 0."""
         if self.seed is not None:
             seed, stream = self.seed, 0
-        kind, a, b = self.distribution(shape)
+        kind, a, b = self.drawn(shape)
         return _core.initialize(kind, shape, a, b, _seeds.fresh() if seed is None else seed, stream, dtype)
 
-    def distribution(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
+    def drawn(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
         """("uniform", low, high), or ("normal" or "truncated_normal", mean, standard deviation)."""
         raise NotImplementedError
 
@@ -104,7 +104,7 @@ class RandomUniform(Initializer):
         self.maxval = number(maxval, "maxval", low=self.minval)
         self.seed = check_seed(seed)
 
-    def distribution(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
+    def drawn(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
         return "uniform", self.minval, self.maxval
 
 
@@ -118,7 +118,7 @@ class RandomNormal(Initializer):
         self.stddev = number(stddev, "stddev", low=0.0)
         self.seed = check_seed(seed)
 
-    def distribution(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
+    def drawn(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
         return self._kind, self.mean, self.stddev
 
 
@@ -153,28 +153,17 @@ class VarianceScaling(Initializer):
         kinds = ("truncated_normal", "normal", "untruncated_normal", "uniform")
         self.scale = number(scale, "scale", low=0.0, open_low=True)
         self.mode = choice(mode, "mode", ("fan_in", "fan_out", "fan_avg"))
-        self.distribution_name = choice(distribution, "distribution", kinds)
+        self.distribution = choice(distribution, "distribution", kinds)
         self.seed = check_seed(seed)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "scale": self.scale,
-            "mode": self.mode,
-            "distribution": self.distribution_name,
-            "seed": self.seed,
-        }
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
-
-    def distribution(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
+    def drawn(self, shape: tuple[int, ...]) -> tuple[Any, float, float]:
         fan_in, fan_out = (shape[0], shape[-1]) if shape else (1, 1)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
-        if self.distribution_name == "uniform":
+        if self.distribution == "uniform":
             limit = math.sqrt(3.0 * variance)
             return "uniform", -limit, limit
-        if self.distribution_name == "untruncated_normal":
+        if self.distribution == "untruncated_normal":
             return "normal", 0.0, math.sqrt(variance)
         return "truncated_normal", 0.0, math.sqrt(variance) / _TRUNCATED_STDDEV
 
@@ -186,9 +175,6 @@ class _NamedScaling(VarianceScaling):
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(*self._settings, seed=seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
 
 
 class GlorotUniform(_NamedScaling):

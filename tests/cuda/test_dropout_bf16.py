@@ -39,7 +39,7 @@ class Memory:
     ) -> Any:
         address = self.host.ctypes.data if self.tensor is None else self.tensor.data_ptr()
         strides = None if row is None else [2 * row, 2]
-        return _core.GpuArray(address + 2 * first, shape, strides, dtype, True, 1)
+        return _core.RawArray(address + 2 * first, shape, strides, dtype, True, 1)
 
     def bits(self) -> np.ndarray:
         return self.host if self.tensor is None else self.tensor.cpu().numpy().view(np.uint16)
@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[Callable[[Memory], Any], str]] = {
     ),
     "half an element": (
         lambda m: _core.dropout(
-            _core.GpuArray(1025, (8,), None, "bfloat16", True, 1), *PLACE, m.array((8,))
+            _core.RawArray(1025, (8,), None, "bfloat16", True, 1), *PLACE, m.array((8,))
         ),
         "x must be aligned to its elements of 2 bytes",
     ),

@@ -208,8 +208,8 @@ def test_many_parameters_in_one_call() -> None:
     w, g, m, v = (arrays("float32", *shapes) for _ in range(4))
     v = [array * array for array in v]
 
-    def gpu(tensor: Any) -> _core.GpuArray:
-        return _core.GpuArray(tensor.data_ptr(), tensor.shape, None, str(tensor.dtype)[6:], True, 1)
+    def gpu(tensor: Any) -> _core.RawArray:
+        return _core.RawArray(tensor.data_ptr(), tensor.shape, None, str(tensor.dtype)[6:], True, 1)
 
     tensors = [[to_gpu(array) for array in group] for group in (w, g, m, v)]
     handles = [[gpu(tensor) for tensor in group] for group in tensors]

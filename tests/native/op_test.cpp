@@ -98,7 +98,7 @@ std::vector<unsigned char> training_bytes() {
         const ParameterInfo& p = session->parameters()[i];
         std::vector<T> w = numbers<T>(p.rows * p.cols, 100 + i);
         for (T& v : w) v *= T(0.25);
-        require(session->set_parameter(int64_t(i), w.data()), "set_parameter");
+        require(session->set(int64_t(i), -1, w.data()), "set");
     }
     OptimizerSpec adam;
     adam.kind = Optimizer::adam;
@@ -119,7 +119,7 @@ std::vector<unsigned char> training_bytes() {
     std::vector<unsigned char> bytes;
     for (size_t i = 0; i < session->parameters().size(); ++i) {
         std::vector<T> w(size_t(session->parameters()[i].rows * session->parameters()[i].cols));
-        require(session->get_parameter(int64_t(i), w.data()), "get_parameter");
+        require(session->get(int64_t(i), -1, w.data()), "get");
         append(&bytes, w);
     }
     return bytes;

@@ -87,7 +87,7 @@ def test_no_mask_is_stored() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         Dropout(0.5, seed=1)(torch.ones(1000, requires_grad=True))
-    assert saved == [2]
+    assert sum(saved) <= 2  # at most an address
 
 
 def test_a_module_counts_its_training_passes_only() -> None:

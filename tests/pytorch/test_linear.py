@@ -6,9 +6,9 @@ It must not test the kernels' bits: tests/ops does. It is over 250 lines because
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
-import numpy as np
 import pytest
 
 from binding_cases import raises
@@ -95,7 +95,7 @@ def test_strides_of_the_input_do_not_matter() -> None:
 
 
 def test_the_weight_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[np.ndarray] = []
+    seen: list[_core.RawArray] = []
     native = {name: getattr(_core, name) for name in ("dense_forward", "dense_backward")}
 
     def forward(x: Any, w: Any, *rest: Any) -> None:
@@ -111,7 +111,7 @@ def test_the_weight_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_core, "dense_backward", backward)
     layer(torch.randn(3, 5)).sum().backward()
     assert [w.shape for w in seen] == [(5, 4), (5, 4)]
-    assert all(w.ctypes.data == layer.weight.data_ptr() for w in seen)
+    assert all(w.address == layer.weight.data_ptr() for w in seen)
 
 
 def test_states_fit_torchs_linear_both_ways() -> None:
@@ -174,6 +174,11 @@ def test_a_fused_mask_is_that_of_dropout() -> None:
 
 
 def test_a_second_derivative_is_refused() -> None:
+    def total(x: Any) -> Any:
+        return linear(x, torch.ones(2, 4), None, "tanh").sum()
+
+    with raises(NotImplementedError, "fastreg.torch.linear has no second derivatives"):
+        torch.func.grad(lambda x: torch.func.grad(total)(x).sum())(torch.ones(3, 4))
     x, w = leaves((3, 4), (2, 4))
     (dx,) = torch.autograd.grad(linear(x, w, None, "tanh").sum(), x, create_graph=True)
     with raises(NotImplementedError, "fastreg.torch.linear has no second derivatives"):
@@ -341,6 +346,41 @@ def test_gradients_are_laid_out_as_weights() -> None:
         torch.testing.assert_close(layer.weight.grad, wanted.float().T @ x)
 
 
+# What torch.func does with a function of (x, weight, bias); the shapes of x, weight and bias.
+TRANSFORMS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
+    "grad": (lambda f: torch.func.grad(summed(f), (0, 1, 2)), ((6, 5), (4, 5), (4,))),
+    "vjp": (lambda f: lambda *t: torch.func.vjp(f, *t)[1](torch.ones_like(f(*t))), ((6, 5), (4, 5), (4,))),
+    "jacrev": (lambda f: torch.func.jacrev(f, (0, 1, 2)), ((3, 5), (4, 5), (4,))),
+    "vmap": (lambda f: torch.func.vmap(f, (0, None, None)), ((3, 2, 5), (4, 5), (4,))),
+    "gradients of samples": (
+        lambda f: torch.func.vmap(torch.func.grad(summed(f), (1, 2)), (0, None, None)),
+        ((6, 1, 5), (4, 5), (4,)),
+    ),
+    "gradients of an ensemble": (
+        lambda f: torch.func.vmap(torch.func.grad(summed(f), (1, 2)), (None, 0, 0)),
+        ((6, 5), (3, 4, 5), (3, 4)),
+    ),
+}
+
+
+def summed(f: Any) -> Any:
+    return lambda *tensors: f(*tensors).square().sum()
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("p", [0.0, 0.4])
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_transforms_of_functions_are_those_of_torchs_operations(
+    transform: str, activation: str, p: float
+) -> None:
+    make, shapes = TRANSFORMS[transform]
+    tensors = [t.detach() for t in leaves(*shapes)]
+    got = make(lambda x, w, b: linear(x, w, b, activation, p=p, **ADDRESS))(*tensors)
+    wanted = make(lambda x, w, b: dropout(ACTIVATIONS[activation](F.linear(x, w, b)), p, **ADDRESS))(*tensors)
+    torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
+
+
 def test_forward_mode_is_refused() -> None:
     """It would be a tangent of 0."""
     weight, x = torch.randn(4, 3), torch.randn(2, 3)
@@ -351,3 +391,43 @@ def test_forward_mode_is_refused() -> None:
             torch.func.jacfwd(f)(x)
         with torch.autograd.forward_ad.dual_level():
             f(x)  # which has no tangent
+
+
+class Logged(torch.utils._python_dispatch.TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.append(str(call))
+        return call(*args, **(kwargs or {}))
+
+
+class Tagged(torch.Tensor):
+    """A subclass, as torch makes of what its functions give for one."""
+
+
+def test_what_looks_on_sees_an_operator_and_the_same_numbers() -> None:
+    layer, x = Linear(5, 4, activation="relu", p=0.5, seed=1), torch.randn(3, 5)
+    expected = linear(x, layer.weight, layer.bias, "relu", p=0.5, seed=1)
+    with Logged() as log:
+        assert torch.equal(linear(x, layer.weight, layer.bias, "relu", p=0.5, seed=1), expected)
+    assert "fastreg.linear.default" in log.seen
+    tagged = linear(x.as_subclass(Tagged), layer.weight, layer.bias, "relu", p=0.5, seed=1)
+    assert type(tagged) is Tagged
+    assert torch.equal(tagged.as_subclass(torch.Tensor), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # shapes are asked for, and jit is old
+        traced = torch.jit.trace(layer.eval(), x)
+    assert "fastreg::linear" in str(traced.graph)
+    assert torch.equal(traced(x), layer(x))
+
+
+def test_memory_can_be_resized_afterwards() -> None:
+    """Tensor.numpy() would forbid it for ever, and so FSDP on the CPU."""
+    x, layer = torch.randn(3, 5, requires_grad=True), Linear(5, 4)
+    layer(x).sum().backward()
+    for tensor in (x, layer.weight, layer.bias, layer.weight.grad):
+        tensor.data.untyped_storage().resize_(0)
+    with raises(ValueError, "the array has elements but no memory"):
+        layer(x)

@@ -31,7 +31,8 @@ class EarlyStopping(Callback):
     verbose : {0, 1, 2} or bool
         1 and 2 print when training stops and when weights are restored.
     mode : {"auto", "min", "max"}
-        "auto" maximises names that end in acc, accuracy, auc, r2, precision, recall or f1 and minimises all others.
+        "auto" does for a metric of the model what its class says. Of other names it maximises those that end in acc,
+        accuracy, auc, precision, recall, r2, r2_score, f1 or f1_score, and minimises the rest.
     restore_best_weights : bool, default False
         At the end of training, whoever ended it, set the weights of the best epoch; if none improved, of the first
         monitored epoch that is not NaN. A NaN epoch is never restored: if every value was NaN, nothing is. Ctrl-C and

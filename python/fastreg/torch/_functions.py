@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from fastreg._arguments import choice, integer, number
 from fastreg.activations import default_alpha
-from fastreg.torch import _operators  # noqa: F401
+from fastreg.torch import _operators
 
 _DTYPES = (torch.float32, torch.float64)
 _HALVES = (torch.float16, torch.bfloat16)
@@ -32,6 +32,8 @@ def check_tensor(
     only); `bfloat16`: that too, elsewhere than on the CPU."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor, not {type(tensor).__name__}")
+    if tensor.is_cpu and tensor.dtype in _DTYPES and tensor.layout is torch.strided and "cpu" in devices:
+        return
     if tensor.layout is not torch.strided:
         raise TypeError(f"{name} is sparse ({tensor.layout}); use .to_dense()")
     if tensor.dtype not in _DTYPES and not (
@@ -88,20 +90,8 @@ def _check_like(tensor: Tensor, name: str, x: Tensor) -> None:
         )
 
 
-def signed(seed: int) -> int:
-    """A seed in [0, 2**64) as the int64 with the same bits."""
-    return seed if seed < 2**63 else seed - 2**64
-
-
-def address(seed: int | Tensor, step: int | Tensor) -> Tensor:
-    """(seed, step) for the operators, on the CPU. A seed that is a tensor has its 64 bits in two's complement."""
-    seed, step = _integer(seed, "seed", 2**64 - 1), _integer(step, "step", 2**32 - 1)
-    if not isinstance(seed, Tensor):
-        seed = signed(seed)
-        if not isinstance(step, Tensor):
-            return torch.tensor([seed, step], dtype=torch.int64, device="cpu")
-    numbers = (torch.as_tensor(value, dtype=torch.int64, device="cpu") for value in (seed, step))
-    return torch.stack(tuple(numbers))
+def _place(seed: int | Tensor, step: int | Tensor) -> tuple[int | Tensor, int | Tensor]:
+    return _integer(seed, "seed", 2**64 - 1), _integer(step, "step", 2**32 - 1)
 
 
 def _integer(value: int | Tensor, name: str, high: int) -> int | Tensor:
@@ -159,7 +149,7 @@ def dropout(
     if not training or rate == 0:
         return x
     _refuse_forward_mode("dropout", taken)
-    result: Tensor = torch.ops.fastreg.dropout(taken, rate, address(seed, step), _stream(stream))
+    result: Tensor = _operators.dropout((taken,), (rate,), _place(seed, step), _stream(stream))
     return result if taken is x else result.to(x.dtype)
 
 
@@ -221,14 +211,10 @@ def linear(
     slope = default_alpha(activation) if alpha is None else _real(alpha, "alpha")
     drops = training and rate > 0
     y: Tensor
-    y, _ = torch.ops.fastreg.linear(
-        rows,
-        weight,
-        bias,
-        activation,
-        slope,
-        rate if drops else 0.0,
-        address(seed, step) if drops else None,
+    y, _ = _operators.linear(
+        (rows, weight, bias),
+        (activation, slope, rate if drops else 0.0),
+        _place(seed, step) if drops else None,
         _stream(stream),
     )
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

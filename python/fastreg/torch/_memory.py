@@ -5,8 +5,6 @@ It must not know kernels, modules or optimizers.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -21,11 +19,12 @@ def current_stream() -> int:
     return int(torch.cuda.current_stream(0).cuda_stream) or _DEFAULT_STREAM
 
 
-def array(tensor: Tensor, stream: int | None = None) -> Any:
-    """The tensor's memory as an array, without its graph. `stream`, by default torch's current one, is for a GPU."""
-    if tensor.is_cpu:
-        return (tensor.detach() if tensor.requires_grad else tensor).numpy()
+def array(tensor: Tensor, stream: int | None = None, owned: bool = True) -> _core.RawArray:
+    """The tensor's memory as an array, without its graph. `stream`, by default torch's current one, is for a GPU.
+    Unless `owned`, the caller keeps the tensor."""
+    # Not Tensor.numpy(), which takes longer and forbids torch to resize the memory from then on.
     size = tensor.element_size()
     strides = None if tensor.is_contiguous() else [stride * size for stride in tensor.stride()]
-    where = current_stream() if stream is None else stream
-    return _core.GpuArray(tensor.data_ptr(), tensor.shape, strides, _NAMES[tensor.dtype], True, where)
+    where = None if tensor.is_cpu else current_stream() if stream is None else stream
+    owner = tensor if owned else None
+    return _core.RawArray(tensor.data_ptr(), tensor.shape, strides, _NAMES[tensor.dtype], True, where, owner)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fastreg import _arguments, _core
 from fastreg.activations import default_alpha
-from fastreg.torch._functions import check_activation, dropout, linear, signed
+from fastreg.torch._functions import check_activation, dropout, linear
+from fastreg.torch._ways import signed
 
 _COUNTERS = ("seed", "step")
 

@@ -1,8 +1,9 @@
-"""The kernels as operators of torch: fastreg::dropout, fastreg::linear and fastreg::linear_backward, each with its
-kernel for the CPU and CUDA:0, its shapes (for torch.compile) and its gradient.
+"""The kernels in torch: the operators fastreg::dropout, fastreg::linear and fastreg::linear_backward, each with its
+kernel for the CPU and CUDA:0, its shapes (for torch.compile) and its gradient; `Ways` leads to them.
 
-It must not know modules or defaults, nor check what the gates of the native core check. An address is an int64 tensor
-(seed, step) with the seed's 64 bits in two's complement, so that a step that counts in a module can be traced.
+It must not know modules or defaults, nor check what the gates of the native core check. An address is a seed and a
+step, integers or tensors; or, as operators take it, an int64 tensor of both on the CPU, so that a step that counts in a
+module can be traced. The seed of a tensor has its 64 bits in two's complement.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from torch import Tensor
 
 from fastreg import _core
 from fastreg.torch._memory import array
-
-_SEED_BITS = 2**64 - 1
+from fastreg.torch._ways import Address, Inputs, Ways, kept, numbers, save
 
 _TAGS = (torch.Tag.pt2_compliant_tag,)
 torch.library.define(
@@ -35,43 +35,28 @@ torch.library.define(
 )
 
 
-def _seed_and_step(address: Tensor | None) -> tuple[int, int]:
-    if address is None:
-        return 0, 0
-    seed, step = address.tolist()
-    return seed & _SEED_BITS, step
-
-
-def _needs_z(activation: str, p: float) -> bool:
-    """Whether the gradient needs the sum before the activation, or the result tells it. The gate checks this."""
-    return activation not in ("linear", "relu") and (p > 0 or activation not in ("tanh", "sigmoid"))
-
-
 # ---- dropout -----------------------------------------------------------------------------------------------------
-def _dropout_shape(x: Tensor, p: float, address: Tensor, stream: int) -> Tensor:
+def _dropout_shape(x: Tensor, p: float, address: Address, stream: int) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _dropout(x: Tensor, p: float, address: Tensor, stream: int) -> Tensor:
-    seed, step = _seed_and_step(address)
+def _dropout(x: Tensor, p: float, address: Address, stream: int) -> Tensor:
     y = _dropout_shape(x, p, address, stream)
-    _core.dropout(array(x.contiguous()), p, seed, step, stream, array(y))
+    _core.dropout(array(x.contiguous()), p, *numbers(address), stream, array(y))
     return y
 
 
-def _dropout_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _dropout_context(ctx: Any, inputs: Inputs, output: Tensor) -> None:
     _, ctx.p, address, ctx.stream = inputs
-    ctx.save_for_backward(address)
+    save(ctx, address)
 
 
 def _dropout_gradient(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    (address,) = ctx.saved_tensors
-    return torch.ops.fastreg.dropout(dy, ctx.p, address, ctx.stream), None, None, None
+    (address,) = kept(ctx)
+    return dropout((dy,), (ctx.p,), address, ctx.stream), None, None, None
 
 
-torch.library.impl("fastreg::dropout", ("cpu", "cuda"), _dropout)
-torch.library.register_fake("fastreg::dropout", _dropout_shape)
-torch.library.register_autograd("fastreg::dropout", _dropout_gradient, setup_context=_dropout_context)
+dropout = Ways("dropout", _dropout, _dropout_shape, _dropout_context, _dropout_gradient)
 
 
 # ---- linear: y = dropout(activation(z)), z = x weight^T + bias; z is empty unless the gradient needs it -----------
@@ -82,11 +67,11 @@ def _linear_shapes(
     activation: str,
     alpha: float,
     p: float,
-    address: Tensor | None,
+    address: Address,
     stream: int,
 ) -> tuple[Tensor, Tensor]:
     shape = (x.shape[0], weight.shape[0])
-    return x.new_empty(shape), x.new_empty(shape if _needs_z(activation, p) else (0,))
+    return x.new_empty(shape), x.new_empty(shape if _core.needs_z(activation, p > 0) else (0,))
 
 
 def _linear(
@@ -96,7 +81,7 @@ def _linear(
     activation: str,
     alpha: float,
     p: float,
-    address: Tensor | None,
+    address: Address,
     stream: int,
 ) -> tuple[Tensor, Tensor]:
     y, z = _linear_shapes(x, weight, bias, activation, alpha, p, address, stream)
@@ -107,40 +92,32 @@ def _linear(
         activation,
         alpha,
         p,
-        *_seed_and_step(address),
+        *numbers(address),
         stream,
         array(y),
-        array(z) if _needs_z(activation, p) else None,
+        array(z) if _core.needs_z(activation, p > 0) else None,
     )
     return y, z
 
 
-def _linear_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _linear_context(ctx: Any, inputs: Inputs, output: tuple[Tensor, Tensor]) -> None:
     x, weight, bias, ctx.activation, ctx.alpha, ctx.p, address, ctx.stream = inputs
     y, z = output
     ctx.has_bias = bias is not None
     ctx.mark_non_differentiable(z)
     ctx.set_materialize_grads(False)
-    plain = (
-        ctx.activation == "linear" and ctx.p == 0
-    )  # then the gradient does not look at y, which may be overwritten
-    ctx.save_for_backward(x, weight, None if plain else y, z, address)
+    needs_y = ctx.activation != "linear" or ctx.p > 0  # else y may be overwritten
+    save(ctx, address, x, weight, y if needs_y else None, z)
 
 
 def _linear_gradient(ctx: Any, dy: Tensor | None, dz: None) -> tuple[Tensor | None, ...]:
     if dy is None:  # y was not used
         return (None,) * 8
-    x, weight, y, z, address = ctx.saved_tensors
+    x, weight, y, z, address = kept(ctx)
     need_dx, need_dw, need_db = ctx.needs_input_grad[:3]
-    dx, dw, db = torch.ops.fastreg.linear_backward(
-        dy,
-        x,
-        weight,
-        dy if y is None else y,
-        z,
-        ctx.activation,
-        ctx.alpha,
-        ctx.p,
+    dx, dw, db = linear_backward(
+        (dy, x, weight, dy if y is None else y, z),
+        (ctx.activation, ctx.alpha, ctx.p),
         address,
         ctx.stream,
         need_dx,
@@ -150,9 +127,7 @@ def _linear_gradient(ctx: Any, dy: Tensor | None, dz: None) -> tuple[Tensor | No
     return dx if need_dx else None, dw if need_dw else None, db if need_db else None, *rest
 
 
-torch.library.impl("fastreg::linear", ("cpu", "cuda"), _linear)
-torch.library.register_fake("fastreg::linear", _linear_shapes)
-torch.library.register_autograd("fastreg::linear", _linear_gradient, setup_context=_linear_context)
+linear = Ways("linear", _linear, _linear_shapes, _linear_context, _linear_gradient)
 
 
 # ---- linear_backward: dx like x, dw like weight, db (out,); dx and db are empty where they are not wanted -----------
@@ -165,7 +140,7 @@ def _linear_backward_shapes(
     activation: str,
     alpha: float,
     p: float,
-    address: Tensor | None,
+    address: Address,
     stream: int,
     need_dx: bool,
     has_bias: bool,
@@ -184,7 +159,7 @@ def _linear_backward(
     activation: str,
     alpha: float,
     p: float,
-    address: Tensor | None,
+    address: Address,
     stream: int,
     need_dx: bool,
     has_bias: bool,
@@ -197,11 +172,11 @@ def _linear_backward(
         array(x.contiguous()),
         array(weight.t()),
         array(y.contiguous()),
-        array(z) if _needs_z(activation, p) else None,
+        array(z) if _core.needs_z(activation, p > 0) else None,
         activation,
         alpha,
         p,
-        *_seed_and_step(address),
+        *numbers(address),
         stream,
         array(dx) if need_dx else None,
         array(dw),
@@ -211,12 +186,16 @@ def _linear_backward(
     return dx, dw, db
 
 
+def _no_context(ctx: Any, inputs: Inputs, output: Any) -> None:
+    pass
+
+
 def _no_second_gradient(ctx: Any, *gradients: Any) -> None:
     raise NotImplementedError(
         "fastreg.torch.linear has no second derivatives; use torch.nn.functional.linear where they are needed"
     )
 
 
-torch.library.impl("fastreg::linear_backward", ("cpu", "cuda"), _linear_backward)
-torch.library.register_fake("fastreg::linear_backward", _linear_backward_shapes)
-torch.library.register_autograd("fastreg::linear_backward", _no_second_gradient)
+linear_backward = Ways(
+    "linear_backward", _linear_backward, _linear_backward_shapes, _no_context, _no_second_gradient
+)
