@@ -19,8 +19,8 @@ from fastreg.torch._functions import check_tensor
 _DTYPES = (torch.float32, torch.float64)
 Place = tuple[int, int, dict[str, Any]]  # (i, j, group): param_groups[i]['params'][j]
 Order = list[int] | None  # a tensor's axes in the order of its memory; None: as they are
-# What a step takes of a parameter: it, its gradient, contiguous in this order, and its slots as the state has them.
-Row = tuple[Place, Order, Tensor, Tensor, dict[str, Tensor]]
+# What a step takes of a parameter besides its gradient: it, contiguous in this order, and its slots in its state.
+Row = tuple[Place, Order, Tensor, dict[str, Tensor]]
 
 
 def name(what: str, place: Place) -> str:
@@ -91,7 +91,7 @@ def checked_count(step: Any, place: Place) -> int:
 
 def _check_slots(rows: Sequence[Row]) -> None:
     """Raise TypeError or ValueError where a slot does not fit its parameter."""
-    for place, order, parameter, _, slots in rows:
+    for place, order, parameter, slots in rows:
         for what, slot in slots.items():
             check_tensor(slot, name(what, place), ("cpu", "cuda"))
             there = slot.device == parameter.device
@@ -116,27 +116,28 @@ class Memory:
         self._ends: list[int] = []
         self._names: list[tuple[str, Place]] = []
 
-    def check(self, rows: Sequence[Row]) -> None:
+    def check(self, rows: Sequence[Row], shown: Sequence[Tensor]) -> None:
         """`check_all`, of what is not the same object at the same address as before."""
-        _, orders, parameters, shown, states = zip(*rows)
+        _, orders, parameters, states = zip(*rows)
         slots = [slot for state in states for slot in state.values()]
         key = [*orders, *map(id, slots), *map(Tensor.data_ptr, slots), *map(Tensor.data_ptr, parameters)]
         key += [parameter.shape for parameter in parameters]
         gradients = [*map(Tensor.data_ptr, shown)]
         if key != self._key:
-            self.check_all(rows)
+            self.check_all(rows, shown)
         elif gradients != self._gradients and any(map(self._looks_wrong, gradients, self._sizes)):
-            self._check_gradients(rows)
+            self._check_gradients(rows, shown)
         self._key, self._gradients = key, gradients
 
-    def check_all(self, rows: Sequence[Row]) -> None:
-        """Raise TypeError or ValueError, naming the parameter, where the native core would not take these together."""
+    def check_all(self, rows: Sequence[Row], shown: Sequence[Tensor]) -> None:
+        """Raise TypeError or ValueError, naming the parameter, where the native core would not take these, with the
+        gradients `shown`, together."""
         self._key, self._starts, self._ends, self._names = [], [], [], []
-        self._sizes = [parameter.nbytes for _, _, parameter, _, _ in rows]
+        self._sizes = [parameter.nbytes for _, _, parameter, _ in rows]
         _check_slots(rows)
         uses = [
             (tensor.data_ptr(), what, tensor, place)
-            for place, _, parameter, _, slots in rows
+            for place, _, parameter, slots in rows
             for what, tensor in (("the data", parameter), *slots.items())
         ]
         for first, what, tensor, place in sorted(uses, key=itemgetter(0)):
@@ -144,10 +145,10 @@ class Memory:
             self._starts.append(first)
             self._ends.append(first + tensor.nbytes)
             self._names.append((what, place))
-        self._check_gradients(rows)
+        self._check_gradients(rows, shown)
 
-    def _check_gradients(self, rows: Sequence[Row]) -> None:
-        for place, _, _, gradient, _ in rows:
+    def _check_gradients(self, rows: Sequence[Row], shown: Sequence[Tensor]) -> None:
+        for (place, _, _, _), gradient in zip(rows, shown):
             self._check_apart("the gradient", gradient, place)
 
     def _check_apart(self, what: str, tensor: Tensor, place: Place) -> None:
@@ -168,10 +169,10 @@ class Memory:
         return i if i >= 0 and self._ends[i] > first else -1
 
 
-def explained(error: Exception, rows: Sequence[Row]) -> Exception:
+def explained(error: Exception, rows: Sequence[Row], shown: Sequence[Tensor]) -> Exception:
     """The error, in the parameter's name where these checks find its cause."""
     try:
-        Memory().check_all(rows)
+        Memory().check_all(rows, shown)
     except (TypeError, ValueError) as named:
         return named
     return error

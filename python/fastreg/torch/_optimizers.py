@@ -1,7 +1,8 @@
 """ElasticNetSGD, ElasticNetAdam, ElasticNetAdamW: torch.optim's words and bookkeeping around fastreg's update.
 
 They must not know an update rule: all parameters that share settings, a step count and a device are one native call,
-which checks every array before it touches any; the gate checks those of several calls together. It is over 250 lines
+which checks every array before it touches any; the gate checks those of several calls together. A step of the same
+tensors as the last takes its calls over. It is over 250 lines
 because arguments are documented in full.
 """
 
@@ -13,11 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastreg import _core
 from fastreg._arguments import choice, flag, number
 from fastreg.regularizers import METHODS
-from fastreg.torch._gate import Memory, Place, Row, checked, checked_count, explained, in_order
-from fastreg.torch._memory import array, current_stream
+from fastreg.torch._calls import Call, Clock, memory_of
+from fastreg.torch._gate import Memory, Place, checked, checked_count, explained
 
 Params = Iterable[Any]
 Group = dict[str, Any]
@@ -36,75 +36,6 @@ def _real(value: Any, name: str, **limits: Any) -> float:
     return number(value, name, **limits)
 
 
-class _Clock:
-    """The steps taken and the learning rate on a GPU, as the native core reads them (StepClock): what a recorded step
-    reads when it is replayed."""
-
-    def __init__(self, steps: int, device: torch.device) -> None:
-        self.numbers = torch.tensor([steps, 0, 0], dtype=torch.int64, device=device)
-        self.steps = self.numbers[0]  # in the same memory
-        self._rates = self.numbers.view(torch.float64)
-        self._rate = 0.0
-
-    def array(self, rate: float, stream: int) -> Any:
-        """The clock with this learning rate."""
-        if rate != self._rate:
-            self._rates[2] = rate
-            self._rate = rate
-        return array(self._rates, stream)
-
-    def advance(self) -> None:
-        self.numbers[:1].add_(1)
-
-
-class _Call:
-    """The arrays of one native call; `stream` is None on the CPU."""
-
-    def __init__(self, spec: dict[str, Any], step: int, device: torch.device, clock: _Clock | None) -> None:
-        self.spec, self.step, self.device, self.clock = spec, step, device, clock
-        self.stream = None if device.type == "cpu" else current_stream()
-        self.rows: list[Row] = []
-        self.penalties: list[tuple[float, float, bool]] = []
-        self.made: list[dict[str, Any]] = []  # what is new in the state of each parameter
-        self.steps: list[Any] = []  # the counts in these states, on the CPU
-
-    def run(self, state: dict[Any, dict[str, Any]]) -> Any:
-        """Step all of them, then their states; their penalties before: numbers, or a tensor on the GPU, which nobody
-        waits for."""
-        at = self.stream
-        arrays = (
-            [array(in_order(parameter, order), at) for _, order, parameter, _, _ in self.rows],
-            [array(gradient, at) for _, _, _, gradient, _ in self.rows],
-            [[array(in_order(s, order), at) for s in slots.values()] for _, order, _, _, slots in self.rows],
-        )
-        values: Any
-        if at is None:
-            values = _core.update_many(self.spec, *arrays, self.step, self.penalties)
-        else:
-            values = torch.empty(len(self.rows), dtype=torch.float64, device=self.device)
-            clock = None if self.clock is None else self.clock.array(self.spec["learning_rate"], at)
-            _core.update_many(self.spec, *arrays, self.step, self.penalties, array(values, at), clock)
-        if self.clock is not None:
-            self.clock.advance()
-        for count in self.steps:
-            count[...] = self.step
-        parameters = [parameter for _, _, parameter, _, _ in self.rows]
-        for parameter, made in zip(parameters, self.made):
-            if made:
-                state[parameter].update(made)
-        _mark_changed(parameters)
-        return values
-
-
-def _mark_changed(parameters: list[Tensor]) -> None:
-    """As whatever torch does in place: graphs of old values are stale."""
-    try:
-        torch.autograd.graph.increment_version(parameters)
-    except (RuntimeError, TypeError):  # older versions of PyTorch take one at a time
-        for parameter in parameters:
-            torch.autograd.graph.increment_version(parameter)
-
-
 def _sum(values: Any) -> float:
     return float(sum(values.tolist() if isinstance(values, Tensor) else values))
 
@@ -116,7 +47,8 @@ class _ElasticNet(torch.optim.Optimizer):
 
     def __init__(self, params: Params, defaults: Group) -> None:
         self._penalties: list[Any] = []
-        self._clocks: dict[Any, _Clock] = {}
+        self._clocks: dict[Any, Clock] = {}
+        self._kept: tuple[Any, list[Call]] = (None, [])
         self._checked: list[list[Any]] = []
         self._memory = Memory()
         super().__init__(params, defaults)
@@ -126,6 +58,7 @@ class _ElasticNet(torch.optim.Optimizer):
         self.__dict__.setdefault("_penalties", [])
         self._checked = []
         self._clocks = {}
+        self._kept = (None, [])
         self._memory = Memory()
         for group in self.param_groups:  # the state of torch.optim.Adam, say, has no l1
             for name, value in self.defaults.items():
@@ -186,21 +119,51 @@ class _ElasticNet(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self._check_what_changed()
-        calls = self._calls()
+        specs = [self._spec(group) for group in self.param_groups]
+        key = self._key(specs)
+        calls = self._calls_of_last_step(key, specs) or self._calls(specs)
         rows = [row for call in calls for row in call.rows]
+        gradients = [gradient for call in calls for gradient in call.gradients]
         try:
-            if len(calls) > 1:  # one alone checks them itself, sooner, but not in their parameters' names
-                self._memory.check(rows)
+            # One call alone checks its arrays itself, sooner, but not in their parameters' names.
+            if len(calls) > 1 and any(call.checked_anew for call in calls):
+                self._memory.check(rows, gradients)
             self._penalties = [call.run(self.state) for call in calls]
         except Exception as error:
-            raise explained(error, rows) from None
+            raise explained(error, rows, gradients) from None
+        if all(call.may_serve_again() for call in calls):
+            self._kept = key, calls
         return loss
 
-    def _calls(self) -> list[_Call]:
+    def _key(self, specs: list[dict[str, Any]]) -> Any:
+        """What the calls of a step follow from, but for gradients, counts and what is in `specs`; None: unknown."""
+        key: list[Any] = []
+        tensors: list[Tensor] = []
+        for group, spec in zip(self.param_groups, specs):
+            key += [specs.index(spec), self._terms(group), self._slots(group), *map(id, group["params"])]
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    state = self.state.get(parameter, {})
+                    key += state
+                    tensors += [parameter, *state.values()]
+        at = memory_of(tensors)
+        return None if at is None else [*key, *map(id, tensors), *at]
+
+    def _calls_of_last_step(self, key: Any, specs: list[dict[str, Any]]) -> list[Call]:
+        """They, ready for this step, if it is one of the same tensors; else nothing."""
+        (kept, calls), self._kept = self._kept, (None, [])
+        if key is None or key != kept or not all(call.go_on() for call in calls):
+            return []
+        for call in calls:
+            i, _, _ = call.rows[0][0]
+            call.spec = specs[i]
+        return calls
+
+    def _calls(self, specs: list[dict[str, Any]]) -> list[Call]:
         """The native calls of a step, with data and gradients checked; nothing has changed yet."""
-        calls: dict[Any, dict[Any, _Call]] = {}  # by settings, then by what else tells them apart
-        for i, group in enumerate(self.param_groups):
-            spec, penalty, slots = self._spec(group), self._terms(group), self._slots(group)
+        calls: dict[Any, dict[Any, Call]] = {}  # by settings, then by what else tells them apart
+        for i, (group, spec) in enumerate(zip(self.param_groups, specs)):
+            penalty, slots = self._terms(group), self._slots(group)
             alike = calls.setdefault(tuple(spec.values()), {})
             for j, parameter in enumerate(group["params"]):
                 gradient = parameter.grad
@@ -214,20 +177,16 @@ class _ElasticNet(torch.optim.Optimizer):
                 clock = self._clock(place, parameter, state, slots) if on_gpu else None
                 step = 1 if clock else checked_count(state.get("step", 0), place) + 1
                 made = _made(parameter, state, slots, clock)
-                after = {**state, **made} if made else state
                 key = (step, parameter.dtype, parameter.device, clock and i)
                 call = alike.get(key)
                 if call is None:
-                    call = alike[key] = _Call(spec, step, parameter.device, clock)
-                call.rows.append((place, order, parameter, gradient, {slot: after[slot] for slot in slots}))
-                call.penalties.append(penalty)
-                call.made.append(made)
-                call.steps += [] if clock else [after["step"].numpy()]
+                    call = alike[key] = Call(spec, step, parameter.device, clock)
+                call.add(place, order, parameter, gradient, state, made, slots, penalty)
         return [call for alike in calls.values() for call in alike.values()]
 
     def _clock(
         self, place: Place, parameter: Tensor, state: dict[str, Any], slots: tuple[str, ...]
-    ) -> _Clock | None:
+    ) -> Clock | None:
         """What counts the steps of the group's parameters of this kind, where a CUDA graph may record them."""
         i, _, group = place
         recording = torch.cuda.is_current_stream_capturing()
@@ -244,7 +203,7 @@ class _ElasticNet(torch.optim.Optimizer):
             return None
         key = (i, parameter.dtype, parameter.device)
         if key not in self._clocks:
-            self._clocks[key] = _Clock(checked_count(state.get("step", 0), place), parameter.device)
+            self._clocks[key] = Clock(checked_count(state.get("step", 0), place), parameter.device)
         return self._clocks[key]
 
     def _check_what_changed(self) -> None:
@@ -292,7 +251,7 @@ class _ElasticNet(torch.optim.Optimizer):
 
 
 def _made(
-    parameter: Tensor, state: dict[str, Any], slots: tuple[str, ...], clock: _Clock | None
+    parameter: Tensor, state: dict[str, Any], slots: tuple[str, ...], clock: Clock | None
 ) -> dict[str, Tensor]:
     """What a step adds to a state: its count, on the CPU or that of the clock, and slots from 0, laid out in memory as
     the parameter is."""
