@@ -119,6 +119,16 @@ def test_autoencoder(tmp_path: Path) -> None:
     assert 88 < fixed < number(r"with the encoder trained, too: ([\d.]+)%", output)
 
 
+def test_compact(tmp_path: Path) -> None:
+    output = run(str(ROOT / "examples" / "compact.py"), cwd=tmp_path)
+    whole, small = (number(rf"{name}: .* (\d+) parameters", output) for name in ("trained", "compact"))
+    assert whole == 301066
+    assert small < whole / 4
+    accuracies = [number(rf"{name}: .* accuracy ([\d.]+)%", output) for name in ("trained", "compact")]
+    assert accuracies[0] == accuracies[1] > 94
+    assert number(r"largest difference of a predicted probability: (\S+)", output) < 1e-5
+
+
 def test_torch_elastic_net(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the example needs PyTorch")
     output = run(str(ROOT / "examples" / "torch_elastic_net.py"), cwd=tmp_path)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fastreg.optimizers import Optimizer
     from fastreg.regularizers import Regularizer
 
-__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = ["Model", "Sequential", "clone_model", "compact", "load_model", "model_from_json", "save_model"]
 
 
 def _check_steps(steps: Any, name: str, rows: int, batch_size: int) -> None:
@@ -537,6 +537,56 @@ def clone_model(model: Sequential) -> Sequential:
     description = saving.describe(model)
     del description["model"]["seed"]
     return saving.from_description(description)
+
+
+def compact(model: Sequential) -> Sequential:
+    """A model of smaller layers that predicts what `model` does: without the hidden units that have become useless.
+
+    That is what the exact zeros of L1 are good for. A unit that no weight but 0 leads into is the same for any input,
+    and what it gives is added to the biases behind it; a unit that no weight but 0 leads out of is not read.
+    Predictions are equal but for rounding, the number of inputs and outputs stays, and every layer keeps a unit.
+
+    Parameters
+    ----------
+    model : Sequential
+        It stays as it is. Units before a hidden softmax, which mixes them, stay, too.
+
+    Returns
+    -------
+    Sequential
+        With the same names and settings, compiled as `model` is, with an optimizer that has made no steps. Trained on,
+        it is another network: dropout has other masks, and penalties on activities do not count what is gone.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no Sequential.
+    ValueError
+        If it has no weights yet.
+
+    Examples
+    --------
+    >>> import fastreg
+    >>> model = fastreg.Sequential([fastreg.Input((2,)), fastreg.layers.Dense(3, "relu"), fastreg.layers.Dense(1)])
+    >>> model.set_weights([[[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]], [0.0, 0.5, 0.0], [[1.0], [4.0], [0.0]], [1.0]])
+    >>> [weights.tolist() for weights in compact(model).get_weights()]
+    [[[1.0], [0.0]], [0.0], [[1.0]], [3.0]]
+    """
+    from fastreg import saving
+    from fastreg._compact import without_dead_units
+
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, not {type(model).__name__}")
+    if not model.built:
+        raise ValueError("the model has no weights yet; build or fit it first")
+    weights = without_dead_units(model.layers)
+    description = saving.describe(model)
+    described = [item for item in description["model"]["layers"] if "units" in item["config"]]
+    for item, (kernel, *_) in zip(described, weights, strict=True):
+        item["config"]["units"] = kernel.shape[1]
+    smaller = saving.from_description(description)
+    smaller.set_weights([array for arrays in weights for array in arrays])
+    return smaller
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Sequential:
