@@ -133,7 +133,7 @@ def dropout(
     seed, step, stream : int
         Where the random bits are: seed in [0, 2**64), step and stream in [0, 2**32). The same place gives the same
         mask, so count the step. Seed and step may be integer tensors of no axes, the seed's 64 bits in two's
-        complement, best on the CPU: of a GPU they are waited for.
+        complement, best on the CPU: of a GPU they are waited for. Under torch.func.vmap all slices have one mask.
     training : bool
         False returns x.
 
