@@ -106,3 +106,11 @@ def choice(value: Any, name: str, choices: Sequence[str]) -> str:
         return value
     expected = ", ".join(repr(item) for item in choices)
     raise ValueError(f"{name} must be one of {expected}, not {_shown(value)}")
+
+
+def listed(value: Any, name: str) -> list[Any]:
+    """The items of something iterable."""
+    try:
+        return list(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a list, not {type(value).__name__}: {value!r}") from None

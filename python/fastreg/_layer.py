@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from fastreg import _seeds
-from fastreg._arguments import choice, flag, integer
+from fastreg._arguments import choice, flag, integer, listed
 from fastreg._arrays import DTYPES, Array, Shape, numeric, rows
 from fastreg._configurable import Configurable, argument_names
 from fastreg._core import Session
@@ -343,7 +343,7 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace the layer's weights, in the order of `get_weights`; all or nothing."""
-        weights, own = list(weights), self.get_weights()
+        weights, own = listed(weights, "weights"), self.get_weights()
         if self.weight_names and not own:
             raise ValueError(f"layer {self.name!r} has no weights yet; build it or its model first")
         if len(weights) != len(own):

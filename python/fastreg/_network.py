@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastreg import _core, _seeds, cuda, layers
-from fastreg._arguments import choice, flag, integer
+from fastreg._arguments import choice, flag, integer, listed
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, Shape, numeric
 from fastreg._configurable import argument_names, check_native, take
@@ -323,7 +323,11 @@ class Network(HasWeights):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights, in the order of `get_weights`; all or nothing. Optimizer state stays."""
         session = self._ready()
-        values = [numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(weights)]
+        given = listed(weights, "weights")
+        n = len(session.parameter_info())
+        if len(given) != n:
+            raise ValueError(f"model {self.name!r} has {n} weight arrays, not {len(given)}")
+        values = [numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(given)]
         session.set_weights(values)
         for layer, own in zip(self._layers, self._places, strict=True):
             if self._borrows(layer):

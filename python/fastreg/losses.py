@@ -17,7 +17,7 @@ numbers are what the loss is for: what is not finite, or out of range, is comput
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,7 @@ from fastreg._arguments import choice, flag, number
 from fastreg._arrays import Array, numeric, pair, row_weights
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg._tensor import Number, Tensor
+from fastreg._words import OtherWords
 from fastreg.regularizers import METHODS, factor
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
 
 
-class Loss(Configurable):
+class Loss(Configurable, OtherWords):
     """Base of the losses.
 
     Calling a loss with `y_true` and `y_pred` (rows, outputs) gives the mean over rows of
@@ -48,6 +49,11 @@ class Loss(Configurable):
     Training always uses the mean over the batch.
     """
 
+    _neutral: ClassVar = {
+        "axis": ((-1,), "classes are the last of two axes"),
+        "dtype": ((None,), "a loss takes the dtype of what it is given"),
+        "ignore_class": ((None,), "every row counts; give it the sample_weight 0"),
+    }
     name: str
     reduction: str
     from_logits = False

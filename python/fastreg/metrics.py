@@ -8,7 +8,7 @@ models. It is over 250 lines because it is a list of small classes, one for each
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array, pair, row_weights
 from fastreg._configurable import Configurable, find, snake_case, table_of
 from fastreg._tensor import Number, Tensor
+from fastreg._words import OtherWords
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy",
@@ -33,7 +34,7 @@ __all__ = [
 Totals = NDArray[np.float64]
 
 
-class Metric(Configurable):
+class Metric(Configurable, OtherWords):
     """Base of the metrics: `update_state` as often as there are batches, then `result`.
 
     Examples
@@ -44,6 +45,7 @@ class Metric(Configurable):
     0.5
     """
 
+    _neutral: ClassVar = {"dtype": ((None, "float32"), "a metric takes the dtype of what it is given")}
     sparse_targets = False  # whether y_true holds class indices
     maximised = False  # whether larger is better
 

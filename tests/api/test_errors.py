@@ -494,7 +494,8 @@ OTHERS: list[Row] = [
         "class_weight has the class 5",
     ),
     (lambda: compiled().test_on_batch(X), ValueError, "y is missing"),
-    (lambda: compiled().set_weights([np.zeros((3, 1))]), ValueError, "weights has 1 items"),
+    (lambda: compiled().set_weights([np.zeros((3, 1))]), ValueError, "has 2 weight arrays, not 1"),
+    (lambda: compiled().set_weights(5), TypeError, "weights must be a list, not int"),
     (
         lambda: compiled().set_weights([np.zeros((3, 2)), np.zeros(1)]),
         ValueError,

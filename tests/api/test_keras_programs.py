@@ -197,6 +197,32 @@ def test_layers_take_neutral_arguments() -> None:
     assert [layer.dtype for layer in model.layers] == ["float32"] * 4
 
 
+NEUTRAL_OPTIMIZER: dict[str, Any] = {
+    "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_optimizers_take_neutral_arguments(name: str) -> None:
+    cls = getattr(keras.optimizers, name)
+    optimizer = cls(learning_rate=0.25, **NEUTRAL_OPTIMIZER)
+    again = cls.from_config({**optimizer.get_config(), **NEUTRAL_OPTIMIZER})
+    assert float(again.learning_rate) == 0.25
+
+
+def test_losses_and_metrics_take_neutral_arguments() -> None:
+    y, p = np.array([[1.0], [0.0]]), np.array([[0.75], [0.25]])
+    losses, metrics = keras.losses, keras.metrics
+    assert float(losses.BinaryCrossentropy(axis=-1, dtype=None)(y, p)) == pytest.approx(-np.log(0.75))
+    sparse = losses.SparseCategoricalCrossentropy(ignore_class=None, axis=-1, dtype=None)
+    assert float(sparse(np.array([0]), np.array([[0.5, 0.5]]))) == pytest.approx(np.log(2))
+    metric = metrics.BinaryAccuracy(dtype="float32", threshold=0.5)
+    metric.update_state(y, p)
+    assert float(metric.result()) == 1
+    assert float(metrics.AUC(name="a", dtype=None)(y, p)) == pytest.approx(1)
+
+
 def test_input_layer_by_input_shape() -> None:
     model = keras.Sequential([layers.InputLayer(input_shape=(3,)), layers.Dense(1)])
     assert model.built

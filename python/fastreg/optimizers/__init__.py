@@ -7,7 +7,7 @@ arguments are documented in full.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from fastreg._arguments import flag, integer, number, optional_number
 from fastreg._configurable import Configurable, find
@@ -19,6 +19,7 @@ from fastreg.optimizers.schedules import LearningRateSchedule
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
 
+_NO_AVERAGE = "no average of the weights is kept"
 # Words of tf.keras.
 _INSTEAD = {"lr": "use learning_rate", "decay": "use optimizers.schedules.InverseTimeDecay"}
 
@@ -68,6 +69,13 @@ class Optimizer(Configurable, OtherWords):
     """
 
     kind = ""
+    _neutral: ClassVar = {
+        "use_ema": ((False,), _NO_AVERAGE),
+        "ema_momentum": ((), _NO_AVERAGE),
+        "ema_overwrite_frequency": ((None,), _NO_AVERAGE),
+        "loss_scale_factor": ((None,), "numbers are float32 or float64, and losses not scaled"),
+        "gradient_accumulation_steps": ((None,), "every batch is a step"),
+    }
     _may_change = ("iterations",)
     _learning_rate: float | LearningRateSchedule = 0.0
 
@@ -96,6 +104,7 @@ class Optimizer(Configurable, OtherWords):
     def _take(self, named: dict[str, Any]) -> None:
         for word in named.keys() & _INSTEAD.keys():
             raise TypeError(f"{type(self).__name__} has no argument {word}: {_INSTEAD[word]}")
+        super()._take(named)
 
     @property
     def learning_rate(self) -> LearningRate:
