@@ -21,8 +21,8 @@ from fastreg._tensor import Number, Tensor
 from fastreg._words import OtherWords
 
 __all__ = [
-    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy",
-    "CategoricalCrossentropy", "FalseNegatives", "FalsePositives", "Hinge", "Huber", "LogCoshError",
+    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
+    "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives", "Hinge", "Huber", "LogCoshError",
     "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric",
     "Poisson", "Precision", "R2Score", "Recall", "RootMeanSquaredError", "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy", "TrueNegatives", "TruePositives", "binary_accuracy", "binary_crossentropy",
@@ -62,6 +62,7 @@ class Metric(Configurable, OtherWords):
         takes its dtype.
         """
         target, prediction = pair(y_true, y_pred, self.name, self.sparse_targets)
+        self.check_outputs(prediction.shape[1])
         given = row_weights(sample_weight, len(target), str(prediction.dtype), "sample_weight")
         weight = np.ones(len(target)) if given is None else given.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are counted as they are
@@ -81,6 +82,9 @@ class Metric(Configurable, OtherWords):
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
+
+    def check_outputs(self, outputs: int) -> None:
+        """Raise ValueError where the metric is not defined for so many outputs."""
 
     def native(self) -> dict[str, Any]:
         """The metric as the native core takes it."""
@@ -356,6 +360,68 @@ class Recall(_OneThreshold):
         return _ratio(true_positive, true_positive + false_negative)
 
 
+class FBetaScore(_OneThreshold):
+    """`(1 + beta**2) * precision * recall / (beta**2 * precision + recall)` (van Rijsbergen 1979).
+
+    Parameters
+    ----------
+    average : {"micro", "macro", "weighted"}, optional
+        Over several outputs "micro" alone, which counts all of them together; one output has no average to choose.
+    beta : float, default 1
+        Above 0. How many times as much recall counts as precision.
+    threshold : float in [0, 1]
+        What is above it counts as true. Must be given: Keras's default, the largest of several outputs, is not there.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        With several outputs, if `average` is not "micro".
+
+    Examples
+    --------
+    >>> FBetaScore(threshold=0.5)([[1], [1], [0]], [[0.9], [0.4], [0.6]])
+    0.5
+    """
+
+    _name = "fbeta_score"
+
+    def __init__(
+        self,
+        average: str | None = None,
+        beta: float = 1.0,
+        threshold: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(number(threshold, "threshold", low=0.0, high=1.0), name or self._name)
+        self.average = None if average is None else choice(average, "average", ("micro", "macro", "weighted"))
+        self.beta = number(beta, "beta", low=0.0, open_low=True)
+        self.threshold = self.thresholds
+
+    def check_outputs(self, outputs: int) -> None:
+        if outputs > 1 and self.average != "micro":
+            raise ValueError(
+                f'metric {self.name!r} must have average="micro" for {outputs} outputs, not {self.average!r}'
+            )
+
+    def result_of(self, totals: Totals) -> float:
+        true_positive, false_positive, false_negative, _ = self._counts(totals)
+        squared = self.beta**2
+        weighted = (1 + squared) * true_positive
+        return _ratio(weighted, weighted + squared * false_negative + false_positive)
+
+
+class F1Score(FBetaScore):
+    """`FBetaScore` with beta 1, the harmonic mean of precision and recall."""
+
+    _name = "f1_score"
+
+    def __init__(
+        self, average: str | None = None, threshold: float | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(average, 1.0, threshold, name)
+
+
 class TruePositives(_OneThreshold):
     """Weight of the true ones whose output is above `thresholds` (one number; 0.5 when None)."""
 
@@ -557,10 +623,13 @@ sparse_categorical_crossentropy = losses.sparse_categorical_crossentropy
 _CLASSES: list[type[Metric]] = [
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError, RootMeanSquaredError,
     MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCoshError, Hinge, Poisson, Huber,
-    BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy, Precision, Recall, TruePositives,
-    FalsePositives, FalseNegatives, TrueNegatives, AUC, R2Score,
+    BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy, Precision, Recall, FBetaScore, F1Score,
+    TruePositives, FalsePositives, FalseNegatives, TrueNegatives, AUC, R2Score,
 ]  # fmt: skip
-_TABLE = table_of(_CLASSES, {"rmse": RootMeanSquaredError, "log_cosh": LogCoshError, "LogCosh": LogCoshError})
+_OTHER_NAMES: dict[str, type[Metric]] = {
+    "fbeta_score": FBetaScore, "rmse": RootMeanSquaredError, "log_cosh": LogCoshError, "LogCosh": LogCoshError,
+}  # fmt: skip
+_TABLE = table_of(_CLASSES, _OTHER_NAMES)
 _TABLE.update({alias: _TABLE[loss.__name__] for alias, loss in losses.ALIASES.items()})
 # By what the targets are: one output, class indices, one-hot rows.
 _BY_TARGETS: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
@@ -591,5 +660,6 @@ def resolve(identifier: Any, output_units: int, sparse_targets: bool) -> Metric:
         needs = "class indices" if metric.sparse_targets else f"targets of {output_units} columns"
         takes = "class indices" if sparse_targets else f"{output_units} columns"
         raise ValueError(f"metric {metric.name!r} needs {needs}; the targets of the loss are {takes}")
+    metric.check_outputs(output_units)
     metric.native()
     return metric

@@ -223,6 +223,15 @@ def test_losses_and_metrics_take_neutral_arguments() -> None:
     assert float(metrics.AUC(name="a", dtype=None)(y, p)) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+def test_f_scores(average: str) -> None:
+    y, p = np.array([[1.0], [1.0], [0.0], [0.0]]), np.array([[0.9], [0.4], [0.6], [0.1]])
+    assert float(keras.metrics.F1Score(average=average, threshold=0.5)(y, p)) == pytest.approx(0.5)
+    score = keras.metrics.FBetaScore(average=average, beta=2.0, threshold=0.3)
+    assert float(score(y, p)) == pytest.approx(10 / 11)
+    assert score.name == "fbeta_score"
+
+
 def test_input_layer_by_input_shape() -> None:
     model = keras.Sequential([layers.InputLayer(input_shape=(3,)), layers.Dense(1)])
     assert model.built

@@ -110,6 +110,8 @@ CASES: dict[str, tuple[Callable[[], metrics.Metric], Callable[[Rng, int, int], A
     "Precision": (metrics.Precision, shares),
     "Precision 0.3": (lambda: metrics.Precision(0.3), shares),
     "Recall": (lambda: metrics.Recall(0.7), shares),
+    "F1Score": (lambda: metrics.F1Score("micro", 0.5), shares),
+    "FBetaScore": (lambda: metrics.FBetaScore("micro", 0.5, 0.3), shares),
     "TruePositives": (metrics.TruePositives, shares),
     "FalsePositives": (lambda: metrics.FalsePositives(0.3), shares),
     "FalseNegatives": (lambda: metrics.FalseNegatives(0.7), shares),

@@ -1,6 +1,6 @@
 """Metrics: against their definitions in NumPy, alone and inside a model, which must agree.
 
-It must not use the classes' own formulas.
+It must not use the classes' own formulas. It is over 250 lines because each metric's definition stands here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastreg import Dense, Sequential, losses, metrics
+from binding_cases import raises
+from fastreg import Dense, Input, Sequential, losses, metrics
 from fastreg.models import load_model
 
 RNG = np.random.default_rng(0)
@@ -48,6 +49,11 @@ def recall(target: Any, prediction: Any, weight: Any, threshold: float = 0.5) ->
     return float(
         (weight * (prediction[:, 0] > threshold) * target[:, 0]).sum() / (weight * target[:, 0]).sum()
     )
+
+
+def f_beta(target: Any, prediction: Any, weight: Any, beta: float, threshold: float) -> float:
+    p, r = (score(target, prediction, weight, threshold) for score in (precision, recall))
+    return (1 + beta**2) * p * r / (beta**2 * p + r)
 
 
 def r2(target: Any, prediction: Any, weight: Any) -> Any:
@@ -102,6 +108,10 @@ CASES: dict[str, tuple[metrics.Metric, Any, Any, Any]] = {
     "Precision": (metrics.Precision(), BINARY, PROBABILITY, precision),
     "Precision 0.25": (metrics.Precision(0.25), BINARY, PROBABILITY, lambda t, p, w: precision(t, p, w, 0.25)),
     "Recall": (metrics.Recall(), BINARY, PROBABILITY, recall),
+    "F1Score": (metrics.F1Score("micro", 0.5), BINARY, PROBABILITY, lambda t, p, w: f_beta(t, p, w, 1.0, 0.5)),
+    "FBetaScore": (
+        metrics.FBetaScore("micro", 2.0, 0.3), BINARY, PROBABILITY, lambda t, p, w: f_beta(t, p, w, 2.0, 0.3)
+    ),
     "TruePositives": (metrics.TruePositives(), BINARY, PROBABILITY, lambda t, p, w: counted(t * (p > 0.5), w)),
     "FalsePositives": (
         metrics.FalsePositives(0.3), BINARY, PROBABILITY, lambda t, p, w: counted((1 - t) * (p > 0.3), w)
@@ -203,6 +213,24 @@ def test_nothing_chosen_counts_zero() -> None:
     assert metrics.Precision()([1, 0], [0.1, 0.2]) == 0.0
     assert metrics.Recall()([0, 0], [0.9, 0.9]) == 0.0
     assert metrics.AUC()([1, 1], [0.2, 0.3]) == 0.0
+
+
+def test_f_scores_are_of_one_output_or_of_all_together() -> None:
+    assert metrics.F1Score(threshold=0.5)([[1], [0]], [[0.4], [0.4]]) == 0.0
+    for average in ("macro", "weighted", None):
+        one = metrics.F1Score(average, 0.5)
+        assert one([[1], [1], [0]], [[0.9], [0.4], [0.6]]) == 0.5
+        with raises(ValueError, "'f1_score' must have average=\"micro\" for 2 outputs, not"):
+            one([[1, 0]], [[0.5, 0.5]])
+        with raises(ValueError, "'f1_score' must have average=\"micro\" for 2 outputs, not"):
+            Sequential([Input((3,)), Dense(2)]).compile("sgd", "mse", metrics=[one])
+    with raises(TypeError, "threshold must be a number, not NoneType"):
+        metrics.F1Score()
+    with raises(ValueError, "beta must be a finite number above 0"):
+        metrics.FBetaScore(beta=0.0, threshold=0.5)
+    with raises(ValueError, "average must be one of 'micro', 'macro', 'weighted'"):
+        metrics.F1Score("samples", 0.5)
+    assert metrics.get({"class_name": "FBetaScore", "config": {"threshold": 0.5}}).name == "fbeta_score"
 
 
 def test_a_constant_target_counts_zero_in_r2() -> None:
