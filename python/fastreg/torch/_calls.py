@@ -128,7 +128,9 @@ class Call:
         """Keep for the next step what may serve it."""
         shown, self.gradients = self.gradients, []
         given = [parameter.grad for parameter in parameters]
-        in_place = all(a is not None and a.data_ptr() == b.data_ptr() for a, b in zip(given, shown))
+        in_place = self.stream is None and all(
+            a is not None and a.data_ptr() == b.data_ptr() for a, b in zip(given, shown)
+        )
         self._read_at = memory_of(given) if in_place else None
 
     def may_serve_again(self) -> bool:

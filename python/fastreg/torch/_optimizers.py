@@ -136,12 +136,15 @@ class _ElasticNet(torch.optim.Optimizer):
         return loss
 
     def _key(self, specs: list[dict[str, Any]]) -> Any:
-        """What the calls of a step follow from, but for gradients, counts and what is in `specs`; None: unknown."""
+        """What the calls of a step follow from, but for gradients, counts and what is in `specs`; None: unknown, or
+        on a GPU, where calls serve one step."""
         key: list[Any] = []
         tensors: list[Tensor] = []
         for group, spec in zip(self.param_groups, specs):
             key += [specs.index(spec), self._terms(group), self._slots(group), *map(id, group["params"])]
             for parameter in group["params"]:
+                if parameter.is_cuda:
+                    return None
                 if parameter.grad is not None:
                     state = self.state.get(parameter, {})
                     key += state

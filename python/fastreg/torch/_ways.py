@@ -69,7 +69,8 @@ class Ways:
         torch.library.register_fake(f"fastreg::{name}", shapes)
         torch.library.register_autograd(f"fastreg::{name}", gradient, setup_context=context)
         self._operator, self._kernel, self._transformed = operator, kernel, Transformed
-        self._recorded = super(Function, Plain).apply  # type: ignore[misc]  # that of Function first looks for what is not there
+        # Not Function's own `apply`, which first looks for what cannot be there.
+        self._recorded = super(Function, Plain).apply  # type: ignore[misc]
 
     def __call__(self, tensors: Inputs, settings: Inputs, address: Address, *rest: Any) -> Any:
         if torch.compiler.is_compiling():
