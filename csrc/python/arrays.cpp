@@ -100,13 +100,14 @@ std::string advice(const Name& name, Access access, const std::string& copy) {
 void require_layout(const AnyArray& array, const Name& name, Layout layout, Access access) {
     if (!has_layout(array, layout)) {
         const Shape strides(array.strides(), array.strides() + array.ndim());
-        const std::string copy = array.on_gpu() ? name + ".contiguous()" : "np.ascontiguousarray(" + name + ")";
+        const std::string copy = array.is_tensor() ? name + ".contiguous()" : "np.ascontiguousarray(" + name + ")";
         raise(PyExc_ValueError, name + " must " + layout_words(layout) + ", got shape " + to_text(shape_of(array)) +
                                     " with strides " + to_text(strides) + " in bytes" + advice(name, access, copy));
     }
     if (array.size() > 0 && !is_whole(array, reinterpret_cast<py::ssize_t>(array.data()))) {
         raise(PyExc_ValueError, name + " must be aligned to its elements of " + std::to_string(array.itemsize()) +
-                                    " bytes" + advice(name, access, name + ".copy()"));
+                                    " bytes" +
+                                    advice(name, access, name + (array.is_tensor() ? ".clone()" : ".copy()")));
     }
 }
 

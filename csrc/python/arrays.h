@@ -59,6 +59,7 @@ public:
           data_(reinterpret_cast<void*>(array.address)),
           writeable_(array.writeable),
           on_gpu_(array.on_gpu),
+          tensor_(true),
           stream_(array.stream) {}
 
     const py::ssize_t* shape() const { return shape_; }
@@ -75,13 +76,14 @@ public:
     void* data() const { return data_; }
     bool writeable() const { return writeable_; }
     bool on_gpu() const { return on_gpu_; }
+    bool is_tensor() const { return tensor_; }
     uintptr_t stream() const { return stream_; }
 
 private:
     const py::ssize_t *shape_, *strides_;
     py::ssize_t ndim_, itemsize_;
     void* data_;
-    bool writeable_, on_gpu_ = false;
+    bool writeable_, on_gpu_ = false, tensor_ = false;
     uintptr_t stream_ = 1;
 };
 

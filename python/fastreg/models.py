@@ -554,15 +554,15 @@ def compact(model: Sequential) -> Sequential:
     Returns
     -------
     Sequential
-        With the same names and settings, compiled as `model` is, with an optimizer that has made no steps. Trained on,
-        it is another network: dropout has other masks, and penalties on activities do not count what is gone.
+        With the same names and settings, compiled as `model` is, with an optimizer that has made no steps. Penalties
+        on biases and activities do not count what is gone; trained on, it has other dropout masks.
 
     Raises
     ------
     TypeError
         If `model` is no Sequential.
     ValueError
-        If it has no weights yet.
+        If it has no weights yet, or an object of a class of one's own, which cannot be described.
 
     Examples
     --------
@@ -579,11 +579,16 @@ def compact(model: Sequential) -> Sequential:
         raise TypeError(f"model must be a Sequential, not {type(model).__name__}")
     if not model.built:
         raise ValueError("the model has no weights yet; build or fit it first")
-    weights = without_dead_units(model.layers)
+    weights = without_dead_units(model.layers, model.get_weights())
     description = saving.describe(model)
-    described = [item for item in description["model"]["layers"] if "units" in item["config"]]
-    for item, (kernel, *_) in zip(described, weights, strict=True):
-        item["config"]["units"] = kernel.shape[1]
+    described = description["model"]["layers"]
+    dense = [
+        item["config"] for layer, item in zip(model.layers, described) if isinstance(layer, _layers.Dense)
+    ]
+    for config, (kernel, *_) in zip(dense, weights, strict=True):
+        config["units"] = kernel.shape[1]
+    for item in described[1:]:  # what stands before them gives less than they say
+        item["config"].update(dict.fromkeys(item["config"].keys() & {"input_shape", "input_dim"}))
     smaller = saving.from_description(description)
     smaller.set_weights([array for arrays in weights for array in arrays])
     return smaller

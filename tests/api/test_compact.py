@@ -6,6 +6,7 @@ It must not test how L1 makes zeros: tests/session does.
 from __future__ import annotations
 
 import itertools
+import threading
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,51 @@ def test_units_before_a_softmax_stay(mixing: list[Any]) -> None:
     smaller = compact(model)
     assert shapes(smaller)[-1] == (4, 2)
     np.testing.assert_allclose(smaller.predict(X), model.predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_unit_that_must_stay_reads_goes() -> None:
+    model = Sequential([Input((4,)), Dense(50, "relu"), Dense(40, "relu"), Dense(1)], seed=1)
+    weights = model.get_weights()
+    weights[-2][:] = 0
+    model.set_weights(weights)
+    smaller = compact(model)
+    assert shapes(smaller) == [(4, 1), (1, 1), (1, 1)]
+    assert np.array_equal(smaller.predict(X[:, :4]), model.predict(X[:, :4]))
+
+
+def test_layers_that_name_their_inputs() -> None:
+    layers = [
+        Dense(6, input_shape=(6,)),
+        Activation("relu", input_shape=(6,)),
+        Dense(5, input_dim=6),
+        Dense(1),
+    ]
+    model = with_zeros(Sequential(layers), 2)
+    smaller = compact(model)
+    assert smaller.count_params() < model.count_params()
+    np.testing.assert_allclose(smaller.predict(X), model.predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_of_one_moment() -> None:
+    """Another thread sets them, all 1 or all 2."""
+    model = Sequential([Input((4,)), *(Dense(4) for _ in range(4))])
+    both = [[np.full_like(w, value) for w in model.get_weights()] for value in (1, 2)]
+    model.set_weights(both[0])
+    done = threading.Event()
+
+    def flip() -> None:
+        while not done.is_set():
+            for weights in both:
+                model.set_weights(weights)
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        seen = [{float(value) for w in compact(model).get_weights() for value in w.flat} for _ in range(50)]
+    finally:
+        done.set()
+        thread.join()
+    assert all(values in ({1.0}, {2.0}) for values in seen)
 
 
 def test_a_network_of_zeros_keeps_a_unit_a_layer() -> None:

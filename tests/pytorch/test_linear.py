@@ -16,7 +16,7 @@ from fastreg import _core, ops
 
 torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
 
-from fastreg.torch import Linear, dropout, linear  # noqa: E402
+from fastreg.torch import Linear, _ways, dropout, linear  # noqa: E402
 
 F = torch.nn.functional
 ACTIVATIONS: dict[str, Any] = {
@@ -431,3 +431,48 @@ def test_memory_can_be_resized_afterwards() -> None:
         tensor.data.untyped_storage().resize_(0)
     with raises(ValueError, "the array has elements but no memory"):
         layer(x)
+
+
+def test_tracing_before_autograd_sees_an_operator() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    weight, x = torch.randn(4, 5), torch.randn(3, 5)
+    graph = make_fx(lambda x: dropout(linear(x, weight), 0.5, 1, 2), pre_dispatch=True)(x)
+    other = torch.randn(3, 5)
+    assert torch.equal(graph(other), dropout(linear(other, weight), 0.5, 1, 2))
+
+
+def test_a_tangent_of_the_gradient_is_refused() -> None:
+    x, ones = torch.randn(3, 5, requires_grad=True), torch.ones(3, 5)
+    with torch.autograd.forward_ad.dual_level():
+        dy = torch.autograd.forward_ad.make_dual(ones, ones)
+        for y in (dropout(x, 0.5, 1, 1), linear(x, torch.eye(5))):
+            with raises(NotImplementedError, "has no forward-mode derivatives"):
+                torch.autograd.grad(y, x, dy)
+    with raises(NotImplementedError, "fastreg.torch.linear has no forward-mode derivatives"):
+        torch.func.hessian(lambda x: linear(x, torch.eye(5), None, "tanh").sum())(ones)
+
+
+def test_plain_tensors_are_known_whatever_the_first_call_was() -> None:
+    with torch.inference_mode():
+        first = _ways._plain_keys.__wrapped__("cpu")
+    assert first == _ways._plain_keys("cpu")
+    assert len(set(first)) == 2
+
+
+def test_what_is_saved_may_come_back_in_another_layout() -> None:
+    x, w = leaves((6, 5), (4, 5))
+    expected = torch.autograd.grad(linear(x, w, None, "gelu", p=0.4, **ADDRESS).sum(), (x, w))
+
+    def back(tensor: Any) -> Any:
+        return tensor.t().contiguous().t() if tensor.dim() == 2 else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.clone(), back):
+        y = linear(x, w, None, "gelu", p=0.4, **ADDRESS)
+    for got, wanted in zip(torch.autograd.grad(y.sum(), (x, w)), expected, strict=True):
+        assert torch.equal(got, wanted)
+
+
+def test_operators_called_directly_say_which_dtypes_there_are() -> None:
+    with raises(TypeError, "float16"):
+        torch.ops.fastreg.dropout(torch.ones(3).half(), 0.5, torch.tensor([1, 2]), 0)

@@ -1,6 +1,6 @@
 """What the optimizers refuse, in whose name, and that nothing has changed then.
 
-It must not test numbers: test_optimizers.py does.
+It must not test numbers: test_optimizers.py does. It is over 250 lines because it is a table of refusals.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from binding_cases import raises
 torch = pytest.importorskip("torch", reason="fastreg.torch needs PyTorch")
 
 from fastreg.torch import ElasticNetAdam, ElasticNetAdamW, ElasticNetSGD  # noqa: E402
+from torch_cases import parameter  # noqa: E402
 
 ALL = (ElasticNetSGD, ElasticNetAdam, ElasticNetAdamW)
 
@@ -231,3 +232,39 @@ def test_a_gradient_with_a_graph_is_taken_as_numbers() -> None:
     ElasticNetSGD([w], lr=0.25).step()
     assert torch.equal(w, torch.ones(3))
     w.grad = None  # breaks the cycle of a parameter and a graph that holds it
+
+
+def test_counts_are_on_the_cpu_whatever_the_default_device() -> None:
+    w = parameter(2, 3)
+    w.grad = torch.ones_like(w)
+    optimizer = ElasticNetAdam([w], lr=0.1)
+    torch.set_default_device("meta")
+    try:
+        optimizer.step()
+    finally:
+        torch.set_default_device(None)
+    assert int(optimizer.state[w]["step"]) == 1
+
+
+def test_a_mode_of_fake_tensors_changes_no_weights() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    w = parameter(2, 3)
+    w.grad = torch.ones_like(w)
+    optimizer = ElasticNetAdam([w], lr=0.1)
+    for _ in range(3):
+        optimizer.step()
+    before = w.detach().clone()
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises((ValueError, RuntimeError, TypeError)):
+        optimizer.step()
+    assert torch.equal(w, before)
+
+
+def test_what_has_no_memory_of_its_own_is_named() -> None:
+    w = torch.nn.Parameter(torch.ones(2, 3))
+    w.grad = torch.ones_like(w)
+    optimizer = ElasticNetAdam([w], lr=0.1)
+    optimizer.step()
+    w.data.untyped_storage().resize_(0)
+    with raises(TypeError, "the data of param_groups[0]['params'][0], a Parameter, has no memory of its own"):
+        optimizer.step()

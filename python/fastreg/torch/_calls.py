@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fastreg import _core
-from fastreg.torch._gate import Order, Place, Row, checked, in_order
+from fastreg.torch._gate import Row, checked, in_order
 from fastreg.torch._memory import array, current_stream
 
 Key = list[Any]
@@ -62,30 +62,26 @@ class Call:
         self.made: list[dict[str, Any]] = []  # what is new in the state of each parameter
         self.counts: list[Any] = []  # the counts in these states, on the CPU
         self.checked_anew = True  # whether what it writes or reads is elsewhere than a step ago
-        # Addresses, no owners: memory that nobody needs between steps, as of gradients, is not kept.
+        # Addresses, no owners: between steps gradients are not kept. Parameters and slots are, until the next step.
         self._written: tuple[Any, Any] | None = None  # the arrays of parameters and of slots
         self._read: Any = None
         self._read_at: Key | None = None
 
     def add(
         self,
-        place: Place,
-        order: Order,
-        parameter: Tensor,
+        row: Row,
         gradient: Tensor,
-        state: dict[str, Any],
-        made: dict[str, Any],
-        slots: tuple[str, ...],
         penalty: tuple[float, float, bool],
+        made: dict[str, Any],
+        count: Tensor | None,
     ) -> None:
-        """A parameter whose state, with what is `made`, has these slots."""
-        after = {**state, **made} if made else state
-        self.rows.append((place, order, parameter, {slot: after[slot] for slot in slots}))
+        """A parameter; `made` is new in its state, `count` the count there, if it is on the CPU."""
+        self.rows.append(row)
         self.gradients.append(gradient)
         self.penalties.append(penalty)
         self.made.append(made)
-        if self.clock is None:
-            self.counts.append(after["step"].numpy())
+        if count is not None:
+            self.counts.append(count.numpy())
 
     def run(self, state: dict[Any, dict[str, Any]]) -> Any:
         """Step all of them, then their states; their penalties before: numbers, or a tensor on the GPU, which nobody

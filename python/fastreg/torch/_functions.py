@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from fastreg._arguments import choice, integer, number
 from fastreg.activations import default_alpha
@@ -45,17 +44,6 @@ def check_tensor(
     if tensor.device.type not in devices or (tensor.is_cuda and tensor.device.index not in (0, None)):
         raise ValueError(
             f"{name} is on {tensor.device}; fastreg computes on the CPU and on cuda:0: use .cpu()"
-        )
-
-
-def _refuse_forward_mode(function: str, *tensors: Tensor | None) -> None:
-    """Raise if one of `tensors` carries a tangent, which the kernels would lose."""
-    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
-        return
-    if any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors):
-        raise NotImplementedError(
-            f"fastreg.torch.{function} has no forward-mode derivatives; use reverse mode (jacrev, grad), or "
-            "torch.nn.functional where they are needed"
         )
 
 
@@ -148,7 +136,6 @@ def dropout(
     check_tensor(taken, "x", bfloat16=True)
     if not training or rate == 0:
         return x
-    _refuse_forward_mode("dropout", taken)
     result: Tensor = _operators.dropout((taken,), (rate,), _place(seed, step), _stream(stream))
     return result if taken is x else result.to(x.dtype)
 
@@ -199,7 +186,6 @@ def linear(
     if bias is not None:
         _check_like(bias, "bias", x)
     check_activation(activation)
-    _refuse_forward_mode("linear", x, weight, bias)
     if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"x of shape {tuple(x.shape)} does not fit weight of shape {tuple(weight.shape)}; "

@@ -154,6 +154,11 @@ class Memory:
     def _check_apart(self, what: str, tensor: Tensor, place: Place) -> None:
         """The tensor is aligned and overlaps none of those remembered, which are apart from each other."""
         first, size = tensor.data_ptr(), tensor.element_size()  # without elements, at 0
+        if first == 0 and tensor.nbytes:
+            raise TypeError(
+                f"{name(what, place)}, a {type(tensor).__name__}, has no memory of its own; of a DTensor, as of "
+                "fully_shard, give the optimizer the .to_local(), or use torch.optim"
+            )
         if first % size:
             raise ValueError(f"{name(what, place)} is not aligned to its elements of {size} bytes")
         if (other := self._met(first, tensor.nbytes)) >= 0:

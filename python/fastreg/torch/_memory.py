@@ -27,4 +27,12 @@ def array(tensor: Tensor, stream: int | None = None, owned: bool = True) -> _cor
     strides = None if tensor.is_contiguous() else [stride * size for stride in tensor.stride()]
     where = None if tensor.is_cpu else current_stream() if stream is None else stream
     owner = tensor if owned else None
-    return _core.RawArray(tensor.data_ptr(), tensor.shape, strides, _NAMES[tensor.dtype], True, where, owner)
+    return _core.RawArray(
+        tensor.data_ptr(),
+        tensor.shape,
+        strides,
+        _NAMES.get(tensor.dtype, str(tensor.dtype)),
+        True,
+        where,
+        owner,
+    )

@@ -172,7 +172,7 @@ def _linear_backward(
         array(x.contiguous()),
         array(weight.t()),
         array(y.contiguous()),
-        array(z) if _core.needs_z(activation, p > 0) else None,
+        array(z.contiguous()) if _core.needs_z(activation, p > 0) else None,
         activation,
         alpha,
         p,

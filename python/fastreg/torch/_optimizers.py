@@ -103,6 +103,7 @@ class _ElasticNet(torch.optim.Optimizer):
             self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
+    @torch._disable_dynamo  # tracing it takes seconds and gains nothing
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step for every parameter that has a gradient; returns what `closure` returns.
@@ -137,7 +138,9 @@ class _ElasticNet(torch.optim.Optimizer):
 
     def _key(self, specs: list[dict[str, Any]]) -> Any:
         """What the calls of a step follow from, but for gradients, counts and what is in `specs`; None: unknown, or
-        on a GPU, where calls serve one step."""
+        on a GPU, where calls serve one step, or in a dispatch mode, where tensors may be other than they are."""
+        if torch._C._len_torch_dispatch_stack() > 0:
+            return None
         key: list[Any] = []
         tensors: list[Tensor] = []
         for group, spec in zip(self.param_groups, specs):
@@ -184,7 +187,9 @@ class _ElasticNet(torch.optim.Optimizer):
                 call = alike.get(key)
                 if call is None:
                     call = alike[key] = Call(spec, step, parameter.device, clock)
-                call.add(place, order, parameter, gradient, state, made, slots, penalty)
+                after = {**state, **made} if made else state
+                row = (place, order, parameter, {slot: after[slot] for slot in slots})
+                call.add(row, gradient, penalty, made, None if clock else after["step"])
         return [call for alike in calls.values() for call in alike.values()]
 
     def _clock(
@@ -263,7 +268,7 @@ def _made(
     if clock is not None:
         made["step"] = clock.steps
     elif not isinstance(step, Tensor) or not step.is_cpu:
-        made["step"] = torch.tensor(0.0, dtype=torch.float64)  # the step writes it
+        made["step"] = torch.tensor(0.0, dtype=torch.float64, device="cpu")  # the step writes it
     for slot in slots:
         if slot not in state:
             made[slot] = torch.zeros_like(parameter)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 Inputs = tuple[Any, ...]
 Address = Any  # (seed, step), a Tensor of them, or None: see _operators.py
@@ -26,7 +26,7 @@ class Ways:
 
     A call of plain tensors, as most are, goes to the kernel at once: torch's dispatcher of Python kernels takes longer
     than a small layer. torch.func needs a Function that has a rule for vmap. Whatever else looks on at a call, such as
-    torch.compile, a tensor subclass or a mode, gets to see the operator.
+    torch.compile, a tensor subclass or a dispatch mode, gets to see the operator.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ class Ways:
         gradient: Callable[..., Any],
     ) -> None:
         operator = getattr(torch.ops.fastreg, name)
+        self._name = name.removesuffix("_backward")
 
-        class Plain(Function):
-            @staticmethod
-            def forward(ctx: Any, *inputs: Any) -> Any:
-                output = kernel(*inputs)
-                context(ctx, inputs, output)
-                return output
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            output = kernel(*inputs)
+            context(ctx, inputs, output)
+            return output
 
-            backward = staticmethod(gradient)
+        members = {"forward": staticmethod(forward), "backward": staticmethod(gradient)}
+        plain: Any = type(Function)(f"fastreg_{name}_", (Function,), members)  # what graphs and profiles show
 
         class Transformed(Function):
             generate_vmap_rule = True
@@ -61,6 +61,10 @@ class Ways:
             @staticmethod
             def forward(*inputs: Any) -> Any:
                 return operator(*inputs)
+
+            @staticmethod
+            def jvp(ctx: Any, *tangents: Any) -> Any:
+                self._refuse_forward_mode()
 
             setup_context = staticmethod(context)
             backward = staticmethod(gradient)
@@ -70,23 +74,34 @@ class Ways:
         torch.library.register_autograd(f"fastreg::{name}", gradient, setup_context=context)
         self._operator, self._kernel, self._transformed = operator, kernel, Transformed
         # Not Function's own `apply`, which first looks for what cannot be there.
-        self._recorded = super(Function, Plain).apply  # type: ignore[misc]
+        self._recorded: Any = super(Function, plain).apply  # type: ignore[misc]
 
     def __call__(self, tensors: Inputs, settings: Inputs, address: Address, *rest: Any) -> Any:
         if torch.compiler.is_compiling():
             return self._operator(*tensors, *settings, _traced(address), *rest)
-        if torch._C._are_functorch_transforms_active():
-            return self._transformed.apply(*tensors, *settings, _traced(address), *rest)
+        if forward_ad._current_level >= 0 and any(
+            t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors
+        ):
+            self._refuse_forward_mode()
         if _are_plain(tensors):
             record = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
             call = self._recorded if record else self._kernel
             return call(*tensors, *settings, numbers(address), *rest)
-        return self._operator(*tensors, *settings, _traced(address), *rest)
+        transformed = torch._C._are_functorch_transforms_active()
+        call = self._transformed.apply if transformed else self._operator
+        return call(*tensors, *settings, _traced(address), *rest)
+
+    def _refuse_forward_mode(self) -> None:
+        """The kernels would lose tangents."""
+        raise NotImplementedError(
+            f"fastreg.torch.{self._name} has no forward-mode derivatives; use reverse mode (jacrev, grad), or "
+            "torch.nn.functional where they are needed"
+        )
 
 
 def _are_plain(tensors: Inputs) -> bool:
     """Whether these are numbers in memory, of which autograd alone keeps a record."""
-    if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_tracing():
+    if torch._C._dispatch_tls_local_include_set().raw_repr() not in _ADDED:
         return False
     return all(tensor is None or _is_plain(tensor) for tensor in tensors)
 
@@ -97,13 +112,23 @@ def _is_plain(tensor: Tensor) -> bool:
     return torch._C._dispatch_keys(tensor).raw_repr() in _plain_keys("cpu" if tensor.is_cpu else "cuda")
 
 
+def _in_both_modes(keys: Callable[[], Any]) -> tuple[int, ...]:
+    """`keys()`, a set of dispatch keys, without and with inference_mode."""
+    seen = []
+    for inference in (False, True):
+        with torch.inference_mode(inference):
+            seen.append(keys().raw_repr())
+    return tuple(seen)
+
+
+# What the dispatcher adds to the keys of tensors while nothing looks on, as when this is imported.
+_ADDED = _in_both_modes(torch._C._dispatch_tls_local_include_set)
+
+
 @functools.cache
 def _plain_keys(device: str) -> tuple[int, ...]:
     """What the dispatcher sees of plain tensors. Of views that are negated lazily, for one, it sees more."""
-    plain = [torch.empty(0, device=device)]
-    with torch.inference_mode():
-        plain.append(torch.empty(0, device=device))
-    return tuple(torch._C._dispatch_keys(tensor).raw_repr() for tensor in plain)
+    return _in_both_modes(lambda: torch._C._dispatch_keys(torch.empty(0, device=device)))
 
 
 # ---- addresses -----------------------------------------------------------------------------------------------------
