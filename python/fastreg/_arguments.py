@@ -23,15 +23,14 @@ def number(
     open_high: bool = False,
 ) -> float:
     """A finite number within [low, high] as a float; `open_low` and `open_high` exclude the ends."""
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
-        is_number, value = True, value.item()
-    if not is_number:
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
-    try:
-        result = float(value)
-    except OverflowError:  # an int beyond the largest float
-        result = math.inf if value > 0 else -math.inf
+    if type(value) is float:  # mostly, and known sooner than by the rest
+        result = value
+    else:
+        value = _real(value, name)
+        try:
+            result = float(value)
+        except OverflowError:  # an int beyond the largest float
+            result = math.inf if value > 0 else -math.inf
     below = result <= low if open_low else result < low
     above = result >= high if open_high else result > high
     if not math.isfinite(result) or below or above:
@@ -39,6 +38,16 @@ def number(
             f"{name} must be a finite number{_interval(low, high, open_low, open_high)}, not {_shown(value)}"
         )
     return result
+
+
+def _real(value: Any, name: str) -> Any:
+    """`value`, of a 0-dimensional array what it holds; TypeError for what is no real number."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+        is_number, value = True, value.item()
+    if not is_number:
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}: {value!r}")
+    return value
 
 
 def _shown(value: Any) -> str:

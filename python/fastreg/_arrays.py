@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastreg import _core
-from fastreg._foreign import numbers
+from fastreg._foreign import FLOATS, numbers
 
 Array = NDArray[Any]  # float32 or float64
 Shape = tuple[int, ...]  # of a row: without the batch
@@ -21,7 +21,7 @@ DTYPES = ("float32", "float64")
 _OURS = (np.ndarray, list, tuple, int, float, complex, np.generic)  # what NumPy alone makes an array of
 
 
-def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
+def numeric(value: ArrayLike, name: str, dtype: DTypeLike | None = None) -> Array:
     """`value` as a C-contiguous array of `dtype`, copied only when needed.
 
     `dtype` None keeps float32 and float64 and turns all other numbers into float64. `value` is what `np.asarray`
@@ -42,7 +42,7 @@ def numeric(value: ArrayLike, name: str, dtype: str | None = None) -> Array:
             f"{name} must hold real numbers, but its dtype is {array.dtype} (from {type(value).__name__})"
         )
     if dtype is None:
-        dtype = str(array.dtype) if str(array.dtype) in DTYPES else "float64"
+        dtype = array.dtype if array.dtype in FLOATS else "float64"
     flags = array.flags
     if array.dtype == dtype and flags.c_contiguous and flags.aligned:  # sooner seen than done by `require`
         return array
@@ -86,7 +86,7 @@ def rows(value: ArrayLike, name: str, dtype: str, shape: Shape | None, more_axes
     return array
 
 
-def row_weights(weight: ArrayLike | None, rows: int, dtype: str, name: str) -> Array | None:
+def row_weights(weight: ArrayLike | None, rows: int, dtype: DTypeLike, name: str) -> Array | None:
     """`sample_weight` as (rows,): finite and at least 0."""
     if weight is None:
         return None
@@ -102,7 +102,7 @@ def pair(y_true: ArrayLike, y_pred: ArrayLike, name: str, class_indices: bool) -
     """Targets and predictions of one dtype, (rows, columns) each, for the loss or metric `name`; a vector is one
     column, and so are class indices."""
     prediction = _columns(y_pred, "y_pred", None)
-    target = _columns(y_true, "y_true", str(prediction.dtype))
+    target = _columns(y_true, "y_true", prediction.dtype)
     expected = (len(prediction), 1 if class_indices else prediction.shape[1])
     if target.shape != expected:
         raise ValueError(
@@ -111,7 +111,7 @@ def pair(y_true: ArrayLike, y_pred: ArrayLike, name: str, class_indices: bool) -
     return target, prediction
 
 
-def _columns(value: ArrayLike, name: str, dtype: str | None) -> Array:
+def _columns(value: ArrayLike, name: str, dtype: DTypeLike | None) -> Array:
     array = numeric(value, name, dtype)
     if array.ndim not in (1, 2) or 0 in array.shape[1:]:
         raise ValueError(f"{name} must have the shape (rows,) or (rows, outputs), not {array.shape}")

@@ -5,6 +5,7 @@ It must not know data, epochs or callbacks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastreg._configurable import describe, take
 from fastreg._core import Session
 from fastreg._layer import Layer
 from fastreg.layers import Dense
-from fastreg.regularizers import L1L2, Regularizer
+from fastreg.regularizers import L1L2, NO_PENALTY, Regularizer
 
 Logs = dict[str, float]
 
@@ -31,6 +32,7 @@ class Compiled:
             raise ValueError(f'training needs a loss with reduction="sum_over_batch_size", not {reduction!r}')
         self._given = (_listed(unweighted, "metrics"), _listed(weighted, "weighted_metrics"))
         self._metrics: dict[str, metrics.Metric] = {}
+        self._kernels: dict[int, int] = {}  # of the session's parameters: how many weights they have
 
     @property
     def names(self) -> list[str]:
@@ -70,9 +72,11 @@ class Compiled:
         session.compile(loss.native(), self.optimizer.native(), described)
         self.optimizer.iterations = 0
         take(self.optimizer, self.loss, *self._metrics.values())
-        for position, (name, _, index) in enumerate(session.parameter_info()):
+        self._kernels = {}
+        for position, (name, shape, index) in enumerate(session.parameter_info()):
             layer = layers[index]
             if name == "kernel" and isinstance(layer, Dense):
+                self._kernels[position] = math.prod(shape)
                 session.set_penalty(position, **self.kernel_penalty(layer).native())
 
     def logs(self, totals: dict[str, Any]) -> Logs:
@@ -82,6 +86,11 @@ class Compiled:
         for (name, metric), sums in zip(self._metrics.items(), totals["metrics"], strict=True):
             logs[name] = float(metric.result_of(sums))
         return {**logs, "data_loss": totals["data_loss"] / rows, "penalty": totals["penalty"] / rows}
+
+    def sparsity(self, session: Session) -> float:
+        """The share of all kernels' weights that are exactly 0, in the session that was compiled last."""
+        zeros, total = session.count_zeros(), sum(self._kernels.values())
+        return sum([zeros[position] for position in self._kernels]) / total if total else 0.0
 
     def answer(self, logs: Logs, return_dict: bool) -> Any:
         """What Keras's evaluate returns: the loss, [loss, metrics...] or the dict."""
@@ -108,7 +117,7 @@ class Compiled:
 
     def kernel_penalty(self, layer: Dense) -> Regularizer:
         """The layer's own penalty plus that of `losses.ElasticNet`: the factors add."""
-        own = layer.kernel_regularizer or L1L2()
+        own = layer.kernel_regularizer or NO_PENALTY
         if not isinstance(self.loss, losses.ElasticNet):
             return own
         if own.l1 > 0 and self.loss.alpha > 0 and own.method != self.loss.method:

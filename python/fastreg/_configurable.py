@@ -26,13 +26,17 @@ class Configurable:
     _may_change: tuple[str, ...] = ()  # also then
 
     def __setattr__(self, name: str, value: Any) -> None:
-        fixed = self._taken and name in self.__dict__ and not name.startswith("_")
-        if fixed and name not in self._may_change:
+        if (
+            self._taken
+            and name in self.__dict__
+            and not name.startswith("_")
+            and name not in self._may_change
+        ):
             kind = type(self).__name__
             raise AttributeError(
                 f"{name} of a {kind} that a model has taken cannot change; give it another {kind}"
             )
-        super().__setattr__(name, value)
+        object.__setattr__(self, name, value)  # sooner than by super()
 
     def __getstate__(self) -> dict[str, Any]:
         """No model has taken a copy yet."""
@@ -147,11 +151,11 @@ def find(identifier: Any, family: type[T], table: Mapping[str, Callable[..., T]]
         return identifier
     if isinstance(identifier, str):
         return _named(identifier, table, what)()
+    if isinstance(identifier, Mapping) and "class_name" in identifier:
+        return _named(identifier["class_name"], table, what)(**identifier.get("config", {}))
     if any(identifier is make for make in table.values()):  # a function such as regularizers.l2
         made: T = identifier()
         return made
-    if isinstance(identifier, Mapping) and "class_name" in identifier:
-        return _named(identifier["class_name"], table, what)(**identifier.get("config", {}))
     raise TypeError(
         f"{what} must be a name or an object of fastreg, not {type(identifier).__name__}: {identifier!r}"
     )

@@ -6,8 +6,7 @@ It must not know sessions or callbacks.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from fastreg._core import Sparse
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(NamedTuple):
     """x (rows, features), perhaps sparse or of more axes, y (rows, columns), sample_weight (rows,) or None:
     C-contiguous, of one dtype."""
 
@@ -49,8 +47,7 @@ class Dataset:
         return Dataset(self.x[rows], self.y[rows], weight)
 
 
-@dataclass(frozen=True)
-class Expectation:
+class Expectation(NamedTuple):
     """What a model takes: its loss, the shape of a row (None: not known yet), whether that may have more axes, the
     width of the output and the dtype."""
 
@@ -87,7 +84,7 @@ class Expectation:
                 weight = weight * data.sample_weight
             if not np.isfinite(weight).all():
                 raise ValueError(f"class_weight times sample_weight must be finite in {weight.dtype}")
-        return replace(data, sample_weight=weight)
+        return data._replace(sample_weight=weight)
 
     def validation(self, validation_data: Any, input_shape: Shape) -> Dataset:
         """The checked data of `validation_data=(x, y)` or `(x, y, sample_weight)`."""
@@ -95,7 +92,7 @@ class Expectation:
             what = type(validation_data).__name__
             raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), not {what}")
         x, y, *rest = validation_data
-        same_shape = replace(self, input_shape=input_shape)
+        same_shape = self._replace(input_shape=input_shape)
         return same_shape.dataset(x, y, rest[0] if rest else None, " of validation_data")
 
 

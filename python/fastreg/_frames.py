@@ -10,12 +10,12 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _ROWS = 4096  # written at a time, so that what is written of a row is still in the cache when its next column comes
 
 
-def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
+def table(value: Any, name: str, dtype: DTypeLike | None) -> NDArray[Any] | None:
     """The numbers of a frame (rows, columns) as `dtype`, or of a column (rows,) as they are; None for anything else.
 
     `dtype` None is float32 if every column is, else float64. Raises TypeError for columns that hold no numbers and
@@ -47,7 +47,7 @@ def table(value: Any, name: str, dtype: str | None) -> NDArray[Any] | None:
     return array
 
 
-def _plain(frame: nw.DataFrame[Any], dtype: str | None) -> NDArray[Any] | None:
+def _plain(frame: nw.DataFrame[Any], dtype: DTypeLike | None) -> NDArray[Any] | None:
     """What `table` gives of a frame of pandas whose columns are arrays of NumPy; None for any other. To look at each
     column takes longer than to copy a thousand of its numbers."""
     if not frame.implementation.is_pandas():

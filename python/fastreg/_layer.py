@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastreg import _seeds
 from fastreg._arguments import choice, flag, integer, listed
@@ -32,7 +32,7 @@ def last_step(count: int) -> int:
 
 def _like(value: ArrayLike, old: Array) -> Array:
     """A copy of `value` of the shape and dtype of `old`."""
-    array = numeric(value, "weights", str(old.dtype)).copy()
+    array = numeric(value, "weights", old.dtype).copy()
     if array.shape != old.shape:
         raise ValueError(f"weights has the shape {array.shape}; the layer needs {old.shape}")
     return array
@@ -178,6 +178,11 @@ class Layer(HasWeights, Configurable, OtherWords):
         self._owner_ref = None if model is None else weakref.ref(model)
         self._held = model if self._bound is None and self._carried is None else None
 
+    def _in_models(self) -> list[Network]:
+        """The models that have this layer."""
+        models = self.__dict__.get("_models")
+        return list(models) if models else []  # to go through an empty WeakSet takes 2 us
+
     def _take(self, named: dict[str, Any]) -> None:
         if "trainable" in named:
             self.trainable = named.pop("trainable")
@@ -190,7 +195,8 @@ class Layer(HasWeights, Configurable, OtherWords):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """All but the name and the kernel's regularizer stays as it was when the weights were made."""
-        made = self.__dict__.get("_bound") is not None or self.__dict__.get("_carried") is not None
+        state = self.__dict__
+        made = state.get("_bound") is not None or state.get("_carried") is not None
         if made and name not in ("name", "kernel_regularizer") and name in argument_names(type(self)):
             raise AttributeError(
                 f"{name} of layer {self.name!r} cannot change now that it has weights; make another layer"
@@ -206,7 +212,7 @@ class Layer(HasWeights, Configurable, OtherWords):
             raise TypeError(f"name must be a string, not {name!r}")
         if "/" in name:
             raise ValueError(f"name must not hold '/', which separates names in files: {name!r}")
-        for model in self.__dict__.get("_models", ()):
+        for model in self._in_models():
             if any(other is not self and other.name == name for other in model.layers):
                 raise ValueError(f"the model {model.name!r} already has a layer named {name!r}")
 
@@ -356,7 +362,7 @@ class Layer(HasWeights, Configurable, OtherWords):
             session, positions = bound
             session.set_weights(values, positions.start, len(positions))
 
-    def lent_weights(self, dtype: str) -> list[Array]:
+    def lent_weights(self, dtype: DTypeLike) -> list[Array]:
         """Copies of the weights for another model than the layer's own."""
         weights = self.get_weights()
         if self.weight_names and not weights:

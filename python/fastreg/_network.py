@@ -25,7 +25,7 @@ from fastreg._configurable import argument_names, check_native, take
 from fastreg._layer import HasWeights, Layer, Weight, axes
 from fastreg._summary import print_summary
 from fastreg.layers import Dense
-from fastreg.regularizers import L1L2, Regularizer
+from fastreg.regularizers import NO_PENALTY, Regularizer
 
 _SHARING = threading.RLock()  # held while models are put together, make sessions or bring each other weights
 
@@ -121,7 +121,7 @@ class Network(HasWeights):
         was_in_a_model = bool(layer._models) or layer._carried is not None  # which may have named it
         gives_way = layer.name in taken and was_in_a_model and layers.has_default_name(layer)
         if (layer.name is None or gives_way) and layer not in self._layers:
-            beside = {str(other.name) for model in layer._models for other in model._layers}
+            beside = {str(other.name) for model in layer._in_models() for other in model._layers}
             layer.name = layers.default_name(layer, taken | beside | reserved)
         if layer.name in taken:
             raise ValueError(f"the model already has a layer named {layer.name!r}")
@@ -175,9 +175,10 @@ class Network(HasWeights):
         trained = (
             [layer for layer in self._layers if layer not in self._frozen] if self._frozen else self._layers
         )
-        if not any(layer.weight_names for layer in trained):
+        weighted = [layer for layer in trained if layer.weight_names]
+        if not weighted:
             warnings.warn("the model has no trainable weights", stacklevel=3)
-        others = [layer for layer in trained if self._borrows(layer)]
+        others = [layer for layer in weighted if self._borrows(layer)]
         if not others:
             return self._ready_for_shape(shape)
         with _SHARING:
@@ -384,6 +385,8 @@ class Network(HasWeights):
     def _ready_for_shape(self, shape: Shape) -> _core.Session:
         """The session for data with rows of this shape; a failure leaves the shape as it was."""
         known = self._input_shape
+        if shape == known:
+            return self._ready()
         self._set_input_shape(shape)
         try:
             return self._ready()
@@ -444,7 +447,7 @@ class Network(HasWeights):
 
     def _kernel_penalty(self, layer: Dense) -> Regularizer:
         """What its regularizer comes to in this model."""
-        return layer.kernel_regularizer or L1L2()
+        return layer.kernel_regularizer or NO_PENALTY
 
     def _penalise(self, layer: Dense, penalty: dict[str, Any]) -> None:
         session = self._session

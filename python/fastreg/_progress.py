@@ -58,7 +58,7 @@ class Progress:
         self._verbose = verbose
         self._epochs = epochs
         self._names = [*names, *(f"val_{name}" for name in names)]
-        columns = _terminal_columns()
+        columns = _terminal_columns() if verbose == 1 else 0
         self._columns = min(columns or 120, 120)
         self._on_screen = columns > 0
         interval = 0.1 if columns else 1.0  # a file keeps all that is drawn

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def sample(layers: Sequence[Layer], x: Array, seed: int, step: int) -> Array:
     """The outputs for `x` (n, features), with the masks that training would draw at `step`."""
     for index, layer in enumerate(layers):
-        x = output(layer.native(index, seed), layer.lent_weights(str(x.dtype)), x, step)
+        x = output(layer.native(index, seed), layer.lent_weights(x.dtype), x, step)
     return x
 
 

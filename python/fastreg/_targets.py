@@ -26,45 +26,45 @@ def targets(y: ArrayLike, loss: Loss, output_units: int, dtype: str, name: str) 
         array = array.reshape(-1, 1)
     if array.ndim != 2:
         raise ValueError(f"{name} must have the shape (n,) or (n, outputs), not {array.shape}")
-    sparse = loss.kind == "sparse_categorical_crossentropy"
-    columns = 1 if sparse else output_units
+    kind = loss.kind
+    columns = 1 if kind == "sparse_categorical_crossentropy" else output_units
     if array.shape[1] != columns:
         raise ValueError(
-            f"{name} has {array.shape[1]} columns; the loss {loss.kind} with {output_units} output units "
-            f"needs {columns}{_hint(loss, array.shape[1], output_units)}"
+            f"{name} has {array.shape[1]} columns; the loss {kind} with {output_units} output units "
+            f"needs {columns}{_hint(kind, array.shape[1], output_units)}"
         )
-    if loss.kind == "categorical_crossentropy" and output_units == 1:
+    if kind == "categorical_crossentropy" and output_units == 1:
         raise ValueError(
             "categorical_crossentropy needs at least 2 output units; for 1 use binary_crossentropy"
         )
-    _check_values(array, loss, output_units, name)
+    _check_values(array, kind, output_units, name)
     return array
 
 
-def _hint(loss: Loss, columns: int, output_units: int) -> str:
-    if loss.kind == "categorical_crossentropy" and columns == 1:
+def _hint(kind: str, columns: int, output_units: int) -> str:
+    if kind == "categorical_crossentropy" and columns == 1:
         return "; for class indices use sparse_categorical_crossentropy or utils.to_categorical"
-    if loss.kind == "sparse_categorical_crossentropy" and columns == output_units:
+    if kind == "sparse_categorical_crossentropy" and columns == output_units:
         return "; for one-hot targets use categorical_crossentropy"
     return ""
 
 
-def _check_values(y: Array, loss: Loss, output_units: int, name: str) -> None:
-    if loss.kind == "sparse_categorical_crossentropy":  # NaN and infinity are no class either
+def _check_values(y: Array, kind: str, output_units: int, name: str) -> None:
+    if kind == "sparse_categorical_crossentropy":  # NaN and infinity are no class either
         bad = y[(y != np.floor(y)) | ~(y >= 0) | (y >= output_units)]
         expected = f"integer class indices in [0, {output_units})"
-    elif loss.kind in ("binary_crossentropy", "categorical_crossentropy"):
+    elif kind in ("binary_crossentropy", "categorical_crossentropy"):
         bad, expected = y[(y < 0) | (y > 1)], "values in [0, 1]"
-    elif loss.kind == "hinge":
+    elif kind == "hinge":
         bad, expected = y[(y != -1) & (y != 0) & (y != 1)], "labels -1 and 1, or 0 and 1"
         if not bad.size and np.any(y == -1):
             bad = y[y == 0]  # which would stand for -1 in batches without it
     else:
         return
-    if loss.kind != "sparse_categorical_crossentropy":
+    if bad.size and kind != "sparse_categorical_crossentropy":
         bad = bad[np.isfinite(bad)]  # the others are check_finite's
     if bad.size:
-        raise ValueError(f"{name} holds {bad[0]:g}; the loss {loss.kind} needs {expected}")
+        raise ValueError(f"{name} holds {bad[0]:g}; the loss {kind} needs {expected}")
 
 
 def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) -> Array:

@@ -6,8 +6,7 @@ evaluate and predict share its hooks and batches.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -175,7 +174,7 @@ def fit(
                 hooks.call("on_epoch_begin", epoch, {})
             fresh = epoch == plan.initial_epoch  # a GPU keeps the data from epoch to epoch
             logs = compiled.logs(_train_epoch(model, session, compiled, data, plan, hooks, fresh, steps))
-            logs["sparsity"] = sparsity(session)
+            logs["sparsity"] = compiled.sparsity(session)
             if validation is not None and plan.validates(epoch):
                 model._ready()
                 values = evaluate(
@@ -210,12 +209,12 @@ def _train_epoch(
         # Where stop_training was set before the epoch, it ends after its first batch.
         n = 1 if hooks.train_batches or model.stop_training else steps - batch
         model._ready()  # with what callbacks did to layers of other models
-        compiled.optimizer.iterations = session.step  # another model may have used the optimizer
+        compiled.optimizer._iterations = session.step  # another model may have used the optimizer
         session.set_learning_rates(compiled.optimizer.rates(n))
         try:
             totals = session.run_steps(n, hooks.stop_on_nonfinite)
         finally:  # Ctrl-C leaves the model at the end of a step
-            compiled.optimizer.iterations = session.step
+            compiled.optimizer._iterations = session.step
         batch = totals["steps"]
         if hooks.train_batches:
             hooks.call("on_train_batch_end", batch - 1, compiled.logs(totals))
@@ -235,7 +234,7 @@ def evaluate(
     else:
         totals = session.evaluate(native(data.x), data.y, data.sample_weight, fresh)
     logs = compiled.logs(totals)
-    logs["sparsity"] = sparsity(session)
+    logs["sparsity"] = compiled.sparsity(session)
     hooks.call("on_test_end", logs)
     return logs
 
@@ -275,12 +274,3 @@ def predict(session: Session, x: Array | SparseRows, batch_size: int, hooks: Hoo
         session.predict(native(x), out)
     hooks.call("on_predict_end", {})
     return out
-
-
-def sparsity(session: Session) -> float:
-    """The share of all kernels' weights that are exactly 0."""
-    info = session.parameter_info()
-    zeros = session.count_zeros()
-    kernels: Sequence[int] = [index for index, (name, _, _) in enumerate(info) if name == "kernel"]
-    total = sum(math.prod(info[index][1]) for index in kernels)
-    return sum(zeros[index] for index in kernels) / total if total else 0.0

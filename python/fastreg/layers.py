@@ -191,7 +191,7 @@ class Dense(Layer):
     def kernel_regularizer(self, value: Any) -> None:
         before = self.__dict__.get("_kernel_regularizer")
         self._kernel_regularizer = regularizers.get(value)
-        models = list(self.__dict__.get("_models", ()))
+        models = self._in_models()
         try:
             penalties = [model._kernel_penalty(self).native() for model in models]
         except ValueError:  # it does not go with a model's loss

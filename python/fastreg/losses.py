@@ -90,7 +90,7 @@ class Loss(Configurable, OtherWords):
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         target, prediction = self._pair(y_true, y_pred)
-        weight = row_weights(sample_weight, len(prediction), str(prediction.dtype), "sample_weight")
+        weight = row_weights(sample_weight, len(prediction), prediction.dtype, "sample_weight")
         values = np.empty(prediction.shape[0], dtype=prediction.dtype)
         mean = _core.loss_forward(target, prediction, weight, self.native(), values, None)
         if self.reduction == "none":
@@ -251,7 +251,7 @@ class ElasticNet(Loss):
 def _row_values(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """One value per row; a vector is one row, as in Keras."""
     prediction = numeric(y_pred, "y_pred")
-    target = numeric(y_true, "y_true", str(prediction.dtype))
+    target = numeric(y_true, "y_true", prediction.dtype)
     if prediction.ndim > 1:
         return loss.per_row(target, prediction)
     return loss.per_row(target.reshape(1, -1), prediction.reshape(1, -1)).reshape(())

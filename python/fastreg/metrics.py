@@ -63,7 +63,7 @@ class Metric(Configurable, OtherWords):
         """
         target, prediction = pair(y_true, y_pred, self.name, self.sparse_targets)
         self.check_outputs(prediction.shape[1])
-        given = row_weights(sample_weight, len(target), str(prediction.dtype), "sample_weight")
+        given = row_weights(sample_weight, len(target), prediction.dtype, "sample_weight")
         weight = np.ones(len(target)) if given is None else given.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity are counted as they are
             totals = self.accumulate(target, prediction, weight)
@@ -321,15 +321,10 @@ class _ThresholdMetric(Metric):
 
     def confusion(self, totals: Totals) -> tuple[Totals, Totals, Totals, Totals]:
         """True positives, false positives, false negatives, true negatives at each threshold."""
-        positives, negatives = np.asarray(totals).reshape(2, -1)
-        true_positive = positives[::-1].cumsum()[::-1][1:]
-        false_positive = negatives[::-1].cumsum()[::-1][1:]
-        return (
-            true_positive,
-            false_positive,
-            positives.sum() - true_positive,
-            negatives.sum() - false_positive,
-        )
+        from_edge = np.asarray(totals).reshape(2, -1)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        true_positive, false_positive = from_edge[:, 1:]
+        false_negative, true_negative = from_edge[:, :1] - from_edge[:, 1:]
+        return true_positive, false_positive, false_negative, true_negative
 
 
 class _OneThreshold(_ThresholdMetric):
@@ -341,7 +336,9 @@ class _OneThreshold(_ThresholdMetric):
         self._edges = np.array([self.thresholds], dtype=np.float32)
 
     def _counts(self, totals: Totals) -> tuple[float, ...]:
-        return tuple(float(counts[0]) for counts in self.confusion(totals))
+        """What `confusion` gives, of the one threshold."""
+        false_negative, true_positive, true_negative, false_positive = totals.tolist()
+        return true_positive, false_positive, false_negative, true_negative
 
 
 class Precision(_OneThreshold):
@@ -489,7 +486,7 @@ class AUC(_ThresholdMetric):
         counts = np.array(totals).reshape(2, -1)
         counts[:, 1] += counts[:, 0]  # 0 is above the first threshold alone
         counts[:, -2] += counts[:, -1]  # 1 is above all but the last
-        counts[:, [0, -1]] = 0.0
+        counts[:, 0] = counts[:, -1] = 0.0
         return super().confusion(counts)
 
     def result_of(self, totals: Totals) -> float:
@@ -501,12 +498,12 @@ class AUC(_ThresholdMetric):
             x, y = _divide(false_positive, false_positive + true_negative), recall
         else:
             x, y = recall, _divide(true_positive, true_positive + false_positive)
-        heights = {
-            "interpolation": (y[:-1] + y[1:]) / 2,
-            "minoring": np.minimum(y[:-1], y[1:]),
-            "majoring": np.maximum(y[:-1], y[1:]),
-        }[self.summation_method]
-        return float(np.sum((x[:-1] - x[1:]) * heights))
+        return float(np.sum((x[:-1] - x[1:]) * self._heights(y[:-1], y[1:])))
+
+    def _heights(self, left: Totals, right: Totals) -> Totals:
+        if self.summation_method == "interpolation":
+            return (left + right) / 2
+        return np.minimum(left, right) if self.summation_method == "minoring" else np.maximum(left, right)
 
 
 def _divide(part: Totals, whole: Totals) -> Totals:

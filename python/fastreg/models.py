@@ -314,10 +314,10 @@ class Sequential(Model):
         expected = self._expectation()
         data = expected.weigh_classes(expected.dataset(x, y, sample_weight), class_weight)
         session = self._take_over("train_on_batch", self._shape_of(data.x))
-        compiled.optimizer.iterations = session.step
-        session.learning_rate = compiled.optimizer.learning_rate
+        compiled.optimizer._iterations = session.step
+        session.learning_rate = compiled.optimizer.rates(1)[0]
         totals = session.train_batch(native(data.x), data.y, data.sample_weight)
-        compiled.optimizer.iterations = session.step
+        compiled.optimizer._iterations = session.step
         return compiled.answer(compiled.logs(totals), as_dict)
 
     def test_on_batch(
@@ -454,11 +454,21 @@ class Sequential(Model):
     def __reduce__(self) -> Any:
         from fastreg import saving
 
-        if type(self) is not Sequential:
-            raise TypeError(f"a {type(self).__name__} cannot be copied or pickled, only a Sequential itself")
-        if not self.built or not any(isinstance(layer, _layers.Dense) for layer in self._layers):
+        if not self._has_more_than_a_description():
             return saving.from_description, (saving.describe(self),)
         return saving.from_bytes, (saving.to_bytes(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Sequential:
+        from fastreg import saving
+
+        if not self._has_more_than_a_description():
+            return saving.from_description(saving.describe(self))
+        return saving.copy_of(self)
+
+    def _has_more_than_a_description(self) -> bool:
+        if type(self) is not Sequential:
+            raise TypeError(f"a {type(self).__name__} cannot be copied or pickled, only a Sequential itself")
+        return self.built and any(isinstance(layer, _layers.Dense) for layer in self._layers)
 
     # ---- the session -------------------------------------------------------------------------------------------
     def _require_compiled(self) -> Compiled:

@@ -125,6 +125,9 @@ class L1L2(Regularizer):
         self.method = choice(method, "method", METHODS)
 
 
+NO_PENALTY = L1L2()  # what no regularizer comes to
+
+
 def l1(l1: float = 0.01, method: str = "proximal") -> L1:
     """The function form of `L1`."""
     return L1(l1, method)

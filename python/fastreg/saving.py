@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 from fastreg import _core
 from fastreg._arguments import flag
 from fastreg._arrays import Array
+from fastreg._foreign import FLOATS
 
 if TYPE_CHECKING:
     from fastreg.models import Sequential
@@ -87,13 +88,12 @@ def load_weights(model: Sequential, filepath: Path) -> None:
 
 def to_bytes(model: Sequential) -> bytes:
     """What `save_model` writes."""
-    session = model._ready()
-    names, slots, state = _names(model), session.slot_names(), session.state()
-    arrays = dict(zip(names, state["weights"], strict=True))
-    for slot, values in zip(slots, state["slots"], strict=True):
+    header, weights, slots = _parts(model)
+    names = header["parameters"]
+    arrays = dict(zip(names, weights, strict=True))
+    for slot, values in zip(header["slots"], slots, strict=True):
         arrays.update({f"slots/{slot}/{name}": value for name, value in zip(names, values, strict=True)})
-    position = {"step": state["step"], "epoch": state["epoch"]}
-    return _packed(arrays, {**describe(model), "parameters": names, "slots": slots, **position})
+    return _packed(arrays, header)
 
 
 def from_bytes(data: bytes, source: str = "the data", compiled: bool = True) -> Sequential:
@@ -106,13 +106,38 @@ def from_bytes(data: bytes, source: str = "the data", compiled: bool = True) -> 
     weights = _tensors(arrays, names, source)
     slots = [_tensors(arrays, (f"slots/{slot}/{name}" for name in names), source) for slot in header["slots"]]
     with _described_in(source):
-        model = from_description(header if compiled else {**header, "compiled": None})
-        session = model._ready()
-        session.set_weights(weights)
-        if model._compiled is not None:
-            session.set_slots(slots)
-            model._compiled.optimizer.iterations = header["step"]
-        session.set_position(header["step"], header["epoch"])
+        return _of_parts(header if compiled else {**header, "compiled": None}, weights, slots)
+
+
+def copy_of(model: Sequential) -> Sequential:
+    """The model that `from_bytes` makes of `to_bytes`, in half the time."""
+    parts = _parts(model)
+    with _described_in("the model"):
+        return _of_parts(*parts)
+
+
+def _parts(model: Sequential) -> tuple[dict[str, Any], list[Array], list[list[Array]]]:
+    """All that there is to a model: what JSON can hold, the weights, and the optimizer's slots."""
+    session = model._ready()
+    state = session.state()
+    header = {
+        **describe(model),
+        "parameters": _names(model),
+        "slots": session.slot_names(),
+        "step": state["step"],
+        "epoch": state["epoch"],
+    }
+    return header, state["weights"], state["slots"]
+
+
+def _of_parts(header: dict[str, Any], weights: list[Array], slots: list[list[Array]]) -> Sequential:
+    model = from_description(header)
+    session = model._ready()
+    session.set_weights(weights)
+    if model._compiled is not None:
+        session.set_slots(slots)
+        model._compiled.optimizer.iterations = header["step"]
+    session.set_position(header["step"], header["epoch"])
     return model
 
 
@@ -185,7 +210,7 @@ def _unpacked(data: bytes, source: str) -> tuple[dict[str, Array], dict[str, Any
         raise ValueError(f"{source} is not a complete safetensors file: {error}") from None
     except KeyError as error:
         raise ValueError(f"{source} has tensors of the type {error}, which fastreg does not write") from None
-    strange = {str(array.dtype) for array in arrays.values()} - {"float32", "float64"}
+    strange = {str(array.dtype) for array in arrays.values() if array.dtype not in FLOATS}
     if strange:
         raise ValueError(f"{source} has tensors of the types {sorted(strange)}, which fastreg does not write")
     if metadata.get("format") != _FORMAT:

@@ -21,7 +21,7 @@ try:
     from sklearn.utils import check_random_state
     from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(f"fastreg.sklearn needs scikit-learn 1.6 or newer ({error})") from error
 
@@ -543,8 +543,10 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
 
     def _encoded(self, y: Any, known: Array | None) -> Array:
         """`y` as numbers of classes, (rows,), or as 0 and 1, (rows, labels); and what it tells about classes."""
-        check_classification_targets(y)
-        self._multilabel = type_of_target(y) == "multilabel-indicator"
+        kind = type_of_target(y, input_name="y")
+        if kind not in ("binary", "multilabel-indicator"):  # of which there is nothing to say
+            check_classification_targets(y)
+        self._multilabel = kind == "multilabel-indicator"
         if self._multilabel:
             labels = y.toarray() if is_sparse(y) else y
             if not np.isin(labels, (0, 1)).all():
@@ -554,7 +556,7 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
             classes = np.arange(labels.shape[1])
         else:
             encoder = LabelEncoder()  # which does not sort text
-            labels = encoder.fit_transform(column_or_1d(y, warn=True))
+            labels = encoder.fit_transform(y)
             classes = encoder.classes_
         if known is not None and not self._multilabel and np.isin(classes, known).all():
             labels, classes = np.searchsorted(known, classes)[labels], known

@@ -632,6 +632,12 @@ def test_labels_are_0_and_1() -> None:
         assert DenseClassifier(epochs=1).fit(x, y[:, :1]).predict(x).shape == (20,)
 
 
+def test_scikit_learns_warning_of_many_classes_is_passed_on() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.warns(UserWarning, match="number of unique classes is greater than 50%"):
+        DenseClassifier((), epochs=1).fit(x, np.arange(40))
+
+
 def test_callbacks_are_copied_for_each_fit() -> None:
     x, y = iris()
     given = LearningRateScheduler(lambda epoch, rate: 0.5 * rate)

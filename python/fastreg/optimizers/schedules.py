@@ -372,7 +372,7 @@ def _power(base: Array, exponent: Array) -> Array:
         result = np.where(part == 0.0, 1.0, _native("exp", part * _native("log", base)))
     left, square = np.minimum(whole, 2.0**62).astype(np.int64), base.copy()
     with np.errstate(over="ignore", under="ignore"):
-        while left.any():
+        for _ in range(int(left.max(initial=0)).bit_length()):
             result = np.where(left & 1, result * square, result)
             square *= square
             left >>= 1
