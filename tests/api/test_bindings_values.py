@@ -151,3 +151,21 @@ def test_values_the_core_refuses_are_value_errors() -> None:
 def test_what_does_not_fit_in_memory() -> None:
     with pytest.raises(MemoryError):
         _core.dropout_mask(2**62, 0.5, 0, 0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.5, "-0.5"),
+        (-0.1234567, "-0.1234567"),
+        (-1e-7, "-1e-07"),
+        (-1e5, "-100000"),
+        (-1 / 3, "-0.3333333333333333"),
+    ],
+)
+def test_numbers_in_messages_have_the_digits_that_tell_them(value: float, text: str) -> None:
+    w = np.ones(3)
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (its last word follows)
+        _core.prox(w, value, 0.0, 1.0, w)
+    assert str(error.value).split()[-1] == text
+    assert float(text) == value

@@ -142,23 +142,24 @@ def test_calls_are_taken_over_only_where_they_fit(change: str, case: str, groups
     assert [pair.step(t, anew) for t in range(5, 8)][-1]
 
 
-def test_gradients_are_not_kept() -> None:
+def after_four_steps() -> tuple[Any, Any]:
     weight = parameter(3, 4)
     optimizer = ElasticNetAdam([weight], l1=0.1)
     for _ in range(4):
         weight.grad = torch.ones_like(weight)
         optimizer.step()
+    return weight, optimizer
+
+
+def test_gradients_are_not_kept() -> None:
+    weight, optimizer = after_four_steps()
     gone = weakref.ref(weight.grad)
     optimizer.zero_grad()
     assert gone() is None
 
 
 def test_a_bad_gradient_is_refused_when_calls_are_taken_over() -> None:
-    weight = parameter(3, 4)
-    optimizer = ElasticNetAdam([weight], l1=0.1)
-    for _ in range(4):
-        weight.grad = torch.ones_like(weight)
-        optimizer.step()
+    weight, optimizer = after_four_steps()
     before = weight.detach().clone()
     weight.grad = torch.ones(3, 4).double().to_sparse()
     with raises(TypeError, "the gradient of param_groups[0]['params'][0] is sparse"):
