@@ -26,11 +26,6 @@ int64_t inference_unit(const Plan& plan) { return plan.widest <= 8192 ? 1024 : 2
 // A device computes several of them at once.
 constexpr int64_t kUnitsAtOnce = 16;
 
-size_t n_totals(const MetricSpec& metric, int64_t outputs) {
-    if (metric.kind == Metric::thresholds) return 2 * (size_t(metric.n_thresholds) + 1);
-    return metric.kind == Metric::r2 ? 4 * size_t(outputs) : 2;
-}
-
 template <class T>
 class SessionOf final : public Session {
 public:
@@ -64,7 +59,7 @@ public:
             thresholds_.emplace_back(m.thresholds, m.thresholds + m.n_thresholds);
             m.thresholds = thresholds_.back().data();
             reads_classes_ |= takes_classes(m);
-            totals_of_metrics.push_back(n_totals(m, plan_.outputs));
+            totals_of_metrics.push_back(size_t(m.n_totals(plan_.outputs)));
         }
         sums_.init(queue_.get(), totals_of_metrics);
         step_ = 0;
@@ -467,7 +462,7 @@ private:
         for (const MetricSpec& m : metrics_) {
             ops().metric({m, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
                           m.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
-            metric_totals += n_totals(m, plan_.outputs);
+            metric_totals += m.n_totals(plan_.outputs);
         }
     }
 

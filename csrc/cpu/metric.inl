@@ -54,6 +54,32 @@ FR_LOOP void r2_row(const MetricBatch<T>& a, int64_t r, double weight) {
     }
 }
 
+template <class T>
+FR_LOOP void class_counts_row(const MetricBatch<T>& a, int64_t r, double weight) {
+    const T* y = a.prediction + r * a.O;
+    const double top = a.spec.largest ? double(y[argmax(y, a.O)]) : 0.0;
+    for (int64_t j = 0; j < a.O; ++j) {
+        const double value = double(y[j]), actual = weight * double(a.target[r * a.target_cols + j]);
+        const bool is_top = value >= top && (value > kNoOutput || value < -kNoOutput);
+        const bool chosen = a.spec.largest ? is_top : value > a.spec.threshold;
+        double* sums = a.totals + 3 * j;
+        sums[0] += chosen ? actual : 0.0;
+        sums[1] += chosen ? weight : 0.0;
+        sums[2] += actual;
+    }
+}
+
+// Adds row r, if the metric is no mean over rows; whether it did.
+template <class T>
+FR_LOOP bool count_row(const MetricBatch<T>& a, int64_t r, double weight) {
+    switch (a.spec.kind) {
+        case Metric::thresholds: threshold_row(a, r, weight); return true;
+        case Metric::r2: r2_row(a, r, weight); return true;
+        case Metric::class_counts: class_counts_row(a, r, weight); return true;
+        default: return false;
+    }
+}
+
 template <class V>
 void metric(const MetricBatch<typename V::T>& a) {
     using T = typename V::T;
@@ -65,19 +91,16 @@ void metric(const MetricBatch<typename V::T>& a) {
     for (int64_t begin = 0; begin < a.B; begin += a.unit) {
         const int64_t n = a.B - begin < a.unit ? a.B - begin : a.unit;
         rules::LaneSum values, weights;
+        bool is_mean = true;
         for (int64_t i = 0; i < n; ++i) {
             const int64_t r = begin + i;
             const double weight = a.weight ? double(a.weight[r]) : 1.0;
-            if (a.spec.kind == Metric::thresholds) {
-                threshold_row(a, r, weight);
-            } else if (a.spec.kind == Metric::r2) {
-                r2_row(a, r, weight);
-            } else {
-                values.add(i, weight * row_metric(a, r));
-                weights.add(i, weight);
-            }
+            is_mean = !count_row(a, r, weight);
+            if (!is_mean) continue;
+            values.add(i, weight * row_metric(a, r));
+            weights.add(i, weight);
         }
-        if (a.spec.kind == Metric::thresholds || a.spec.kind == Metric::r2) continue;
+        if (!is_mean) continue;
         a.totals[0] += values.total(n);
         a.totals[1] += weights.total(n);
     }

@@ -258,10 +258,6 @@ void host_loss(const LossBatch<T>& a) {
     call.finish();
 }
 
-int64_t totals_of(const MetricSpec& m, int64_t O) {
-    return m.kind == Metric::thresholds ? 2 * (int64_t(m.n_thresholds) + 1) : m.kind == Metric::r2 ? 4 * O : 2;
-}
-
 template <class T>
 void host_metric(const MetricBatch<T>& a) {
     Call call;
@@ -270,7 +266,7 @@ void host_metric(const MetricBatch<T>& a) {
     d.target = call.in(a.target, a.B * a.target_cols);
     d.weight = call.in(a.weight, a.B);
     d.scratch = call.out(a.scratch, a.B * (1 + a.O));
-    d.totals = call.out(a.totals, totals_of(a.spec, a.O));
+    d.totals = call.out(a.totals, a.spec.n_totals(a.O));
     metric<T>(d);
     call.finish();
 }

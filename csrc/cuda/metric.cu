@@ -226,6 +226,46 @@ __global__ void __launch_bounds__(128, 1) r2_kernel(MetricBatch<T> a) {
     a.totals[at] = total;
 }
 
+// ---- class counts --------------------------------------------------------------------------------------------------
+
+// tops[r] = the largest prediction of row r; NaN if the first is.
+template <class T>
+__global__ void __launch_bounds__(kBlock) row_tops(MetricBatch<T> a, double* tops) {
+    each_row(a.B, a.O, [&](int64_t r, int64_t n, int lane) {
+        const T* y = a.prediction + r * a.O;
+        const int64_t best = argmax(lane, y, n);
+        if (lane == 0 && n > 0) tops[r] = double(y[best]);
+    });
+}
+
+// A thread per output and sum, row after row. tops: null unless the largest is chosen.
+template <class T>
+__global__ void __launch_bounds__(128, 1) class_counts_kernel(MetricBatch<T> a, const double* tops) {
+    const int64_t at = global_thread(), j = at / 3;
+    const int which = int(at % 3);
+    if (j >= a.O) return;
+    double total = a.totals[at];
+#pragma unroll 8
+    for (int64_t r = 0; r < a.B; ++r) {
+        const double weight = weight_of(a.weight, r), value = double(a.prediction[r * a.O + j]);
+        const bool above =
+            tops ? value >= tops[r] && (value > kNoOutput || value < -kNoOutput) : value > a.spec.threshold;
+        const double term = which == 1 ? weight : weight * double(a.target[r * a.target_cols + j]);
+        total += above || which == 2 ? term : 0.0;
+    }
+    a.totals[at] = total;
+}
+
+template <class T>
+void class_counts(const MetricBatch<T>& a) {
+    double* tops = a.spec.largest ? scratch<double>(Scratch::rows, a.B) : nullptr;
+    if (a.spec.largest) {
+        if (!tops) return;
+        launch(row_tops<T>, grid_for_rows(a.B), kBlock, 0, a, tops);
+    }
+    launch(class_counts_kernel<T>, blocks_for(3 * a.O, 128), 128, 0, a, tops);
+}
+
 }  // namespace
 
 template <class T>
@@ -238,6 +278,7 @@ void metric(const MetricBatch<T>& a) {
     if (a.B == 0) return;
     if (a.spec.kind == Metric::thresholds) return threshold_metric(a);
     if (a.spec.kind == Metric::r2) return launch(r2_kernel<T>, blocks_for(4 * a.O, 128), 128, 0, a);
+    if (a.spec.kind == Metric::class_counts) return class_counts(a);
     mean_over_rows(a);
 }
 

@@ -171,7 +171,8 @@ bool takes_metric(const MetricSpec& metric, int64_t y_cols, int64_t outputs) {
         case Metric::categorical_accuracy: return y_cols == outputs;
         case Metric::loss: return y_cols == outputs && takes_elementwise(metric.loss);
         case Metric::thresholds:
-        case Metric::r2: return false;
+        case Metric::r2:
+        case Metric::class_counts: return false;
     }
     return false;
 }

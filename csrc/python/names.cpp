@@ -77,6 +77,7 @@ const Names<Metric> kMetrics = {
     {"loss", Metric::loss},
     {"thresholds", Metric::thresholds},
     {"r2", Metric::r2},
+    {"class_counts", Metric::class_counts},
 };
 const Names<LayerKind> kLayerKinds = {
     {"dense", LayerKind::dense},

@@ -120,11 +120,10 @@ const Keys<OptimizerSpec> kOptimizerKeys = {
 struct MetricFields : MetricSpec {
     std::vector<float> values;
 };
-const Keys<MetricFields> kMetricKeys = {{"kind", &MetricFields::kind, kRequired},
-                                        {"loss", &MetricFields::loss},
-                                        {"threshold", &MetricFields::threshold},
-                                        {"thresholds", &MetricFields::values},
-                                        {"weighted", &MetricFields::weighted}};
+const Keys<MetricFields> kMetricKeys = {
+    {"kind", &MetricFields::kind, kRequired}, {"loss", &MetricFields::loss},
+    {"threshold", &MetricFields::threshold},  {"largest", &MetricFields::largest},
+    {"thresholds", &MetricFields::values},    {"weighted", &MetricFields::weighted}};
 
 // LayerSpec nests what the dicts keep flat.
 void read_activation(py::handle v, const Name& name, LayerSpec* out) { read(v, name, &out->activation.kind); }

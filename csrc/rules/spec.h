@@ -107,22 +107,37 @@ struct OptimizerSpec {
 //   thresholds: [positives(n_thresholds + 1), negatives(n_thresholds + 1)]: weight of the positive / negative targets
 //               whose prediction exceeds exactly the first b of the ascending thresholds, b = 0 .. n_thresholds
 //   r2: per output j: [sum w, sum w t, sum w t^2, sum w (t - y)^2]
+//   class_counts: per output j: [sum w c t, sum w c, sum w t]; c = 1 where y is above `threshold` or, if `largest`,
+//                 as large as any of its row and not 0, up to kNoOutput; else c = 0
 enum class Metric : int32_t {
     binary_accuracy,
     categorical_accuracy,
     sparse_categorical_accuracy,
     loss,
     thresholds,
-    r2
+    r2,
+    class_counts
 };
+
+constexpr double kNoOutput = 1e-9;  // Keras's: below it the largest of a row is none, so that of zeros none is chosen
 
 struct MetricSpec {
     Metric kind = Metric::loss;
     LossSpec loss;                      // Metric::loss
-    double threshold = 0.5;             // Metric::binary_accuracy
+    double threshold = 0.5;             // Metric::binary_accuracy, class_counts
+    bool largest = false;               // Metric::class_counts
     const float* thresholds = nullptr;  // Metric::thresholds; ascending, copied by compile()
     int32_t n_thresholds = 0;
     bool weighted = false;  // use the sample weights
+
+    int64_t n_totals(int64_t outputs) const {
+        switch (kind) {
+            case Metric::thresholds: return 2 * (int64_t(n_thresholds) + 1);
+            case Metric::r2: return 4 * outputs;
+            case Metric::class_counts: return 3 * outputs;
+            default: return 2;
+        }
+    }
 };
 
 enum class LayerKind : int32_t { dense, activation, dropout };

@@ -38,11 +38,18 @@ def output(described: dict[str, Any], weights: Sequence[Array], x: Array, step: 
     return y
 
 
+def inference_scale(described: dict[str, Any]) -> float:
+    """What a dropout layer, `described` as for the native core, multiplies its input by at inference: 1, or the share
+    that it keeps in training."""
+    return (
+        math.floor((1 - described["rate"]) * 65536 + 0.5) / 65536 if described["scale_at_inference"] else 1.0
+    )
+
+
 def _dropped(x: Array, step: int | None, described: dict[str, Any]) -> Array:
     rate, seed, stream = (described[name] for name in ("rate", "seed", "stream"))
     if step is None:
-        share = math.floor((1 - rate) * 65536 + 0.5) / 65536 if described["scale_at_inference"] else 1.0
-        scaled: Array = x * x.dtype.type(share)
+        scaled: Array = x * x.dtype.type(inference_scale(described))
         return scaled
     if described["scale_at_inference"]:
         kept = ops.dropout_mask(x.shape, rate, seed, step, stream)

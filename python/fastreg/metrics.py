@@ -357,68 +357,6 @@ class Recall(_OneThreshold):
         return _ratio(true_positive, true_positive + false_negative)
 
 
-class FBetaScore(_OneThreshold):
-    """`(1 + beta**2) * precision * recall / (beta**2 * precision + recall)` (van Rijsbergen 1979).
-
-    Parameters
-    ----------
-    average : {"micro", "macro", "weighted"}, optional
-        Over several outputs "micro" alone, which counts all of them together; one output has no average to choose.
-    beta : float, default 1
-        Above 0. How many times as much recall counts as precision.
-    threshold : float in [0, 1]
-        What is above it counts as true. Must be given: Keras's default, the largest of several outputs, is not there.
-    name : str, optional
-
-    Raises
-    ------
-    ValueError
-        With several outputs, if `average` is not "micro".
-
-    Examples
-    --------
-    >>> FBetaScore(threshold=0.5)([[1], [1], [0]], [[0.9], [0.4], [0.6]])
-    0.5
-    """
-
-    _name = "fbeta_score"
-
-    def __init__(
-        self,
-        average: str | None = None,
-        beta: float = 1.0,
-        threshold: float | None = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(number(threshold, "threshold", low=0.0, high=1.0), name or self._name)
-        self.average = None if average is None else choice(average, "average", ("micro", "macro", "weighted"))
-        self.beta = number(beta, "beta", low=0.0, open_low=True)
-        self.threshold = self.thresholds
-
-    def check_outputs(self, outputs: int) -> None:
-        if outputs > 1 and self.average != "micro":
-            raise ValueError(
-                f'metric {self.name!r} must have average="micro" for {outputs} outputs, not {self.average!r}'
-            )
-
-    def result_of(self, totals: Totals) -> float:
-        true_positive, false_positive, false_negative, _ = self._counts(totals)
-        squared = self.beta**2
-        weighted = (1 + squared) * true_positive
-        return _ratio(weighted, weighted + squared * false_negative + false_positive)
-
-
-class F1Score(FBetaScore):
-    """`FBetaScore` with beta 1, the harmonic mean of precision and recall."""
-
-    _name = "f1_score"
-
-    def __init__(
-        self, average: str | None = None, threshold: float | None = None, name: str | None = None
-    ) -> None:
-        super().__init__(average, 1.0, threshold, name)
-
-
 class TruePositives(_OneThreshold):
     """Weight of the true ones whose output is above `thresholds` (one number; 0.5 when None)."""
 
@@ -520,6 +458,97 @@ def _pr_area(true_positive: Totals, false_positive: Totals, false_negative: Tota
     np.divide(positive[:-1], positive[1:], out=ratio, where=(positive[:-1] > 0) & (positive[1:] > 0))
     area = slope * (d_true + intercept * np.log(ratio))
     return float(np.sum(_divide(area, true_positive[1:] + false_negative[1:])))
+
+
+# ---- counts per class ----------------------------------------------------------------------------------------------
+class FBetaScore(Metric):
+    """`(1 + beta**2) * precision * recall / (beta**2 * precision + recall)` (van Rijsbergen 1979).
+
+    Parameters
+    ----------
+    average : {"micro", "macro", "weighted"}, optional
+        How several outputs become one number: "micro" counts all of them together, "macro" is the mean of their scores,
+        "weighted" the mean weighted by how often each is true. One output has no average to choose.
+    beta : float, default 1
+        Above 0. How many times as much recall counts as precision.
+    threshold : float in [0, 1], optional
+        An output above it counts as chosen. By default the largest of a row does, all that are equally large; so one
+        output must have a threshold.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        With several outputs, if there is no `average`; with one output, if there is no `threshold`.
+
+    Examples
+    --------
+    >>> FBetaScore(threshold=0.5)([[1], [1], [0]], [[0.9], [0.4], [0.6]])
+    0.5
+    >>> FBetaScore("macro")([[1, 0], [1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    0.6666666666666666
+    """
+
+    maximised = True
+    _name = "fbeta_score"
+
+    def __init__(
+        self,
+        average: str | None = None,
+        beta: float = 1.0,
+        threshold: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name or self._name)
+        self.average = None if average is None else choice(average, "average", ("micro", "macro", "weighted"))
+        self.beta = number(beta, "beta", low=0.0, open_low=True)
+        self.threshold = None if threshold is None else number(threshold, "threshold", low=0.0, high=1.0)
+
+    def check_outputs(self, outputs: int) -> None:
+        if outputs == 1 and self.threshold is None:
+            raise ValueError(
+                f"metric {self.name!r} must have a threshold for one output, which is always the largest"
+            )
+        if outputs > 1 and self.average is None:
+            raise ValueError(
+                f'metric {self.name!r} must have average="micro", "macro" or "weighted" for {outputs} outputs, not None'
+            )
+
+    def native(self) -> dict[str, Any]:
+        if self.threshold is None:
+            return {"kind": "class_counts", "largest": True}
+        return {"kind": "class_counts", "threshold": float(_single(self.threshold))}
+
+    def accumulate(self, target: Array, prediction: Array, weight: Totals) -> Totals:
+        if self.threshold is None:
+            top = np.where(np.isnan(prediction[:, 0]), np.nan, np.fmax.reduce(prediction, axis=1))
+            chosen = (prediction >= top[:, None]) & (np.abs(prediction) > 1e-9)
+        else:
+            chosen = prediction > _single(self.threshold)
+        actual = target.astype(np.float64)
+        return np.stack([weight @ (chosen * actual), weight @ chosen, weight @ actual], axis=1).ravel()
+
+    def result_of(self, totals: Totals) -> float:
+        counts = np.asarray(totals).reshape(-1, 3)
+        if self.average == "micro":
+            counts = counts.sum(axis=0, keepdims=True)
+        right, chosen, actual = counts.T
+        squared = self.beta**2
+        scores = _divide((1 + squared) * right, squared * actual + chosen)
+        if self.average == "weighted":
+            return _ratio(float(scores @ actual), float(actual.sum()))
+        return float(scores.mean())
+
+
+class F1Score(FBetaScore):
+    """`FBetaScore` with beta 1, the harmonic mean of precision and recall."""
+
+    _name = "f1_score"
+
+    def __init__(
+        self, average: str | None = None, threshold: float | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(average, 1.0, threshold, name)
 
 
 # ---- regression ----------------------------------------------------------------------------------------------------

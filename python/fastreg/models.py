@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core, _training
 from fastreg import layers as _layers
-from fastreg._arguments import flag, integer, number, only
+from fastreg._arguments import choice, flag, integer, number, only
 from fastreg._arrays import Array, Shape
 from fastreg._compiled import Compiled
 from fastreg._configurable import describe_native
@@ -437,6 +437,45 @@ class Sequential(Model):
 
         only(True, include_optimizer, "include_optimizer", "load_model(..., compile=False) leaves it out")
         saving.save_model(self, filepath, overwrite)
+
+    def export(
+        self,
+        filepath: str | bytes | os.PathLike[str],
+        format: str = "onnx",
+        verbose: bool | None = None,
+        input_signature: None = None,
+        *,
+        opset_version: int | None = None,
+    ) -> None:
+        """Write the model at inference to an ONNX file, for runtimes that know nothing of fastreg.
+
+        Its input is "x" (n, features), its output "y" (n, units), both of the model's dtype, for any n. What it gives
+        equals `predict` but for rounding: sums are in the runtime's order, and ONNX holds slopes of activations in
+        float32. Not every runtime has every activation in float64. `models.compact(model).export(...)` leaves out the
+        units that L1 has cut off.
+
+        Parameters
+        ----------
+        filepath : str or path
+            An existing file is replaced, at once.
+        format : {"onnx"}
+        verbose, input_signature
+            Keras's; `verbose` is taken and without effect, `input_signature` must be None.
+        opset_version : int, optional
+            The version of ONNX's operators, at least 14; by default 17, of 2022.
+
+        Raises
+        ------
+        ImportError
+            If the package onnx is missing.
+        ValueError
+            If the model has no weights yet, or 2 GiB of them; for other values of the arguments.
+        """
+        from fastreg import saving
+
+        choice(format, "format", ("onnx",))
+        only(None, input_signature, "input_signature", "the input is a batch of any size")
+        saving.export_onnx(self, filepath, opset_version)
 
     def save_weights(self, filepath: str | bytes | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone to one safetensors file."""

@@ -26,7 +26,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from fastreg import _core
-from fastreg._arguments import flag
+from fastreg._arguments import flag, integer
 from fastreg._arrays import Array
 from fastreg._foreign import FLOATS
 
@@ -54,6 +54,17 @@ def save_weights(model: Sequential, filepath: Path, overwrite: bool = True) -> N
     names = _names(model)
     weights = dict(zip(names, model.get_weights(), strict=True))
     _write(filepath, _packed(weights, {"parameters": names}), overwrite)
+
+
+def export_onnx(model: Sequential, filepath: Path, opset_version: int | None = None) -> None:
+    """Write what the model computes at inference to `filepath`: see `Sequential.export`."""
+    from fastreg import _onnx
+
+    opset = _onnx.OPSET if opset_version is None else integer(opset_version, "opset_version")
+    weights, row = model.get_weights(), model._require_input_shape()
+    _write(
+        filepath, _onnx.to_bytes(model.layers, weights, row, model.dtype, model.name, opset), overwrite=True
+    )
 
 
 def load_model(

@@ -232,6 +232,14 @@ def test_f_scores(average: str) -> None:
     assert score.name == "fbeta_score"
 
 
+@pytest.mark.parametrize(("average", "wanted"), [("micro", 4 / 7), ("macro", 2 / 3), ("weighted", 2 / 3)])
+def test_f_scores_of_classes(average: str, wanted: float) -> None:
+    y = np.eye(3, dtype="float32")
+    p = np.array([[0.5, 0.5, 0.1], [0.0, 0.0, 0.0], [-2.0, -1.0, -1.0]], "float32")
+    score = keras.metrics.F1Score(average=average)
+    assert float(score(y, p)) == pytest.approx(wanted)
+
+
 def test_input_layer_by_input_shape() -> None:
     model = keras.Sequential([layers.InputLayer(input_shape=(3,)), layers.Dense(1)])
     assert model.built

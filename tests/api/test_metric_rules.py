@@ -74,6 +74,11 @@ def shares(rng: Rng, rows: int, units: int) -> Any:
     return rng.choice([0.0, 1.0, 1.0, 0.3, 0.5, 0.5 + 1e-12, np.nextafter(0.5, 1)], (rows, units))
 
 
+def several_shares(rng: Rng, rows: int, units: int) -> Any:
+    """For metrics that need several outputs."""
+    return shares(rng, rows, units)
+
+
 def classes(rng: Rng, rows: int, units: int) -> Any:
     return rng.integers(0, units, rows)
 
@@ -112,6 +117,8 @@ CASES: dict[str, tuple[Callable[[], metrics.Metric], Callable[[Rng, int, int], A
     "Recall": (lambda: metrics.Recall(0.7), shares),
     "F1Score": (lambda: metrics.F1Score("micro", 0.5), shares),
     "FBetaScore": (lambda: metrics.FBetaScore("micro", 0.5, 0.3), shares),
+    "F1Score macro": (lambda: metrics.F1Score("macro"), several_shares),
+    "F1Score weighted": (lambda: metrics.F1Score("weighted"), one_hot),
     "TruePositives": (metrics.TruePositives, shares),
     "FalsePositives": (lambda: metrics.FalsePositives(0.3), shares),
     "FalseNegatives": (lambda: metrics.FalseNegatives(0.7), shares),

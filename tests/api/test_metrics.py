@@ -56,6 +56,18 @@ def f_beta(target: Any, prediction: Any, weight: Any, beta: float, threshold: fl
     return (1 + beta**2) * p * r / (beta**2 * p + r)
 
 
+def f_scores(target: Any, chosen: Any, weight: Any, beta: float = 1.0) -> Any:
+    """Of each class, by its precision and its recall."""
+    w = weight[:, None]
+    right = (w * chosen * target).sum(0)
+    p, r = right / (w * chosen).sum(0), right / (w * target).sum(0)
+    return (1 + beta**2) * p * r / (beta**2 * p + r)
+
+
+def largest(prediction: Any) -> Any:
+    return prediction == prediction.max(1, keepdims=True)
+
+
 def r2(target: Any, prediction: Any, weight: Any) -> Any:
     center = (weight[:, None] * target).sum(0) / weight.sum()
     residual = (weight[:, None] * (target - prediction) ** 2).sum(0)
@@ -111,6 +123,20 @@ CASES: dict[str, tuple[metrics.Metric, Any, Any, Any]] = {
     "F1Score": (metrics.F1Score("micro", 0.5), BINARY, PROBABILITY, lambda t, p, w: f_beta(t, p, w, 1.0, 0.5)),
     "FBetaScore": (
         metrics.FBetaScore("micro", 2.0, 0.3), BINARY, PROBABILITY, lambda t, p, w: f_beta(t, p, w, 2.0, 0.3)
+    ),
+    "F1Score macro": (
+        metrics.F1Score("macro"), ONE_HOT, SCORES, lambda t, p, w: float(f_scores(t, largest(p), w).mean())
+    ),
+    "F1Score weighted": (
+        metrics.F1Score("weighted"), ONE_HOT, SCORES,
+        lambda t, p, w: float(np.average(f_scores(t, largest(p), w), weights=w @ t)),
+    ),
+    "F1Score micro": (  # of one class a row, each choice is right or wrong: it is the accuracy
+        metrics.F1Score("micro"), ONE_HOT, SCORES, lambda t, p, w: mean(t.argmax(1) == p.argmax(1), w)
+    ),
+    "FBetaScore macro": (
+        metrics.FBetaScore("macro", 0.5, 0.3), ONE_HOT, SCORES,
+        lambda t, p, w: float(f_scores(t, p > 0.3, w, 0.5).mean()),
     ),
     "TruePositives": (metrics.TruePositives(), BINARY, PROBABILITY, lambda t, p, w: counted(t * (p > 0.5), w)),
     "FalsePositives": (
@@ -215,22 +241,35 @@ def test_nothing_chosen_counts_zero() -> None:
     assert metrics.AUC()([1, 1], [0.2, 0.3]) == 0.0
 
 
-def test_f_scores_are_of_one_output_or_of_all_together() -> None:
+def test_f_scores_need_what_makes_them_one_number() -> None:
     assert metrics.F1Score(threshold=0.5)([[1], [0]], [[0.4], [0.4]]) == 0.0
-    for average in ("macro", "weighted", None):
-        one = metrics.F1Score(average, 0.5)
-        assert one([[1], [1], [0]], [[0.9], [0.4], [0.6]]) == 0.5
-        with raises(ValueError, "'f1_score' must have average=\"micro\" for 2 outputs, not"):
-            one([[1, 0]], [[0.5, 0.5]])
-        with raises(ValueError, "'f1_score' must have average=\"micro\" for 2 outputs, not"):
-            Sequential([Input((3,)), Dense(2)]).compile("sgd", "mse", metrics=[one])
-    with raises(TypeError, "threshold must be a number, not NoneType"):
-        metrics.F1Score()
+    for average in ("micro", "macro", "weighted", None):
+        assert metrics.F1Score(average, 0.5)([[1], [1], [0]], [[0.9], [0.4], [0.6]]) == 0.5
+        with raises(
+            ValueError, "'f1_score' must have a threshold for one output, which is always the largest"
+        ):
+            metrics.F1Score(average)([[1], [0]], [[0.4], [0.4]])
+    message = '\'f1_score\' must have average="micro", "macro" or "weighted" for 2 outputs, not None'
+    with raises(ValueError, message):
+        metrics.F1Score(threshold=0.5)([[1, 0]], [[0.5, 0.5]])
+    with raises(ValueError, message):
+        Sequential([Input((3,)), Dense(2)]).compile("sgd", "mse", metrics=["f1_score"])
+    with raises(TypeError, "threshold must be a number, not str"):
+        metrics.F1Score(threshold="0.5")  # type: ignore[arg-type]
     with raises(ValueError, "beta must be a finite number above 0"):
         metrics.FBetaScore(beta=0.0, threshold=0.5)
     with raises(ValueError, "average must be one of 'micro', 'macro', 'weighted'"):
         metrics.F1Score("samples", 0.5)
     assert metrics.get({"class_name": "FBetaScore", "config": {"threshold": 0.5}}).name == "fbeta_score"
+
+
+def test_the_largest_are_chosen_unless_they_are_zero() -> None:
+    """Keras's rule: of equals all, of zeros none."""
+    target = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    prediction = [[0.5, 0.5, 0.1], [0.0, 0.0, 0.0], [-2.0, -3.0, -1.0]]
+    # The first class is chosen once and right, the second once and wrong, the third once and right.
+    assert metrics.F1Score("macro")(target, prediction) == pytest.approx((1 + 0 + 1) / 3)
+    assert metrics.F1Score("micro")(target, prediction) == pytest.approx(2 * 2 / (3 + 3))
 
 
 def test_a_constant_target_counts_zero_in_r2() -> None:

@@ -102,6 +102,7 @@ def train(dtype: str, precision: str, sparse: bool = False) -> None:
         {"kind": "categorical_accuracy"},
         {"kind": "thresholds", "thresholds": [0.2, 0.5], "weighted": True},
         {"kind": "r2"},
+        {"kind": "class_counts", "largest": True},
     ]
     made = _core.Session(layers, inputs, dtype, 1, "cuda", precision)
     made.set_weights(weights_for(layers, inputs, dtype))

@@ -106,7 +106,8 @@ METRICS: dict[str, tuple[str, Any, list[Any]]] = {
     "binary": ("binary_crossentropy", BINARY, ["accuracy", metrics.AUC(50), metrics.Precision(0.4),
                                                metrics.Recall(), metrics.AUC(20, curve="PR", name="pr")]),
     "classes": ("sparse_categorical_crossentropy", CLASSES, ["accuracy"]),
-    "one hot": ("categorical_crossentropy", ONE_HOT, ["accuracy", "mse", metrics.R2Score()]),
+    "one hot": ("categorical_crossentropy", ONE_HOT, ["accuracy", "mse", metrics.R2Score(), metrics.F1Score("macro"),
+                                                      metrics.FBetaScore("weighted", 2.0, 0.3)]),
     "scores": ("mse", SCORES, ["mae", "root_mean_squared_error", metrics.Huber(), metrics.R2Score()]),
 }  # fmt: skip
 

@@ -245,6 +245,8 @@ METRICS: list[tuple[Spec, Spec]] = [
     ({"kind": "loss", "loss": loss_spec("mean_absolute_error")}, loss_spec("mean_squared_error")),
     ({"kind": "thresholds", "thresholds": [0.1, 0.3, 0.5, 0.9]}, loss_spec("binary_crossentropy")),
     ({"kind": "r2"}, loss_spec("mean_squared_error")),
+    ({"kind": "class_counts", "largest": True}, loss_spec("categorical_crossentropy")),
+    ({"kind": "class_counts", "threshold": 0.3}, loss_spec("binary_crossentropy")),
 ]
 
 
