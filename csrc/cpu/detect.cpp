@@ -1,6 +1,9 @@
-// How many processors this process may use: the affinity mask and the cgroup's quota.
-// It must not know the pool that uses them.
+// The machine: how many processors this process may use (the affinity mask and the cgroup's quota), and of what make
+// they are. It must not know the pool that uses them.
+#include "cpu/detect.h"
+
 #include <sched.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <thread>
@@ -27,6 +30,22 @@ int cgroup_cpus() {
 }
 
 }  // namespace
+
+bool cpu::loads_keep_up() {
+#if defined(__x86_64__)
+    return __builtin_cpu_is("amd");
+#else
+    return true;
+#endif
+}
+
+int64_t cpu::first_cache() {
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+    static const long size = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+    if (size > 0) return size;
+#endif
+    return 32 * 1024;
+}
 
 int pool_default_threads() {
     cpu_set_t set;

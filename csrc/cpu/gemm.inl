@@ -6,7 +6,7 @@
 // threads keeps that order, so all give the same bits, as does every ISA. Blocking after Goto & van de Geijn 2008: a
 // panel of B (block x NR) stays in L1, a block of A in L2, a block of B in L3; registers hold an MR x NR tile of C.
 // Operands are packed when they are needed, by the thread that needs them, and only where they are reused often enough
-// or their layout forces it. Where many numbers of A are 0, gemm_zeros.inl skips them; where only
+// or their layout forces it. Where many numbers of A are 0, gemm_zeros.inl skips them; where more of
 // B's are, and nothing follows the product, C^T = B^T A^T is made instead. Over 40 lines: gemm_block, since packing,
 // fetching and multiplying a panel share its dozen numbers.
 
@@ -114,6 +114,8 @@ void gemm_block(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_
 
 #include "cpu/gemm_zeros.inl"
 
+#include "cpu/gemm_skipping.inl"
+
 // C[i0:i1, j0:j1] by one thread, which packs what it uses.
 template <class V>
 void gemm_part(Cancel& cancel, const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
@@ -220,9 +222,6 @@ void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typenam
     if (as_thin(plan, &thin)) return gemm_thin(cancel, thin, M == 1, cpu::threads_for(M * N * K, kThinGrain), finish);
     const int64_t threads = cpu::threads_for(M * N * K, kGemmGrain);
     choose_packing(&plan);
-    if (!choose_skipping(&plan, threads) && A.rs == 1 && !bias && !finish.call) {
-        GemmPlan<V> turned{N, M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, nullptr, C, 1, c_rs};
-        if (choose_skipping(&turned, threads)) plan = turned;
-    }
+    choose_skipping(&plan, A.rs == 1 && !bias && !finish.call, threads);
     plan.skips_zeros ? gemm_parts_skipping(cancel, plan, threads, finish) : gemm_parts(cancel, plan, threads, finish);
 }

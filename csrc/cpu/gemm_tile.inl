@@ -32,7 +32,7 @@ FR_LOOP V load_vector(const typename V::T* p, int j, int last) {
     return Edge && j == NV - 1 ? V::load(p + j * V::L, last) : V::load(p + j * V::L);
 }
 
-// One step of k of a tile: acc[i][j] += a[i] b[j].
+// One step of k of a tile: acc[i][j] += a[i] b[j]; a(i) points to a[i].
 template <class V, int MR, int NV, bool Edge, bool Packs, class A>
 FR_LOOP void tile_step(V (&acc)[MR][NV], A a, const typename V::T* b, int last, typename V::T* pack) {
     V bv[NV];
@@ -41,8 +41,12 @@ FR_LOOP void tile_step(V (&acc)[MR][NV], A a, const typename V::T* b, int last, 
         if constexpr (Packs) bv[j].store(pack + j * V::L);
     }
     FR_UNROLL for (int i = 0; i < MR; ++i) {
-        const V av = V::set(a(i));
-        FR_UNROLL for (int j = 0; j < NV; ++j) accumulate(av, bv[j], acc[i][j]);
+        if constexpr (NV == 1) {
+            V::accumulate_number(a(i), bv[0], acc[i][0]);
+        } else {
+            const V av = V::set(*a(i));
+            FR_UNROLL for (int j = 0; j < NV; ++j) accumulate(av, bv[j], acc[i][j]);
+        }
     }
 }
 
@@ -85,9 +89,9 @@ void panel_tiles(int64_t tiles, const Panel<typename V::T>& panel, const typenam
         FR_UNROLL for (int i = 0; i < MR; ++i) row[i] = a + i * p.a_stride;
         const auto step = [&](int64_t k) FR_LAMBDA {
             if constexpr (AlongK) {
-                tile_step<V, MR, NV, Edge, Packs>(acc, [&](int i) FR_LAMBDA { return row[i][k]; }, b, p.last, pack);
+                tile_step<V, MR, NV, Edge, Packs>(acc, [&](int i) FR_LAMBDA { return row[i] + k; }, b, p.last, pack);
             } else {
-                tile_step<V, MR, NV, Edge, Packs>(acc, [&](int i) FR_LAMBDA { return column[i]; }, b, p.last, pack);
+                tile_step<V, MR, NV, Edge, Packs>(acc, [&](int i) FR_LAMBDA { return column + i; }, b, p.last, pack);
                 column += p.a_stride;
             }
             b += p.b_rs;

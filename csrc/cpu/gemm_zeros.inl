@@ -13,40 +13,11 @@
 // Panels of B side by side whose part of a row of C fits the registers, beside a number of A.
 constexpr int kPanelsAtOnce = FASTREG_ZEROS_PANELS;
 
-// Whether all numbers of B are finite: then 0 times each adds up to 0.
+// As many of them as the first cache holds a word of steps of.
 template <class V>
-bool is_finite(const GemmPlan<V>& g, int64_t threads) {
-    constexpr int kAtOnce = 8;
-    constexpr int64_t kMostParts = 64;
-    const bool along_n = g.B.cs == 1;
-    int64_t rows = along_n ? g.K : g.N, cols = along_n ? g.N : g.K, stride = along_n ? g.B.rs : g.B.cs;
-    if (stride == cols && rows % kAtOnce == 0) {  // as fewer and longer ones, for rows below may be short
-        rows /= kAtOnce;
-        cols *= kAtOnce;
-        stride *= kAtOnce;
-    }
-    const int64_t parts = threads < kMostParts ? threads : kMostParts;
-    bool finite[kMostParts];
-    auto part = [&](int64_t p) {
-        const V zero = V::set(0);
-        V sum[kAtOnce];
-        FR_UNROLL for (int v = 0; v < kAtOnce; ++v) sum[v] = zero;
-        for (int64_t r = rows * p / parts; r < rows * (p + 1) / parts; ++r) {
-            const auto* row = g.B.p + r * stride;
-            int64_t c = 0;
-            for (; c + kAtOnce * V::L <= cols; c += kAtOnce * V::L) {
-                FR_UNROLL for (int v = 0; v < kAtOnce; ++v) V::accumulate(zero, row + c + v * V::L, sum[v]);
-            }
-            for (; c < cols; c += V::L)
-                sum[0] = fma(zero, V::load(row + c, int(cols - c < V::L ? cols - c : V::L)), sum[0]);
-        }
-        FR_UNROLL for (int v = 1; v < kAtOnce; ++v) sum[0] = sum[0] + sum[v];
-        finite[p] = !V::lanes(V::mask_not(sum[0] == zero));
-    };
-    cpu::run(parts, part);
-    for (int64_t p = 0; p < parts; ++p)
-        if (!finite[p]) return false;
-    return true;
+int64_t panels_at_once() {
+    const int64_t fit = cpu::first_cache() / (Tile<V>::kNR * Nonzeros<V>::kWord * int64_t(sizeof(typename V::T)));
+    return fit < 1 ? 1 : fit < kPanelsAtOnce ? fit : kPanelsAtOnce;
 }
 
 // What the rows of a piece of C have in common over some panels of B, side by side, and some of the steps.
@@ -183,7 +154,8 @@ void gemm_block_skipping(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j
     constexpr int kNR = Tile<V>::kNR;
     constexpr int64_t kFirstCache = 24 * 1024 / int64_t(sizeof(T));
     const int64_t rows = i1 - i0, K = k1 - k0, panels = (j1 - j0 + kNR - 1) / kNR;
-    const int64_t groups = (panels + kPanelsAtOnce - 1) / kPanelsAtOnce, widest = (panels + groups - 1) / groups * kNR;
+    const int64_t at_once = panels_at_once<V>();
+    const int64_t groups = (panels + at_once - 1) / at_once, widest = (panels + groups - 1) / groups * kNR;
     // In cuts of as many words of steps as keep B's part of them in the first cache.
     const int64_t words = (K + Nonzeros<V>::kWord - 1) / Nonzeros<V>::kWord;
     const int64_t fit = kFirstCache / (widest * Nonzeros<V>::kWord), cut = fit > 1 ? fit : 1;
@@ -228,15 +200,4 @@ void gemm_block_skipping(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j
         }
         if (turned_c) store_turned<V>(chains, widest, rows, n, c, g.c_cs, k0 > 0);
     }
-}
-
-// Whether and how to skip zeros.
-template <class V>
-bool choose_skipping(GemmPlan<V>* g, int64_t threads) {
-    if (!has_many_zeros(*g) || !is_finite(*g, threads)) return false;
-    choose_packing(g);
-    g->skips_zeros = true;
-    g->pack_a = false;
-    g->pack_b |= g->N % Tile<V>::kNR != 0;  // whole panels are read
-    return true;
 }

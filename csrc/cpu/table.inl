@@ -5,6 +5,7 @@
 // Everything lies in the namespace of the instruction set, and nothing from another header is called out of line: the
 // linker would keep one copy of such a function, perhaps the one that only the newest CPU can run.
 #include "core/op_table.h"
+#include "cpu/detect.h"
 #include "cpu/parallel.h"
 #include "cpu/scratch.h"
 #include "rules/activation.h"

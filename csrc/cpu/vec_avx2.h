@@ -57,6 +57,9 @@ struct VF {
     FR_VEC static void accumulate(VF a, const T* b, VF& c) {
         asm("vfmadd231ps %2, %1, %0" : "+x"(c.v) : "x"(a.v), "m"(*reinterpret_cast<const T(*)[L]>(b)));
     }
+    FR_VEC static void accumulate_number(const T* a, VF b, VF& c) {
+        asm("vfmadd231ps %2, %1, %0" : "+x"(c.v) : "x"(set(*a).v), "x"(b.v));
+    }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm256_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm256_sqrt_ps(a.v)}; }
     FR_VEC static VF min(VF a, VF b) { return {_mm256_min_ps(a.v, b.v)}; }
@@ -142,6 +145,9 @@ struct VD {
     FR_VEC friend void accumulate(VD a, VD b, VD& c) { asm("vfmadd231pd %2, %1, %0" : "+x"(c.v) : "x"(a.v), "x"(b.v)); }
     FR_VEC static void accumulate(VD a, const T* b, VD& c) {
         asm("vfmadd231pd %2, %1, %0" : "+x"(c.v) : "x"(a.v), "m"(*reinterpret_cast<const T(*)[L]>(b)));
+    }
+    FR_VEC static void accumulate_number(const T* a, VD b, VD& c) {
+        asm("vfmadd231pd %2, %1, %0" : "+x"(c.v) : "x"(set(*a).v), "x"(b.v));
     }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm256_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm256_sqrt_pd(a.v)}; }

@@ -51,6 +51,9 @@ struct VF {
     FR_VEC static void accumulate(VF a, const T* b, VF& c) {
         asm("vfmadd231ps %2, %1, %0" : "+v"(c.v) : "v"(a.v), "m"(*reinterpret_cast<const T(*)[L]>(b)));
     }
+    FR_VEC static void accumulate_number(const T* a, VF b, VF& c) {
+        asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c.v) : "v"(b.v), "m"(*a));
+    }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {_mm512_sqrt_ps(a.v)}; }
     FR_VEC static VF min(VF a, VF b) { return {_mm512_min_ps(a.v, b.v)}; }
@@ -128,6 +131,9 @@ struct VD {
     FR_VEC friend void accumulate(VD a, VD b, VD& c) { asm("vfmadd231pd %2, %1, %0" : "+v"(c.v) : "v"(a.v), "v"(b.v)); }
     FR_VEC static void accumulate(VD a, const T* b, VD& c) {
         asm("vfmadd231pd %2, %1, %0" : "+v"(c.v) : "v"(a.v), "m"(*reinterpret_cast<const T(*)[L]>(b)));
+    }
+    FR_VEC static void accumulate_number(const T* a, VD b, VD& c) {
+        asm("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(c.v) : "v"(b.v), "m"(*a));
     }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {_mm512_fmsub_pd(a.v, b.v, c.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {_mm512_sqrt_pd(a.v)}; }

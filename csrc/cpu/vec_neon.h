@@ -48,6 +48,7 @@ struct VF {
     FR_VEC friend VF fma(VF a, VF b, VF c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
     FR_VEC friend void accumulate(VF a, VF b, VF& c) { c = fma(a, b, c); }
     FR_VEC static void accumulate(VF a, const T* b, VF& c) { c = fma(a, load(b), c); }
+    FR_VEC static void accumulate_number(const T* a, VF b, VF& c) { c = fma(set(*a), b, c); }
     FR_VEC friend VF fms(VF a, VF b, VF c) { return {vfmaq_f32(vnegq_f32(c.v), a.v, b.v)}; }
     FR_VEC friend VF sqrt(VF a) { return {vsqrtq_f32(a.v)}; }
     FR_VEC static VF min(VF a, VF b) { return select(a < b, a, b); }
@@ -135,6 +136,7 @@ struct VD {
     FR_VEC friend VD fma(VD a, VD b, VD c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
     FR_VEC friend void accumulate(VD a, VD b, VD& c) { c = fma(a, b, c); }
     FR_VEC static void accumulate(VD a, const T* b, VD& c) { c = fma(a, load(b), c); }
+    FR_VEC static void accumulate_number(const T* a, VD b, VD& c) { c = fma(set(*a), b, c); }
     FR_VEC friend VD fms(VD a, VD b, VD c) { return {vfmaq_f64(vnegq_f64(c.v), a.v, b.v)}; }
     FR_VEC friend VD sqrt(VD a) { return {vsqrtq_f64(a.v)}; }
     FR_VEC static VD min(VD a, VD b) { return select(a < b, a, b); }

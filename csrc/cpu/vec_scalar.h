@@ -40,6 +40,7 @@ struct VecScalar {
     friend VecScalar fma(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, c.v)}; }  // a * b + c
     friend void accumulate(VecScalar a, VecScalar b, VecScalar& c) { c = fma(a, b, c); }
     static void accumulate(VecScalar a, const T* b, VecScalar& c) { c = fma(a, load(b), c); }
+    static void accumulate_number(const T* a, VecScalar b, VecScalar& c) { c = fma(set(*a), b, c); }
     friend VecScalar fms(VecScalar a, VecScalar b, VecScalar c) { return {std::fma(a.v, b.v, -c.v)}; }  // a * b - c
     friend VecScalar sqrt(VecScalar a) { return {std::sqrt(a.v)}; }
 

@@ -198,6 +198,21 @@ void test_arithmetic(Comparison<V>& compare) {
             return c;
         },
         multiply_add);
+    compare(
+        "accumulate a number", Nan::kAny,
+        [](V a, V b, V c) {
+            T numbers[V::L], sums[V::L];
+            a.store(numbers);
+            for (int i = 0; i < V::L; ++i) {  // each number times all of b
+                V all = c;
+                V::accumulate_number(numbers + i, b, all);
+                T lanes[V::L];
+                all.store(lanes);
+                sums[i] = lanes[i];
+            }
+            return V::load(sums);
+        },
+        multiply_add);
 }
 
 template <class V>
