@@ -39,6 +39,14 @@ bool cpu::loads_keep_up() {
 #endif
 }
 
+bool cpu::wants_fetching() {
+#if defined(__x86_64__)
+    return !(__builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f"));
+#else
+    return true;
+#endif
+}
+
 int64_t cpu::first_cache() {
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
     static const long size = sysconf(_SC_LEVEL1_DCACHE_SIZE);

@@ -11,6 +11,10 @@ namespace fastreg::cpu {
 // Intel's it takes half as long again.
 bool loads_keep_up();
 
+// Whether loops that read several arrays front to back are faster if they ask for memory ahead of time. Not on AMD's
+// CPUs with 512 bits (Zen 4), whose own fetching that only disturbs.
+bool wants_fetching();
+
 // Bytes of a core's first data cache.
 int64_t first_cache();
 

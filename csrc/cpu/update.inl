@@ -94,7 +94,7 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
     double* values = static_cast<double*>(scratch.memory());  // the penalty of each chunk
     // Divisions and roots keep the CPU from looking ahead as far as memory is away, and its own prefetching ends at
     // pages.
-    const bool fetch = weights > kFewFromMemory;
+    const bool fetch = weights > kFewFromMemory && cpu::wants_fetching();
     // Chunks are not alike: more parts than threads, so that who is done first takes more.
     const int64_t threads = cpu::threads_for(weights, kUpdateGrain), most = 4 * threads;
     const int64_t parts = threads == 1 ? 1 : n < most ? n : most;
