@@ -42,15 +42,12 @@ double saved_by_skipping(const GemmPlan<V>& g) {
     const bool along_k = g.A.cs == 1;
     const int64_t rows = along_k ? g.M : g.K, cols = along_k ? g.K : g.M, stride = along_k ? g.A.rs : g.A.cs;
     const int64_t step = rows > kRows ? rows / kRows : 1, most = cols < kCols ? cols : kCols;
-    int64_t seen = 0;
-    V zeros = V::set(0);
+    int64_t seen = 0, zeros = 0;
     for (int64_t r = step / 2; r < rows; r += step)
         for (int64_t c = 0; c + V::L <= most; c += V::L, seen += V::L)
-            zeros = zeros + V::select(V::load(g.A.p + r * stride + c) == V::set(0), V::set(1), V::set(0));
-    typename V::T lanes[V::L], count = 0;
-    zeros.store(lanes);
-    for (int i = 0; i < V::L; ++i) count += lanes[i];
-    return seen > 0 ? saved_by_skipping(g, double(count) / double(seen)) : 0;
+            zeros += __builtin_popcount(V::lanes(V::load(g.A.p + r * stride + c) == V::set(0)));
+    const bool few = double(zeros) <= skipping_costs<V>().least * double(seen);
+    return few ? 0 : saved_by_skipping(g, double(zeros) / double(seen));
 }
 
 // Whether all numbers of B are finite: then 0 times each adds up to 0.

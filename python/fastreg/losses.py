@@ -211,7 +211,8 @@ class ElasticNet(Loss):
     Parameters
     ----------
     loss : str or Loss
-        The data loss. Calling the object on arrays gives this part alone; there are no weights to penalize.
+        The data loss, which must be given. Calling the object on arrays gives this part alone; there are no weights to
+        penalize.
     alpha, beta : float
         Factors of the L1 and the L2 penalty, at least 0.
     method : {"proximal", "subgradient"}
@@ -226,12 +227,16 @@ class ElasticNet(Loss):
 
     def __init__(
         self,
-        loss: Any,
+        loss: Any = None,
         alpha: float = 0.0,
         beta: float = 0.0,
         method: str = "proximal",
         name: str | None = None,
     ) -> None:
+        if loss is None:
+            raise TypeError(
+                'ElasticNet must have the loss that it adds to: ElasticNet("mean_squared_error", alpha=1e-3, beta=1e-3)'
+            )
         self.loss = get(loss)
         if isinstance(self.loss, ElasticNet):
             raise ValueError("loss must be a data loss, not another ElasticNet; add the factors instead")

@@ -127,7 +127,7 @@ class Sequential(Model):
         loss: Any = None,
         metrics: Any = None,
         *,
-        loss_weights: None = None,
+        loss_weights: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
@@ -143,13 +143,14 @@ class Sequential(Model):
             Needed by everything but `predict`.
         metrics : list of str, Metric or function, optional
             "accuracy" becomes binary, categorical or sparse categorical by the loss and the width of the output.
-        loss_weights : None
+        loss_weights : None, 1 or [1]
         weighted_metrics : list, optional
             Metrics that count each row with its sample weight.
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Taken so that Keras programs run, and without effect: an epoch is one native call in any case.
         """
-        only(None, loss_weights, "loss_weights", "a Sequential model has one loss")
+        counts_once = isinstance(loss_weights, (int, float, list, tuple)) and loss_weights in (1, [1], (1,))
+        only(None, None if counts_once else loss_weights, "loss_weights", "a Sequential model has one loss")
         compiled = Compiled(optimizer, loss, metrics, weighted_metrics)
         with self._alone("compile"), _SHARING:
             compiled.check(self._layers, self._output_units_or_none())

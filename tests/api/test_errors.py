@@ -145,6 +145,8 @@ SETTINGS: list[Row] = [
     (lambda: losses.BinaryCrossentropy(label_smoothing=2), ValueError, "label_smoothing must"),
     (lambda: losses.BinaryCrossentropy(from_logits="yes"), TypeError, "from_logits must"),  # type: ignore[arg-type]
     (lambda: losses.MeanSquaredError(reduction="max"), ValueError, "reduction must be one of"),
+    (lambda: losses.ElasticNet(), TypeError, "ElasticNet must have the loss that it adds to"),
+    (lambda: losses.get("elastic_net"), TypeError, "ElasticNet must have the loss that it adds to"),
     (lambda: losses.ElasticNet("mse", alpha=-1), ValueError, "alpha must"),
     (lambda: losses.ElasticNet("mse", beta=NAN), ValueError, "beta must"),
     (lambda: losses.ElasticNet("mse", method="x"), ValueError, "method must"),

@@ -313,7 +313,7 @@ def test_flatten_in_a_file(tmp_path: Path) -> None:
 # ---- a model and its methods ---------------------------------------------------------------------------------------
 def test_methods_take_neutral_arguments(tmp_path: Path) -> None:
     model = network()
-    model.compile(optimizer="sgd", loss="mse", loss_weights=None, jit_compile="auto", auto_scale_loss=True)
+    model.compile(optimizer="sgd", loss="mse", loss_weights=[1.0], jit_compile="auto", auto_scale_loss=True)
     validation = {"validation_data": (X, Y), "validation_steps": None}
     history = model.fit(X, Y, epochs=1, verbose=0, steps_per_epoch=None, **validation)
     assert model.evaluate(X, Y, verbose=0, steps=None) == pytest.approx(
