@@ -14,6 +14,7 @@
 #include "core/runtime.h"
 #include "core/sums.h"
 #include "core/validate.h"
+#include "rules/metric.h"
 #include "rules/update.h"
 
 namespace fastreg {
@@ -59,7 +60,7 @@ public:
             thresholds_.emplace_back(m.thresholds, m.thresholds + m.n_thresholds);
             m.thresholds = thresholds_.back().data();
             reads_classes_ |= takes_classes(m);
-            totals_of_metrics.push_back(size_t(m.n_totals(plan_.outputs)));
+            totals_of_metrics.push_back(size_t(rules::n_totals(m, plan_.outputs)));
         }
         sums_.init(queue_.get(), totals_of_metrics);
         step_ = 0;
@@ -462,7 +463,7 @@ private:
         for (const MetricSpec& m : metrics_) {
             ops().metric({m, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
                           m.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
-            metric_totals += m.n_totals(plan_.outputs);
+            metric_totals += rules::n_totals(m, plan_.outputs);
         }
     }
 

@@ -59,9 +59,8 @@ FR_LOOP void class_counts_row(const MetricBatch<T>& a, int64_t r, double weight)
     const T* y = a.prediction + r * a.O;
     const double top = a.spec.largest ? double(y[argmax(y, a.O)]) : 0.0;
     for (int64_t j = 0; j < a.O; ++j) {
-        const double value = double(y[j]), actual = weight * double(a.target[r * a.target_cols + j]);
-        const bool is_top = value >= top && (value > kNoOutput || value < -kNoOutput);
-        const bool chosen = a.spec.largest ? is_top : value > a.spec.threshold;
+        const double actual = weight * double(a.target[r * a.target_cols + j]);
+        const bool chosen = rules::is_chosen(a.spec, double(y[j]), top);
         double* sums = a.totals + 3 * j;
         sums[0] += chosen ? actual : 0.0;
         sums[1] += chosen ? weight : 0.0;

@@ -15,6 +15,7 @@
 #include "rules/layer_gradient.h"
 #include "rules/loss.h"
 #include "rules/mathfn.h"
+#include "rules/metric.h"
 #include "rules/normal.h"
 #include "rules/penalty.h"
 #include "rules/philox.h"

@@ -10,6 +10,7 @@
 
 #include "cuda/device_info.h"
 #include "cuda/ops.h"
+#include "rules/metric.h"
 
 namespace fastreg::cuda {
 namespace {
@@ -266,7 +267,7 @@ void host_metric(const MetricBatch<T>& a) {
     d.target = call.in(a.target, a.B * a.target_cols);
     d.weight = call.in(a.weight, a.B);
     d.scratch = call.out(a.scratch, a.B * (1 + a.O));
-    d.totals = call.out(a.totals, a.spec.n_totals(a.O));
+    d.totals = call.out(a.totals, rules::n_totals(a.spec, a.O));
     metric<T>(d);
     call.finish();
 }

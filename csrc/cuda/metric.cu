@@ -4,6 +4,7 @@
 // Over 250 lines: totals and the kinds of metrics share how units of rows are added.
 #include "cuda/accuracy.cuh"
 #include "cuda/ops.h"
+#include "rules/metric.h"
 
 namespace fastreg::cuda {
 namespace {
@@ -209,24 +210,28 @@ void threshold_metric(const MetricBatch<T>& a) {
     launch(bin_totals<T>, blocks_for(2 * (int64_t(a.spec.n_thresholds) + 1), kBlock), kBlock, 0, a, bins);
 }
 
-// A thread per output and sum, row after row.
-template <class T>
-__global__ void __launch_bounds__(128, 1) r2_kernel(MetricBatch<T> a) {
-    const int64_t at = global_thread(), j = at / 4;
-    const int which = int(at % 4);
+// ---- sums per output ----------------------------------------------------------------------------------------------
+
+// totals[n j + k] += term(k, r, j) of all rows r in order: a thread per output j and sum k of n.
+template <int n, class T, class F>
+__device__ __forceinline__ void add_rows(const MetricBatch<T>& a, F term) {
+    const int64_t at = global_thread(), j = at / n;
     if (j >= a.O) return;
     double total = a.totals[at];
 #pragma unroll 8
-    for (int64_t r = 0; r < a.B; ++r) {
-        const double weight = weight_of(a.weight, r), t = double(a.target[r * a.target_cols + j]);
-        const double e = t - double(a.prediction[r * a.O + j]);
-        const double square = which == 3 ? weight * e * e : weight * t * t;
-        total += which == 0 ? weight : which == 1 ? weight * t : square;
-    }
+    for (int64_t r = 0; r < a.B; ++r) total += term(int(at % n), r, j);
     a.totals[at] = total;
 }
 
-// ---- class counts --------------------------------------------------------------------------------------------------
+template <class T>
+__global__ void __launch_bounds__(128, 1) r2_kernel(MetricBatch<T> a) {
+    add_rows<4>(a, [&](int which, int64_t r, int64_t j) {
+        const double weight = weight_of(a.weight, r), t = double(a.target[r * a.target_cols + j]);
+        const double e = t - double(a.prediction[r * a.O + j]);
+        const double square = which == 3 ? weight * e * e : weight * t * t;
+        return which == 0 ? weight : which == 1 ? weight * t : square;
+    });
+}
 
 // tops[r] = the largest prediction of row r; NaN if the first is.
 template <class T>
@@ -238,22 +243,15 @@ __global__ void __launch_bounds__(kBlock) row_tops(MetricBatch<T> a, double* top
     });
 }
 
-// A thread per output and sum, row after row. tops: null unless the largest is chosen.
+// tops: null unless the largest is chosen.
 template <class T>
 __global__ void __launch_bounds__(128, 1) class_counts_kernel(MetricBatch<T> a, const double* tops) {
-    const int64_t at = global_thread(), j = at / 3;
-    const int which = int(at % 3);
-    if (j >= a.O) return;
-    double total = a.totals[at];
-#pragma unroll 8
-    for (int64_t r = 0; r < a.B; ++r) {
-        const double weight = weight_of(a.weight, r), value = double(a.prediction[r * a.O + j]);
-        const bool above =
-            tops ? value >= tops[r] && (value > kNoOutput || value < -kNoOutput) : value > a.spec.threshold;
+    add_rows<3>(a, [&](int which, int64_t r, int64_t j) {
+        const double weight = weight_of(a.weight, r);
+        const bool chosen = rules::is_chosen(a.spec, double(a.prediction[r * a.O + j]), tops ? tops[r] : 0.0);
         const double term = which == 1 ? weight : weight * double(a.target[r * a.target_cols + j]);
-        total += above || which == 2 ? term : 0.0;
-    }
-    a.totals[at] = total;
+        return chosen || which == 2 ? term : 0.0;
+    });
 }
 
 template <class T>

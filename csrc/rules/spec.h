@@ -108,7 +108,7 @@ struct OptimizerSpec {
 //               whose prediction exceeds exactly the first b of the ascending thresholds, b = 0 .. n_thresholds
 //   r2: per output j: [sum w, sum w t, sum w t^2, sum w (t - y)^2]
 //   class_counts: per output j: [sum w c t, sum w c, sum w t]; c = 1 where y is above `threshold` or, if `largest`,
-//                 as large as any of its row and not 0, up to kNoOutput; else c = 0
+//                 as large as any of its row and not 0 (is_chosen in rules/metric.h); else c = 0
 enum class Metric : int32_t {
     binary_accuracy,
     categorical_accuracy,
@@ -119,8 +119,6 @@ enum class Metric : int32_t {
     class_counts
 };
 
-constexpr double kNoOutput = 1e-9;  // Keras's: below it the largest of a row is none, so that of zeros none is chosen
-
 struct MetricSpec {
     Metric kind = Metric::loss;
     LossSpec loss;                      // Metric::loss
@@ -129,15 +127,6 @@ struct MetricSpec {
     const float* thresholds = nullptr;  // Metric::thresholds; ascending, copied by compile()
     int32_t n_thresholds = 0;
     bool weighted = false;  // use the sample weights
-
-    int64_t n_totals(int64_t outputs) const {
-        switch (kind) {
-            case Metric::thresholds: return 2 * (int64_t(n_thresholds) + 1);
-            case Metric::r2: return 4 * outputs;
-            case Metric::class_counts: return 3 * outputs;
-            default: return 2;
-        }
-    }
 };
 
 enum class LayerKind : int32_t { dense, activation, dropout };
