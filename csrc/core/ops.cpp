@@ -38,6 +38,14 @@ Status wrong_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why)
 inline Status expect_shape(const Matrix& m, int64_t rows, int64_t cols, const char* why) {
     return m.rows == rows && m.cols == cols ? Status() : wrong_shape(m, rows, cols, why);
 }
+Status wrong_length(const Matrix& m, int64_t n, const char* why) {
+    return invalid(std::string(m.name) + " has shape (" + std::to_string(m.cols) + ",); expected (" +
+                   std::to_string(n) + ",): " + why);
+}
+// Of what the caller has as a vector.
+inline Status expect_length(const Matrix& m, int64_t n, const char* why) {
+    return m.rows == 1 && m.cols == n ? Status() : wrong_length(m, n, why);
+}
 
 Status wrong_rows_layout(const Matrix& m) {
     return invalid(std::string(m.name) + " must have contiguous rows, got strides of (" + std::to_string(m.row_stride) +
@@ -360,7 +368,7 @@ Status dense_forward(Cancel& cancel, const Matrix& x, const Matrix& w, const Mat
     for (const Matrix* m : others)
         if (*m) FR_RETURN_IF_ERROR(expect_kind(*m, x));
     FR_RETURN_IF_ERROR(expect_shape(w, x.cols, w.cols, "so that x @ w exists"));
-    if (b) FR_RETURN_IF_ERROR(expect_shape(b, 1, w.cols, "one number per output"));
+    if (b) FR_RETURN_IF_ERROR(expect_length(b, w.cols, "one number per output"));
     FR_RETURN_IF_ERROR(expect_shape(out, x.rows, w.cols, "for x @ w"));
     if (z_out) FR_RETURN_IF_ERROR(expect_shape(z_out, x.rows, w.cols, "for x @ w"));
     for (const Matrix* m : {&b, &out, &z_out})
@@ -397,7 +405,7 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     } else {
         FR_RETURN_IF_ERROR(expect_shape(dw, w.rows, w.cols, "like w"));
     }
-    if (db) FR_RETURN_IF_ERROR(expect_shape(db, 1, w.cols, "one number per output"));
+    if (db) FR_RETURN_IF_ERROR(expect_length(db, w.cols, "one number per output"));
     for (const Matrix* m : {&dy, &y, &z, &dx, &dw, &db})
         if (*m) FR_RETURN_IF_ERROR(expect_rows_layout(*m));
     FR_RETURN_IF_ERROR(expect_apart({&dx, &dw, &db}, {&dy, &x, &w, &y, &z}));

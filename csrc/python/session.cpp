@@ -130,6 +130,11 @@ py::dict PySession::run_steps(py::handle max_steps, py::handle stop_on_nonfinite
     return to_dict(totals);
 }
 
+void PySession::end_epoch() {
+    const Turn turn(door_);
+    epoch_data_.reset();
+}
+
 py::dict PySession::train_batch(py::handle x, py::handle y, py::handle sample_weight) {
     const Turn turn(door_);
     const DataSet data = to_data(core_->dtype(), x, y, sample_weight);
@@ -167,6 +172,7 @@ void bind_session(py::module_& module) {
              arg("shuffle"), arg("fresh") = true, "Start an epoch over x and y.")
         .def("run_steps", &PySession::run_steps, arg("max_steps") = -1, arg("stop_on_nonfinite") = false,
              "Run batches of the epoch; returns its totals so far.")
+        .def("end_epoch", &PySession::end_epoch, "Let go of the epoch's arrays, also before it has finished.")
         .def("train_batch", &PySession::train_batch, arg("x"), arg("y"), arg("sample_weight"), "One step on one batch.")
         .def("evaluate", &PySession::evaluate, arg("x"), arg("y"), arg("sample_weight"), arg("fresh") = true,
              "Totals of loss and metrics, without training.")

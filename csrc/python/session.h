@@ -34,6 +34,7 @@ public:
     void begin_epoch(py::handle x, py::handle y, py::handle sample_weight, py::handle batch_size, py::handle shuffle,
                      py::handle fresh);
     py::dict run_steps(py::handle max_steps, py::handle stop_on_nonfinite);
+    void end_epoch();
     py::dict train_batch(py::handle x, py::handle y, py::handle sample_weight);
     py::dict evaluate(py::handle x, py::handle y, py::handle sample_weight, py::handle fresh);
     void predict(py::handle x, py::handle out);

@@ -69,7 +69,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`fastreg.saving`, which is imported when it is first used."""
-    if name == "saving":
-        return importlib.import_module("fastreg.saving")
+    """The modules that are imported when they are first used."""
+    if name in ("saving", "sklearn", "torch"):
+        return importlib.import_module(f"fastreg.{name}")
     raise AttributeError(f"module 'fastreg' has no attribute {name!r}")

@@ -29,7 +29,8 @@ def numeric(value: ArrayLike, name: str, dtype: DTypeLike | None = None) -> Arra
     Raises TypeError for complex numbers, text, objects, ragged lists, masked and sparse arrays; ValueError for missing
     values.
     """
-    if isinstance(value, np.ma.MaskedArray):
+    first = value[0] if isinstance(value, (list, tuple)) and value else value
+    if isinstance(first, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it first: what is masked would count")
     if not isinstance(value, _OURS):
         value = numbers(value, name, dtype)

@@ -84,6 +84,7 @@ class Compiled:
         rows = totals["rows"]
         logs = {"loss": totals["loss"] / rows}
         for (name, metric), sums in zip(self._metrics.items(), totals["metrics"], strict=True):
+            metric.counted(sums)
             logs[name] = float(metric.result_of(sums))
         return {**logs, "data_loss": totals["data_loss"] / rows, "penalty": totals["penalty"] / rows}
 

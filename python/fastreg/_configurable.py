@@ -18,7 +18,8 @@ Self = TypeVar("Self", bound="Configurable")
 class Configurable:
     """Base of everything that has `get_config` and `from_config`.
 
-    An argument `a` of the constructor must be kept as the attribute `a`, in a form that the constructor takes again.
+    An argument `a` of the constructor, that of `own_class`, must be kept as the attribute `a`, in a form that the
+    constructor takes again.
     Public attributes cannot be set any more once a model has taken the object: see `take`.
     """
 
@@ -46,9 +47,9 @@ class Configurable:
         """The constructor's arguments, as values that JSON can hold."""
         return {name: describe(value) for name, value in self._arguments().items()}
 
-    def _arguments(self, cls: type | None = None) -> dict[str, Any]:
-        """The arguments with which the constructor, of `cls` if given, makes another object like this."""
-        return {name: getattr(self, name) for name in argument_names(cls or type(self))}
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments with which the constructor makes another object like this."""
+        return {name: getattr(self, name) for name in argument_names(type(self))}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
@@ -64,8 +65,8 @@ class Configurable:
 
 
 def argument_names(cls: type) -> tuple[str, ...]:
-    """The names of the constructor's arguments."""
-    return _arguments_of(cls)
+    """The names of the arguments of the constructor, that of `own_class`."""
+    return _arguments_of(own_class(cls))
 
 
 @functools.cache
@@ -82,35 +83,48 @@ def take(*values: Any) -> None:
             take(*vars(value).values())
 
 
-def describe_native(value: Configurable) -> dict[str, Any]:
-    """`describe` of an object whose class may be from elsewhere, as one of the class of fastreg that it is of."""
-    cls = next(cls for cls in type(value).__mro__ if _is_ours(cls))
-    config = {name: describe(part) for name, part in value._arguments(cls).items()}
-    return {"class_name": cls.__name__, "config": config}
+def own_class(cls: type) -> Any:
+    """The class of fastreg that objects of `cls` are computed with and described as: itself, or that which a subclass
+    from elsewhere only sets arguments of. One that brings methods, as a schedule may, is of its own."""
+    return _own_class_of(cls)
+
+
+@functools.cache
+def _own_class_of(cls: type) -> type:
+    ours = next(base for base in cls.__mro__ if _is_ours(base))
+    return ours if _own_method(cls) is None else cls
 
 
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
-def check_native(value: Configurable, what: str) -> None:
-    """Raise TypeError if `value` is of a class from elsewhere that brings a method: the native core would not run it.
-    A subclass that only sets arguments is one of fastreg's."""
-    for cls in type(value).__mro__:
-        if _is_ours(cls):
-            return
-        for name, member in vars(cls).items():
+def _own_method(cls: type) -> tuple[str, str] | None:
+    """The class from elsewhere that brings a method to `cls`, and the method's name."""
+    for base in cls.__mro__:
+        if _is_ours(base):
+            break
+        for name, member in vars(base).items():
             if inspect.isfunction(member) and name not in ("__init__", "get_config", "__repr__"):
-                raise TypeError(
-                    f"{what} {cls.__name__} brings its own {name}(), which would not run: "
-                    f"fastreg computes natively, with its own classes"
-                )
+                return base.__name__, name
+    return None
+
+
+def check_native(value: Configurable, what: str) -> None:
+    """Raise TypeError if `value` is of a class from elsewhere that brings a method: it would not run."""
+    found = _own_method(type(value))
+    if found is not None:
+        raise TypeError(
+            f"{what} {found[0]} brings its own {found[1]}(), which would not run: "
+            f"fastreg computes natively, with its own classes"
+        )
 
 
 def describe(value: Any) -> Any:
     """`value` as JSON can hold it: objects become `{"class_name", "config"}`, functions their name."""
     if isinstance(value, Configurable):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        cls = own_class(type(value))
+        return {"class_name": cls.__name__, "config": cls.get_config(value)}
     if inspect.isfunction(value):
         return value.__name__
     if isinstance(value, (list, tuple)):

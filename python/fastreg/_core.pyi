@@ -108,7 +108,8 @@ class Session:
         """loss: {"kind": name, "from_logits": False, "label_smoothing": 0.0, "delta": 1.0}; names as rules/spec.h.
         optimizer: {"kind": "sgd" | "adam" | "rmsprop" | "adagrad", plus any field of OptimizerSpec}.
         metrics: {"kind": "binary_accuracy" | "categorical_accuracy" | "sparse_categorical_accuracy" | "loss" |
-        "thresholds" | "r2", "loss": LOSS dict, "threshold": 0.5, "thresholds": [ascending floats], "weighted": False}.
+        "thresholds" | "r2" | "class_counts", "loss": LOSS dict, "threshold": 0.5, "thresholds": [ascending floats],
+        "largest": False (class_counts: by the largest output, not by the threshold), "weighted": False}.
         Resets the optimizer's slots and the step. Parameters stay."""
 
     def begin_epoch(
@@ -129,6 +130,9 @@ class Session:
         """Run at most max_steps more batches of the epoch (-1: all). Totals so far:
         {"loss", "data_loss", "penalty": sums over rows (divide by rows), "rows", "steps": int,
         "finished", "nonfinite": bool, "metrics": list of float64 arrays, the accumulators of rules/spec.h}."""
+
+    def end_epoch(self) -> None:
+        """Let go of the epoch's arrays, also before it has finished; there are no more steps of it then."""
 
     def train_batch(self, x: Array | Sparse, y: Array, sample_weight: Array | None) -> dict[str, Any]: ...
     def evaluate(

@@ -106,5 +106,7 @@ def _numbers(column: nw.Series[Any], where: str) -> NDArray[Any]:
     if not plain and (missing := column.null_count()):
         values = "1 missing value" if missing == 1 else f"{missing} missing values"
         raise ValueError(f"{where} has {values}; fill or drop them first (pandas .fillna, polars .fill_null)")
+    if str(kind) in ("Int128", "UInt128"):  # which NumPy has not
+        column = column.cast(nw.Float64)
     array: NDArray[Any] = column.to_numpy()
     return array.astype("float64") if array.dtype.kind == "O" else array  # Decimal

@@ -190,8 +190,8 @@ class Layer(HasWeights, Configurable, OtherWords):
         if dtype is not None:
             self._dtype = choice(dtype, "dtype", DTYPES)
 
-    def _arguments(self, cls: type | None = None) -> dict[str, Any]:
-        return super()._arguments(cls) | ({} if self._trainable else {"trainable": False})
+    def _arguments(self) -> dict[str, Any]:
+        return super()._arguments() | ({} if self._trainable else {"trainable": False})
 
     def __setattr__(self, name: str, value: Any) -> None:
         """All but the name and the kernel's regularizer stays as it was when the weights were made."""

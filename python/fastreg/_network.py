@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastreg import _core, _seeds, cuda, layers
+from fastreg import _core, _locks, _seeds, cuda, layers
 from fastreg._arguments import choice, flag, integer, listed
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, Shape, numeric
@@ -27,7 +27,9 @@ from fastreg._summary import print_summary
 from fastreg.layers import Dense
 from fastreg.regularizers import NO_PENALTY, Regularizer
 
-_SHARING = threading.RLock()  # held while models are put together, make sessions or bring each other weights
+_SHARING = (
+    _locks.reentrant_lock()
+)  # held while models are put together, make sessions or bring each other weights
 
 
 def _parts(item: Any) -> list[Any]:
@@ -53,8 +55,10 @@ class Network(HasWeights):
             raise AttributeError(f"{name} of a model that has weights cannot change; make another model")
         super().__setattr__(name, value)
 
-    def __init__(self, name: str, seed: int | None, device: str, dtype: str, precision: str) -> None:
+    def __init__(self, name: str | None, seed: int | None, device: str, dtype: str, precision: str) -> None:
         checked = check_seed(seed)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, not {name!r}; after the layers a seed is seed=...")
         self.device = choice(device, "device", ("cpu", "cuda", "auto"))
         if self.device == "cuda":
             cuda.device_count()  # raises RuntimeError where there is none
@@ -62,7 +66,7 @@ class Network(HasWeights):
         self.precision = choice(precision, "precision", ("exact", "fast", "bf16"))
         if self.precision != "exact" and self.dtype != "float32":
             raise ValueError(f'precision={self.precision!r} is for dtype="float32", not {self.dtype!r}')
-        self.name = name
+        self.name = "sequential" if name is None else name
         self.seed = _seeds.fresh() if checked is None else checked
         self._layers: list[Layer] = []
         self._input_shape: Shape | None = None  # of a row

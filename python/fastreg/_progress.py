@@ -28,7 +28,13 @@ def check_verbose(verbose: Any) -> int:
 
 def line_of(logs: Logs, names: list[str]) -> str:
     """`loss: 0.1234 - accuracy: 0.9` of the logs `names`."""
-    return " - ".join(f"{name}: {logs[name]:.4g}" for name in names if name in logs)
+    return " - ".join(f"{name}: {_shown(logs[name])}" for name in names if name in logs)
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
+    )  # a callback may log what it likes
 
 
 def fitting(logs: Logs, names: list[str], width: int) -> str:
@@ -39,7 +45,7 @@ def fitting(logs: Logs, names: list[str], width: int) -> str:
         key=lambda name: (name not in ("loss", "val_loss"), not name.startswith("val_")),
     )
     while True:
-        text = ", ".join(f"{name}={logs[name]:.4g}" for name in names if name in kept)
+        text = ", ".join(f"{name}={_shown(logs[name])}" for name in names if name in kept)
         if len(text) <= width or not kept:
             return text
         kept.pop()

@@ -6,11 +6,10 @@ It must not know who asks.
 from __future__ import annotations
 
 import os
-import threading
 
-from fastreg import _core
+from fastreg import _core, _locks
 
-_lock = threading.Lock()
+_lock = _locks.lock()
 _base: int | None = None  # what set_random_seed was given
 _drawn = 0  # seeds given out since then
 

@@ -178,7 +178,7 @@ def fit(
             if validation is not None and plan.validates(epoch):
                 model._ready()
                 values = evaluate(
-                    session, compiled, validation, plan.validation_batch_size, hooks, not validated
+                    model, session, compiled, validation, plan.validation_batch_size, hooks, not validated
                 )
                 validated = True
                 logs.update({f"val_{name}": value for name, value in values.items()})
@@ -202,6 +202,16 @@ def _train_epoch(
     steps: int,
 ) -> dict[str, Any]:
     session.begin_epoch(native(data.x), data.y, data.sample_weight, plan.batch_size, plan.shuffle, fresh)
+    try:
+        return _train_steps(model, session, compiled, hooks, steps)
+    finally:  # the session keeps no data, also where the epoch was left early
+        session.end_epoch()
+
+
+def _train_steps(
+    model: Sequential, session: Session, compiled: Compiled, hooks: Hooks, steps: int
+) -> dict[str, Any]:
+    """The steps of the epoch that has begun; its totals."""
     batch = 0
     while True:
         if hooks.train_batches:
@@ -225,7 +235,13 @@ def _train_epoch(
 
 
 def evaluate(
-    session: Session, compiled: Compiled, data: Dataset, batch_size: int, hooks: Hooks, fresh: bool = True
+    model: Sequential,
+    session: Session,
+    compiled: Compiled,
+    data: Dataset,
+    batch_size: int,
+    hooks: Hooks,
+    fresh: bool = True,
 ) -> Logs:
     """Loss, metrics and the rest of the logs of `data`, without training. `fresh`: not the data of the last call."""
     hooks.call("on_test_begin", {})
@@ -233,6 +249,10 @@ def evaluate(
         totals = _evaluate_in_batches(session, compiled, data, batch_size, hooks)
     else:
         totals = session.evaluate(native(data.x), data.y, data.sample_weight, fresh)
+    if model._compiled is not compiled:
+        raise RuntimeError(
+            "compile cannot be called while the model is evaluated, from a callback or another thread"
+        )
     logs = compiled.logs(totals)
     logs["sparsity"] = compiled.sparsity(session)
     hooks.call("on_test_end", logs)

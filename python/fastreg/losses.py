@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from fastreg import _core
 from fastreg._arguments import choice, flag, number
 from fastreg._arrays import Array, numeric, pair, row_weights
-from fastreg._configurable import Configurable, find, snake_case, table_of
+from fastreg._configurable import Configurable, find, own_class, snake_case, table_of
 from fastreg._tensor import Number, Tensor
 from fastreg._words import OtherWords
 from fastreg.regularizers import METHODS, factor
@@ -67,7 +67,7 @@ class Loss(Configurable, OtherWords):
     @property
     def kind(self) -> str:
         """The native core's name of the loss."""
-        return snake_case(type(self).__name__)
+        return snake_case(own_class(type(self)).__name__)
 
     def native(self) -> dict[str, Any]:
         """The loss as the native core takes it."""

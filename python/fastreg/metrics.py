@@ -1,8 +1,9 @@
 """Metrics: what is counted over an epoch, and how the counts become a number.
 
 During fit and evaluate the native core fills the accumulators (at Metric, csrc/rules/spec.h says what they hold);
-`update_state` fills the same accumulators from arrays, by the same rules. `result` serves both. They must not know
-models. It is over 250 lines because it is a list of small classes, one for each name that Keras has.
+`update_state` fills the same accumulators from arrays, by the same rules. `result` serves both; after an epoch or an
+evaluation it is what that logged. They must not know models. It is over 250 lines because it is a list of small
+classes, one for each name that Keras has.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ class Metric(Configurable, OtherWords):
     def result(self) -> Any:
         """The metric of everything counted since the last reset; 0.0 when nothing was."""
         return Number(0.0 if self._totals is None else self.result_of(self._totals))
+
+    def counted(self, totals: Totals) -> None:
+        """Take what the native core counted in place of what was counted before."""
+        self._totals = totals
 
     def reset_state(self) -> None:
         """Forget everything counted."""
@@ -317,7 +322,7 @@ class _ThresholdMetric(Metric):
         weights = np.repeat(weight, prediction.shape[1])
         size = len(self._edges) + 1
         counts = [np.bincount(bucket[mask], weights[mask], size) for mask in (positive, ~positive)]
-        return np.concatenate(counts)
+        return np.concatenate(counts).astype(np.float64)  # NumPy counts nothing in integers
 
     def confusion(self, totals: Totals) -> tuple[Totals, Totals, Totals, Totals]:
         """True positives, false positives, false negatives, true negatives at each threshold."""

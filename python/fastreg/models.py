@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from fastreg import _core, _training
 from fastreg import layers as _layers
-from fastreg._arguments import choice, flag, integer, number, only
+from fastreg._arguments import choice, flag, integer, listed, number, only
 from fastreg._arrays import Array, Shape
 from fastreg._compiled import Compiled
-from fastreg._configurable import describe_native
+from fastreg._configurable import describe
 from fastreg._dataset import Expectation, inputs, native
 from fastreg._layer import Layer, axes, last_step
 from fastreg._network import _SHARING, Network
@@ -99,7 +99,7 @@ class Sequential(Model):
     def __init__(
         self,
         layers: Sequence[Layer | Network] | None = None,
-        name: str = "sequential",
+        name: str | None = None,
         *,
         seed: int | None = None,
         device: str = "cpu",
@@ -118,7 +118,7 @@ class Sequential(Model):
         self._passes = 0  # with dropout, outside of training
         if isinstance(layers, Layer):
             raise TypeError("layers must be a list of layers, not a single layer")
-        self._add(layers or ())
+        self._add(() if layers is None else listed(layers, "layers"))
 
     # ---- training ----------------------------------------------------------------------------------------------
     def compile(
@@ -230,6 +230,8 @@ class Sequential(Model):
         """
         with self._alone("fit"):
             compiled = self._require_compiled()
+            if not any(isinstance(layer, _layers.Dense) for layer in self._layers):
+                raise ValueError("the model has no weights to train; add a Dense layer")
             expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
             given = 0.0 if validation_split is None else validation_split
             split = number(given, "validation_split", low=0.0, high=1.0, open_high=True)
@@ -248,8 +250,6 @@ class Sequential(Model):
                     validation_steps, "validation_steps", validation.rows, plan.validation_batch_size
                 )
             hooks = _training.Hooks(callbacks)
-            if not any(isinstance(layer, _layers.Dense) for layer in self._layers):
-                raise ValueError("the model has no weights to train; add a Dense layer")
             session = self._take_over("fit", self._shape_of(data.x))
             return _training.fit(self, session, compiled, data, validation, plan, hooks)
 
@@ -275,7 +275,7 @@ class Sequential(Model):
         show, hooks = check_verbose(verbose) > 0, _training.Hooks(callbacks)
         hooks.attach(self, {"verbose": int(show), "steps": -(-data.rows // size)})
         session = self._ready_for(data.x)
-        logs = _training.evaluate(session, compiled, data, size, hooks)
+        logs = _training.evaluate(self, session, compiled, data, size, hooks)
         if show:
             print(line_of(logs, self.metrics_names))
         return compiled.answer(logs, as_dict)
@@ -392,7 +392,7 @@ class Sequential(Model):
         """The architecture, without weights."""
         return {
             "name": self.name,
-            "layers": [describe_native(layer) for layer in self._layers],
+            "layers": [describe(layer) for layer in self._layers],
             "input_shape": self._input_shape,
             "seed": self.seed,
             "device": self.device,

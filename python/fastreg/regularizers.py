@@ -47,7 +47,7 @@ class L1(Regularizer):
     Parameters
     ----------
     l1 : float, default 0.01
-        Factor, at least 0.
+        Factor, from 0 to 1e38.
     method : {"proximal", "subgradient"}
         "proximal" soft-thresholds the weights after each step, so they become exactly 0 (Parikh and Boyd, Proximal
         Algorithms, 2014; under Adam, per weight: Yun et al., ProxGen, 2020). "subgradient" adds `l1 * sign(w)`
@@ -56,7 +56,7 @@ class L1(Regularizer):
     Raises
     ------
     ValueError
-        If `l1` is negative, NaN or infinite, or `method` is unknown.
+        If `l1` is out of range, or `method` is unknown.
 
     Examples
     --------
@@ -77,12 +77,12 @@ class L2(Regularizer):
     Parameters
     ----------
     l2 : float, default 0.01
-        Factor, at least 0.
+        Factor, from 0 to 1e38.
 
     Raises
     ------
     ValueError
-        If `l2` is negative, NaN or infinite.
+        If `l2` is out of range.
 
     Examples
     --------
@@ -103,14 +103,14 @@ class L1L2(Regularizer):
     Parameters
     ----------
     l1, l2 : float, default 0
-        Factors, at least 0.
+        Factors, from 0 to 1e38.
     method : {"proximal", "subgradient"}
         How the L1 part is applied; see `L1`. The L2 part always stays in the gradient.
 
     Raises
     ------
     ValueError
-        If a factor is negative, NaN or infinite, or `method` is unknown.
+        If a factor is out of range, or `method` is unknown.
 
     Examples
     --------

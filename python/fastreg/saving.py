@@ -75,9 +75,9 @@ def load_model(
 ) -> Sequential:
     """The model that `save_model` wrote: see `fastreg.models.load_model`."""
     _refuse(custom_objects)
-    compiled = flag(compile, "compile")
-    with open(filepath, "rb") as file:
-        return from_bytes(file.read(), os.fsdecode(filepath), compiled)
+    compiled, source = flag(compile, "compile"), os.fsdecode(filepath)
+    with open(source, "rb") as file:
+        return from_bytes(file.read(), source, compiled)
 
 
 def _refuse(custom_objects: Mapping[str, Any] | None) -> None:
@@ -88,7 +88,7 @@ def _refuse(custom_objects: Mapping[str, Any] | None) -> None:
 def load_weights(model: Sequential, filepath: Path) -> None:
     """Set the weights that `save_weights` or `save_model` wrote; their shapes must be the model's."""
     source = os.fsdecode(filepath)
-    with open(filepath, "rb") as file:
+    with open(source, "rb") as file:
         arrays, header = _unpacked(file.read(), source)
     weights = _tensors(arrays, header["parameters"], source)
     found, expected = [w.shape for w in weights], [w.shape for w in model.get_weights()]

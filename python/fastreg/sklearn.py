@@ -28,6 +28,7 @@ except ImportError as error:
 from fastreg import losses, optimizers
 from fastreg._arguments import flag, integer, number
 from fastreg._arrays import Array, row_weights
+from fastreg._configurable import own_class
 from fastreg._sparse import is_sparse
 from fastreg.callbacks import Callback, EarlyStopping
 from fastreg.layers import Dense, Dropout, Layer
@@ -174,7 +175,8 @@ class _DenseEstimator(BaseEstimator):
         settings = given._arguments()
         if self.learning_rate is not None:
             settings["learning_rate"] = self.learning_rate
-        return type(given)(**settings)
+        optimizer: optimizers.Optimizer = own_class(type(given))(**settings)
+        return optimizer
 
     def _loss(self, default: str, possible: Sequence[str], task: str) -> losses.Loss:
         """The loss that is set, or `default`; ValueError if it is not among those `possible` for `task`."""
@@ -283,7 +285,7 @@ class _DenseEstimator(BaseEstimator):
     ) -> dict[str, list[float]]:
         """Train `model`; the history of it."""
         given = [] if self.callbacks is None else copy.deepcopy(self.callbacks)
-        given = [given] if isinstance(given, Callback) else given
+        given = given if isinstance(given, (list, tuple)) else [given]
         history = model.fit(
             X, y, batch_size=self.batch_size, epochs=epochs, verbose=self.verbose,
             callbacks=[_Divergence(), *callbacks, *given], validation_data=validation, sample_weight=weight,
@@ -562,7 +564,8 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
             labels, classes = np.searchsorted(known, classes)[labels], known
         if known is not None and not np.array_equal(classes, known):
             raise ValueError(
-                f"y must hold the classes {known.tolist()} of the fit before; it holds {classes.tolist()}"
+                f"y must hold the classes {known.tolist()}, those of `classes` or of the fit before; "
+                f"it holds {classes.tolist()}"
             )
         self.classes_ = classes
         if len(self.classes_) < 2:
@@ -667,6 +670,8 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
             self, X, y, reset=reset, accept_sparse="csr", dtype=(np.float64, np.float32), multi_output=True,
             y_numeric=True,
         )  # fmt: skip
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"y must hold numbers, but its dtype is {y.dtype}")
         if not reset and y.shape[1:] != self._outputs:
             raise ValueError(
                 f"y must have rows of shape {self._outputs}, as in the first call, not {y.shape[1:]}"

@@ -6,6 +6,7 @@ It must not test EarlyStopping: test_early_stopping.py does. It is over 250 line
 from __future__ import annotations
 
 import csv
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,26 @@ def test_a_given_history_is_the_one_returned() -> None:
     assert len(own.history["loss"]) == 2
     model.fit(X, Y, epochs=1, verbose=0, callbacks=[own])
     assert len(own.history["loss"]) == 1
+
+
+def test_a_history_can_come_back_from_another_process() -> None:
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    history = model.fit(X, Y, epochs=2, verbose=0)
+    same = pickle.loads(pickle.dumps(history))
+    assert (same.history, same.epoch, same.model) == (history.history, [0, 1], None)
+    assert history.model is model
+
+
+def test_what_a_callback_writes_into_the_logs_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    class Words(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["loss"] = "small"
+
+    model = Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=2, callbacks=[Words()])
+    assert "loss: small" in capsys.readouterr().out
 
 
 def test_lambda_callback_refuses_unknown_hooks() -> None:

@@ -365,6 +365,22 @@ def test_state_of_other_monitors_is_refused() -> None:
         EarlyStopping().load_state_dict(EarlyStopping("loss").state_dict())
     with pytest.raises(ValueError, match="state must have the keys"):
         EarlyStoppingMonitor().load_state_dict({"best": 1.0})
+    with pytest.raises(TypeError, match="state must be a dict, not int"):
+        EarlyStopping().load_state_dict(5)  # type: ignore[arg-type]
+
+
+def test_a_state_is_loaded_whole_or_not_at_all() -> None:
+    stopping = EarlyStopping(["loss", "acc"])
+    state = stopping.state_dict()
+    state["loss"]["best"], state["acc"]["wait"] = 0.1, "x"
+    with pytest.raises(TypeError, match="wait"):
+        stopping.load_state_dict(state)
+    assert stopping.best == np.inf
+
+
+def test_the_monitor_cannot_be_set() -> None:
+    with pytest.raises(AttributeError):
+        EarlyStopping("val_loss").monitor = "loss"  # type: ignore[misc]
 
 
 # ---- the monitor without a model ----------------------------------------------------------------------------------

@@ -249,6 +249,8 @@ MODEL: list[Row] = [
         "dtype must be one of 'float32', 'float64', not 'float16'",
     ),
     (lambda: Sequential(Dense(2)), TypeError, "layers must be a list"),  # type: ignore[arg-type]
+    (lambda: Sequential(5), TypeError, "layers must be a list, not int"),  # type: ignore[arg-type]
+    (lambda: Sequential([], 42), TypeError, "name must be a string, not 42"),  # type: ignore[arg-type]
     (lambda: Sequential([Dense]), TypeError, "layer must be a layer of fastreg.layers"),  # type: ignore[list-item]
     (lambda: Sequential(["relu"]), TypeError, "layer must be a layer"),  # type: ignore[list-item]
     (
@@ -489,6 +491,7 @@ OTHERS: list[Row] = [
     ),
     (lambda: compiled().predict(X, batch_size=0), ValueError, "batch_size must"),
     (lambda: compiled().predict("x"), TypeError, "x must hold real numbers"),
+    (lambda: compiled().predict([np.ma.masked_array(X[0])]), TypeError, "x is a masked array"),
     (lambda: compiled().train_on_batch(X, Y[:1]), ValueError, "y has 1 rows"),
     (
         lambda: compiled().train_on_batch(X, Y, class_weight={5: 1}),
@@ -520,8 +523,9 @@ def test_other_methods(row: Row) -> None:
     check(row)
 
 
-def test_a_model_without_dense_layers_cannot_be_trained() -> None:
-    model = Sequential([Input((1,)), Dropout(0.5)])
+@pytest.mark.parametrize("layers_", [[], [Dropout(0.5)], [Input((1,)), Dropout(0.5)]])
+def test_a_model_without_dense_layers_cannot_be_trained(layers_: list[Any]) -> None:
+    model = Sequential(layers_)
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="no weights to train; add a Dense layer"):
         model.fit(X[:, :1], Y)
@@ -541,7 +545,7 @@ OPS: list[Row] = [
     (
         lambda: ops.dense_forward(X, W, np.ones(3, np.float32)),
         ValueError,
-        "b has shape .* expected .* one number per output",
+        r"b has shape \(3,\); expected \(2,\): one number per output",
     ),
     (lambda: ops.dense_forward(X, W, activation="tan"), ValueError, "activation must be one of linear, relu"),
     (lambda: ops.dense_forward(X, W, rate=1.5), ValueError, r"rate must be in \[0, 1\], got 1.5"),

@@ -136,3 +136,35 @@ def test_a_child_forked_after_a_fit_can_fit(tmp_path: Any) -> None:
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == "0 True"
+
+
+FORK_WHILE_A_MODEL_IS_MADE = """
+import os, signal, threading
+from fastreg import Dense, Input, Sequential, _network, _seeds
+
+def hold():
+    with _network._SHARING, _seeds._lock:
+        held.set()
+        done.wait()
+
+held, done = threading.Event(), threading.Event()
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    Sequential([Input((3,)), Dense(1)]).build()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+done.set()
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_while_another_thread_makes_a_model_can_make_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK_WHILE_A_MODEL_IS_MADE],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == "0"

@@ -300,6 +300,24 @@ def test_functions_give_a_value_per_row() -> None:
     assert metrics.mean_absolute_error([1.0, 2.0], [0.0, 0.0]) == pytest.approx(1.5)
 
 
+def test_result_is_that_of_the_last_epoch_or_evaluation() -> None:
+    model = Sequential([Dense(1, activation="sigmoid")], seed=0)
+    area = metrics.AUC()
+    model.compile("sgd", "binary_crossentropy", metrics=[area, "accuracy"])
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y = x[:, 0] > 0
+    history = model.fit(x, y, epochs=2, verbose=0).history
+    assert [float(metric.result()) for metric in model.metrics] == [
+        history["auc"][-1],
+        history["accuracy"][-1],
+    ]
+    logs = model.evaluate(x[:20], y[:20], verbose=0, return_dict=True)
+    assert float(area.result()) == logs["auc"] != history["auc"][-1]
+    area.update_state(y[20:, None], model.predict(x[20:], verbose=0))
+    assert float(area.result()) == model.evaluate(x, y, verbose=0, return_dict=True)["auc"]
+    assert float(metrics.AUC()(np.empty((0, 2)), np.empty((0, 2)))) == 0.0
+
+
 def test_metrics_survive_saving(tmp_path: Any) -> None:
     model = identity(1)
     model.compile(

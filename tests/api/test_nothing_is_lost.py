@@ -1,14 +1,18 @@
 """What a refused or failed call leaves behind: a model, a monitor and a file as they were.
 
-It must not test which values are refused: test_errors.py does.
+It must not test which values are refused: test_errors.py does. It is over 250 lines: a part for models, for data, for
+monitors and for files.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import stat
 import struct
+import weakref
 from collections.abc import Callable as Function
 from pathlib import Path
 from typing import Any
@@ -121,6 +125,44 @@ def test_a_subclass_is_not_copied_as_another() -> None:
 def test_names_cannot_meet_in_a_file() -> None:
     with pytest.raises(ValueError, match="name must not hold '/'"):
         Dense(2, name="slots/m/d")
+
+
+@pytest.mark.parametrize("name", [3, True, ["a"]])
+def test_a_file_that_is_none_is_not_opened(name: Any) -> None:
+    for read in (load_model, trained().load_weights):
+        with pytest.raises(TypeError, match=r"expected str, bytes or os\.PathLike"):
+            read(name)
+    os.fstat(1)  # which True would have closed
+
+
+# ---- data ----------------------------------------------------------------------------------------------------------
+def leaves(model: Sequential, batch: int) -> None:
+    model.stop_training = True
+
+
+def fails(model: Sequential, batch: int) -> None:
+    raise RuntimeError("enough")
+
+
+@pytest.mark.parametrize("ends", [leaves, fails])
+def test_an_epoch_left_early_lets_go_of_its_data(ends: Function[[Sequential, int], None]) -> None:
+    model, x = trained(), X.copy()
+    seen = weakref.ref(x)
+    callback = LambdaCallback(on_train_batch_end=lambda batch, logs: ends(model, batch))
+    with pytest.raises(RuntimeError, match="enough") if ends is fails else contextlib.nullcontext():
+        model.fit(x, Y, batch_size=2, verbose=0, shuffle=False, callbacks=[callback])
+    del x
+    gc.collect()
+    assert seen() is None
+    model.fit(X, Y, verbose=0)
+
+
+def test_compile_during_an_evaluation_is_refused() -> None:
+    model = trained()
+    again = LambdaCallback(on_test_begin=lambda logs: model.compile("sgd", "mse", metrics=["mae"]))
+    with pytest.raises(RuntimeError, match="compile cannot be called while the model is evaluated"):
+        model.evaluate(X, Y, verbose=0, callbacks=[again])
+    assert len(model.evaluate(X, Y, verbose=0)) == 2
 
 
 # ---- monitors ------------------------------------------------------------------------------------------------------

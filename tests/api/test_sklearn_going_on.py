@@ -161,7 +161,10 @@ def test_what_cannot_go_on_is_named() -> None:
     )
     assert not hasattr(first, "classes_")
     first.fit(x[two], y[two])
-    fails(r"y must hold the classes \['setosa', 'virginica'\] of the fit before", lambda: first.fit(x, y))
+    fails(
+        r"y must hold the classes \['setosa', 'virginica'\], those of `classes` or of the fit before",
+        lambda: first.fit(x, y),
+    )
     fails(
         r"classes must be those of the first call, \['setosa', 'virginica'\], not \['setosa'\]",
         lambda: first.partial_fit(x[two], y[two], classes=["setosa"]),

@@ -118,13 +118,16 @@ def maximised_metrics(model: Sequential) -> dict[str, bool]:
 class History(Callback):
     """What `fit` returns: `history` has a list of values per epoch for every key of the logs, `epoch` the epochs.
 
-    `model` is None once the model is gone, which the history does not keep.
+    `model` is None once the model is gone, which the history does not keep, and in copies.
     """
 
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
         self._model: weakref.ref[Sequential] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_model": None}
 
     def set_model(self, model: Sequential) -> None:
         self._model = weakref.ref(model)

@@ -5,7 +5,8 @@ It must not know how that is decided: EarlyStoppingMonitor does, in monitor.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastreg._arguments import flag, integer, number, optional_number
@@ -82,7 +83,7 @@ class EarlyStopping(Callback):
             raise ValueError(
                 f"monitor must be a name of the logs or a list of different names, not {monitor!r}"
             )
-        self.monitor = monitor
+        self._monitor = monitor
         self._mode = check_mode(mode)
         self.verbose = check_verbose(verbose)
         self.restore_best_weights = flag(restore_best_weights, "restore_best_weights")
@@ -105,6 +106,11 @@ class EarlyStopping(Callback):
         self._warned: set[str] = set()  # of what is missing, in this fit
         self.stopped_epoch = 0
         self.stopped_reason: str | None = None
+
+    @property
+    def monitor(self) -> str | Sequence[str]:
+        """What was given; it cannot be set."""
+        return self._monitor
 
     @property
     def patience(self) -> int:
@@ -201,9 +207,13 @@ class EarlyStopping(Callback):
         return {name: monitor.state_dict() for name, monitor in self.monitors.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make the next fit go on from what `state_dict` gave, instead of starting anew."""
+        """Make the next fit go on from what `state_dict` gave, instead of starting anew; all or nothing."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict, not {type(state).__name__}")
         if set(state) != set(self.monitors):
             raise ValueError(f"state must be of the monitors {list(self.monitors)}, not {list(state)}")
+        for name, monitor in self.monitors.items():
+            copy.copy(monitor).load_state_dict(state[name])  # raises before anything is changed
         for name, monitor in self.monitors.items():
             monitor.load_state_dict(state[name])
         self._resumed = True

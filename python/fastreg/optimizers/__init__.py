@@ -150,12 +150,12 @@ class Optimizer(Configurable, OtherWords):
     def native(self) -> dict[str, Any]:
         """The optimizer as the native core takes it: what is None stays out."""
         settings = {
-            name: value for name, value in self.get_config().items() if value is not None and name != "name"
+            name: value for name, value in self._arguments().items() if value is not None and name != "name"
         }
         return {"kind": self.kind, **settings, "learning_rate": float(self.learning_rate)}
 
-    def _arguments(self, cls: type | None = None) -> dict[str, Any]:
-        return {**super()._arguments(cls), "learning_rate": self._learning_rate}
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "learning_rate": self._learning_rate}
 
 
 class SGD(Optimizer):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastreg._arguments import flag, number
+from fastreg._arguments import flag, listed, number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, table_of
 from fastreg._core import math_function
@@ -177,8 +177,10 @@ class PiecewiseConstantDecay(_Formula):
     def __init__(
         self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
     ) -> None:
-        self.boundaries = [number(b, f"boundaries[{i}]", low=0.0) for i, b in enumerate(boundaries)]
-        self.values = [number(v, f"values[{i}]", low=0.0) for i, v in enumerate(values)]
+        self.boundaries = [
+            number(b, f"boundaries[{i}]", low=0.0) for i, b in enumerate(listed(boundaries, "boundaries"))
+        ]
+        self.values = [number(v, f"values[{i}]", low=0.0) for i, v in enumerate(listed(values, "values"))]
         self.name = name
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
