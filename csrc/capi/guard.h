@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <new>
 #include <string>
 
 #include "capi/structs.h"
@@ -27,30 +26,20 @@ fr_status guarded(F f) noexcept {
     try {
         const FloatSettings settings;
         const Status& environment = read_environment();
-        Status s = environment.ok() ? f() : environment;
+        const Status s = environment.ok() ? or_out_of_memory(f) : environment;
         if (s.ok()) return FR_OK;
         keep_message(s.message.c_str());
         return fr_status(int(s.code));
-    } catch (const OutOfMemory& e) {
-        keep_message(e.what());
-        return FR_OUT_OF_MEMORY;
-    } catch (const std::bad_alloc&) {
-        keep_message("out of memory");
-        return FR_OUT_OF_MEMORY;
     } catch (const std::exception& e) {
         keep_message(e.what());
         return FR_RUNTIME;
     }
 }
 
-template <class T>
-constexpr Dtype dtype_of() {
-    return sizeof(T) == 4 ? Dtype::f32 : Dtype::f64;
-}
-
 Status check_size(const char* name, int64_t n, int64_t least = 0);
 Status check_flag(const char* name, int64_t value);
 Status check_kind(const char* name, int64_t value, int64_t kinds);  // an enum of 0 .. kinds - 1
+inline Status check_activation_kind(const char* name, int64_t value) { return check_kind(name, value, FR_SOFTMAX + 1); }
 
 // An array as the caller describes it. Without strides it is contiguous.
 struct Array {

@@ -12,7 +12,7 @@ using namespace fastreg::capi;
 Status to_dense(const fr_dense* given, ActivationSpec* activation, DropoutSpec* dropout) {
     fr_dense d = FR_DENSE_INIT;
     if (given) FR_RETURN_IF_ERROR(read_struct("options", given, &d));
-    FR_RETURN_IF_ERROR(check_kind("options.activation", d.activation, FR_SOFTMAX + 1));
+    FR_RETURN_IF_ERROR(check_activation_kind("options.activation", d.activation));
     *activation = {Activation(d.activation), d.alpha};
     return make_dropout(d.rate, d.seed, d.step, d.stream, dropout);
 }
@@ -73,7 +73,7 @@ fr_status activation_forward_of(int64_t rows, int64_t cols, const T* x, int64_t 
     return guarded([&]() -> Status {
         FR_RETURN_IF_ERROR(check_size("rows", rows));
         FR_RETURN_IF_ERROR(check_size("cols", cols));
-        FR_RETURN_IF_ERROR(check_kind("activation", activation, FR_SOFTMAX + 1));
+        FR_RETURN_IF_ERROR(check_activation_kind("activation", activation));
         Matrix mx, my;
         FR_RETURN_IF_ERROR(matrix("x", x, rows, cols, x_rs, &mx));
         FR_RETURN_IF_ERROR(matrix("y", y, rows, cols, y_rs, &my));
@@ -87,7 +87,7 @@ fr_status activation_backward_of(int64_t rows, int64_t cols, const T* dy, int64_
     return guarded([&]() -> Status {
         FR_RETURN_IF_ERROR(check_size("rows", rows));
         FR_RETURN_IF_ERROR(check_size("cols", cols));
-        FR_RETURN_IF_ERROR(check_kind("activation", activation, FR_SOFTMAX + 1));
+        FR_RETURN_IF_ERROR(check_activation_kind("activation", activation));
         Matrix mdy, mx, mdx;
         FR_RETURN_IF_ERROR(matrix("dy", dy, rows, cols, dy_rs, &mdy));
         FR_RETURN_IF_ERROR(matrix("x", x, rows, cols, x_rs, &mx));

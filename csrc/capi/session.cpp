@@ -8,6 +8,7 @@
 
 #include "capi/guard.h"
 #include "core/cuda.h"
+#include "core/session.h"
 
 // What the header leaves opaque.
 struct fr_session {
@@ -69,7 +70,7 @@ Status to_layer(const unsigned char* at, size_t size, uint64_t seed, int64_t ind
     FR_RETURN_IF_ERROR(read_struct(name.c_str(), given, &l));
     const auto field = [&](const char* f) { return name + "." + f; };
     FR_RETURN_IF_ERROR(check_kind(field("kind").c_str(), l.kind, FR_DROPOUT + 1));
-    FR_RETURN_IF_ERROR(check_kind(field("activation").c_str(), l.activation, FR_SOFTMAX + 1));
+    FR_RETURN_IF_ERROR(check_activation_kind(field("activation").c_str(), l.activation));
     FR_RETURN_IF_ERROR(check_flag(field("no_bias").c_str(), l.no_bias));
     FR_RETURN_IF_ERROR(check_flag(field("scale_at_inference").c_str(), l.scale_at_inference));
     out->kind = LayerKind(l.kind);
@@ -96,7 +97,8 @@ Status to_layer(const unsigned char* at, size_t size, uint64_t seed, int64_t ind
 Status to_model(const fr_layer* layers, int64_t n_layers, int32_t dtype, ModelSpec* spec) {
     FR_RETURN_IF_ERROR(check_given("layers", layers));
     FR_RETURN_IF_ERROR(check_size("n_layers", n_layers, 1));
-    FR_RETURN_IF_ERROR(check_kind("n_layers", n_layers, kMostLayers));
+    if (n_layers > kMostLayers)
+        return invalid("n_layers must be at most " + std::to_string(kMostLayers) + ", got " + std::to_string(n_layers));
     FR_RETURN_IF_ERROR(check_kind("dtype", dtype, FR_F64 + 1));
     spec->dtype = Dtype(dtype);
     spec->layers.resize(size_t(n_layers));
@@ -244,8 +246,6 @@ FASTREG_API fr_status fr_session_create_on(int32_t device, int32_t precision, co
         FR_RETURN_IF_ERROR(check_given("session", session));
         FR_RETURN_IF_ERROR(check_kind("device", device, FR_CUDA + 1));
         FR_RETURN_IF_ERROR(check_kind("precision", precision, FR_BF16 + 1));
-        if (device == FR_CPU && precision != FR_EXACT)
-            return invalid("precision must be 0 (FR_EXACT) on the CPU, got " + std::to_string(precision));
         ModelSpec spec;
         spec.input_units = inputs;
         spec.seed = seed;
@@ -359,7 +359,6 @@ FASTREG_API fr_status fr_session_set_learning_rates(fr_session* session, const d
 FASTREG_API fr_status fr_session_set_penalty(fr_session* session, int64_t parameter, const fr_penalty* penalty) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_given("penalty", penalty));
-        FR_RETURN_IF_ERROR(check_parameter(s, parameter));
         PenaltySpec spec;
         FR_RETURN_IF_ERROR(to_penalty("penalty", *penalty, &spec));
         return s.core->set_penalty(parameter, spec);
@@ -369,7 +368,6 @@ FASTREG_API fr_status fr_session_set_penalty(fr_session* session, int64_t parame
 FASTREG_API fr_status fr_session_set_trainable(fr_session* session, int64_t parameter, int trainable) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_flag("trainable", trainable));
-        FR_RETURN_IF_ERROR(check_parameter(s, parameter));
         return s.core->set_trainable(parameter, trainable != 0);
     });
 }
@@ -377,7 +375,6 @@ FASTREG_API fr_status fr_session_set_trainable(fr_session* session, int64_t para
 FASTREG_API fr_status fr_session_count_zeros(fr_session* session, int64_t parameter, int64_t* zeros) {
     return with_session(session, [&](fr_session& s) -> Status {
         FR_RETURN_IF_ERROR(check_given("zeros", zeros));
-        FR_RETURN_IF_ERROR(check_parameter(s, parameter));
         return s.core->count_zeros(parameter, zeros);
     });
 }

@@ -34,7 +34,7 @@ public:
 
     template <class T>
     static size_t padded(int64_t n) {
-        if (n < 0 || n > (int64_t(1) << 56)) throw OutOfMemory(size_t(-1));
+        if (n < 0 || n > (int64_t(1) << 56)) throw std::bad_alloc();
         return (size_t(n) * sizeof(T) + 63) / 64 * 64;
     }
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/dtype.h"
 #include "core/op_table.h"
-#include "core/session.h"
 #include "core/status.h"
 
 namespace fastreg {

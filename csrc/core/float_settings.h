@@ -21,7 +21,9 @@ private:
 #if defined(__x86_64__)
     static constexpr uint64_t kDefault = 0x1f80, kFlags = 0x3f;  // flags tell what has happened, and stay
     static uint64_t get() { return __builtin_ia32_stmxcsr() & ~kFlags; }
-    static void set(uint64_t settings) { __builtin_ia32_ldmxcsr(unsigned(settings)); }
+    static void set(uint64_t settings) {
+        __builtin_ia32_ldmxcsr(unsigned(settings | (__builtin_ia32_stmxcsr() & kFlags)));
+    }
 #elif defined(__aarch64__)
     static constexpr uint64_t kDefault = 0;
     static uint64_t get() {

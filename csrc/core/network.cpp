@@ -8,6 +8,18 @@
 
 namespace fastreg {
 
+namespace {
+
+// Whether a loss of the activation's outputs is better made of what comes into it, the logits.
+bool belongs(Activation activation, const LossSpec& loss) {
+    if (loss.from_logits) return false;
+    if (loss.kind == Loss::binary_crossentropy) return activation == Activation::sigmoid;
+    return activation == Activation::softmax &&
+           (loss.kind == Loss::categorical_crossentropy || loss.kind == Loss::sparse_categorical_crossentropy);
+}
+
+}  // namespace
+
 template <class T>
 void Network<T>::set_loss(const LossSpec& loss) {
     loss_ = loss;
@@ -16,12 +28,7 @@ void Network<T>::set_loss(const LossSpec& loss) {
     rows_apart_ = loss.kind != Loss::hinge;  // it looks at all targets of a batch
     for (const Node& n : plan_->nodes) rows_apart_ &= !has_penalty(n.activity_penalty);
     const Node& last = plan_->nodes.back();
-    if (loss.from_logits || last.has_dropout || has_penalty(last.activity_penalty)) return;
-    const bool binary = loss.kind == Loss::binary_crossentropy && last.activation.kind == Activation::sigmoid;
-    const bool categorical =
-        (loss.kind == Loss::categorical_crossentropy || loss.kind == Loss::sparse_categorical_crossentropy) &&
-        last.activation.kind == Activation::softmax;
-    if (!binary && !categorical) return;
+    if (last.has_dropout || !belongs(last.activation.kind, loss)) return;
     fused_ = loss_.from_logits = true;
     fused_activation_ = last.activation.kind;
 }
@@ -41,8 +48,8 @@ bool Network<T>::reserve(const OpTable<T>& ops, int64_t rows, bool training, boo
     training = training || training_room_;
     sparse = sparse || sparse_room_;
     capacity_ = 0;
-    if (rows > (int64_t(1) << 46) / plan_->widest) throw OutOfMemory(size_t(-1));  // sizes below cannot overflow
-    const auto pieces = [&](auto take) {  // the same list is measured, then taken
+    if (rows > (int64_t(1) << 46) / plan_->widest) throw std::bad_alloc();  // sizes below cannot overflow
+    const auto pieces = [&](auto take) {                                    // the same list is measured, then taken
         for (size_t i = 0; i < plan_->nodes.size(); ++i) {
             const Node& n = plan_->nodes[i];
             Buffers& b = buffers_[i];
@@ -150,18 +157,44 @@ void Network<T>::forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>&
             const DropoutSpec trained = dropout_spec(n.dropout.rate, 0, 0, 0);
             ops.scale(map, n.dropout.scale_at_inference ? trained.keep / 65536.0 : 1.0);
         }
-        if (has_penalty(n.activity_penalty))
+        if (has_penalty(n.activity_penalty) && !last_fused)
             ops.activity_penalty(out.Y, nullptr, rows.count, n.out, n.activity_penalty, activity);
     }
 }
 
 template <class T>
-void Network<T>::loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training) {
+void Network<T>::loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training,
+                      double* activity) {
     const int64_t O = plan_->outputs, first = rows.first;
     T* gradient = training ? gradient_at(plan_->nodes.size() - 1, fused_) + first * O : nullptr;
     ops.loss({loss_, rows.count, O, B, buffers_.back().Y + first * O, O, targets.y + first * targets.y_cols,
               targets.y_cols, targets.weight ? targets.weight + first : nullptr, scratch_ + first, gradient,
               loss_.from_logits ? probability_ + first * O : nullptr});
+    if (fused_ && has_penalty(plan_->nodes.back().activity_penalty)) penalise_prediction(ops, rows, gradient, activity);
+}
+
+template <class T>
+void Network<T>::penalise_prediction(const OpTable<T>& ops, RowRange rows, T* gradient, double* activity) const {
+    const int64_t O = plan_->outputs, first = rows.first * O;
+    const PenaltySpec& penalty = plan_->nodes.back().activity_penalty;
+    T *const Y = probability_ + first, *const G = scratch_ + capacity_ + first;
+    ops.activity_penalty(Y, nullptr, rows.count, O, penalty, activity);
+    if (!gradient) return;
+    ops.scale({rows.count, O, Y, O, G, O}, 0.0);
+    ops.activity_penalty(Y, G, rows.count, O, penalty, nullptr);
+    const ActivationSpec f{fused_activation_};
+    ops.layer_backward({rows.count, O, G, O, G, O}, {f, {}, Y, O, buffers_.back().Y + first, O, nullptr, nullptr});
+    const PenaltySpec half_square{0.0, double(rows.count) / 2, false};  // whose gradient, divided by the rows, is G
+    ops.activity_penalty(G, gradient, rows.count, O, half_square, nullptr);
+}
+
+template <class T>
+typename Network<T>::Counted Network<T>::counted(const MetricSpec& metric) const {
+    Counted c{metric, prediction()};
+    if (!fused_ || metric.kind != Metric::loss || !belongs(fused_activation_, metric.loss)) return c;
+    c.metric.loss.from_logits = true;
+    c.outputs = buffers_.back().Y;
+    return c;
 }
 
 template <class T>
@@ -182,14 +215,11 @@ bool Network<T>::describe(std::vector<TrainLayer<T>>* layers, TrainSteps<T>* ste
         if (last_is_in_loss(i)) continue;
         if (n.kind != NodeKind::dense || capacity_ >= buffers_[i].bf16_from) return false;
         const ActivationSpec f = last && fused_ ? ActivationSpec{} : n.activation;
-        layers->push_back(
-            {n.in, n.out, f, dropout_of(n, true, 0, 0), n.kernel, n.bias, buffers_[i].Y, buffers_[i].Z, buffers_[i].G});
+        layers->push_back({n.in, n.out, f, dropout_of(n, true, 0, 0), n.kernel, n.bias});
     }
     steps->layers = layers->data();
     steps->n_layers = int64_t(layers->size());
     steps->loss = loss_;
-    steps->per_row = scratch_;
-    steps->probability = probability_;
     steps->prediction = fused_ ? fused_activation_ : Activation::linear;
     return true;
 }

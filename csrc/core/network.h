@@ -60,8 +60,10 @@ public:
     // *activity. `step` addresses dropout when training.
     void forward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, bool training, uint64_t step,
                  double* activity);
-    // After forward: per-row losses, probabilities where fused, and, when training, the first gradient.
-    void loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training);
+    // After forward: per-row losses, probabilities where fused, with their penalty, and, when training, the first
+    // gradient.
+    void loss(const OpTable<T>& ops, const Targets<T>& targets, RowRange rows, int64_t B, bool training,
+              double* activity);
     // After loss: the gradient of the output of every node from the first that is trained on.
     void backward(const OpTable<T>& ops, Cancel& cancel, const Inputs<T>& x, RowRange rows, uint64_t step);
 
@@ -76,6 +78,12 @@ public:
     // Outputs as the user knows them (probabilities where fused): after loss(), or, into out, after forward().
     const T* prediction() const { return fused_ ? probability_ : buffers_.back().Y; }
     void finish_prediction(const OpTable<T>& ops, RowRange rows, T* out) const;
+    // What a metric is made of after loss(): the prediction, or as the loss is, the logits that a crossentropy wants.
+    struct Counted {
+        MetricSpec metric;
+        const T* outputs;
+    };
+    Counted counted(const MetricSpec& metric) const;
     T* scratch() const { return scratch_; }  // capacity * (1 + outputs), for metrics
 
 private:
@@ -97,6 +105,9 @@ private:
     };
     Kept kept(size_t i, bool sparse, RowRange rows) const;
 
+    // The penalty of fused outputs, which are known after the loss, and its gradient, added to that of the logits.
+    void penalise_prediction(const OpTable<T>& ops, RowRange rows, T* gradient, double* activity) const;
+
     DropoutSpec dropout_of(const Node& n, bool training, uint64_t step, int64_t first_row) const;
     // How gradients pass node i: activation and dropout.
     LayerGradient<T> gradient_of(size_t i, const Inputs<T>& x, uint64_t step, RowRange rows) const;
@@ -105,7 +116,8 @@ private:
     T* gradient_at(size_t i, bool through) const {
         return through && plan_->nodes[i].kind != NodeKind::dense ? buffers_[i - 1].G : buffers_[i].G;
     }
-    // Whether node i is a last activation of its own that the loss has within it: softmax, whose input are the logits.
+    // Whether node i is a last activation of its own that the loss has within it, softmax or sigmoid, whose input are
+    // the logits.
     bool last_is_in_loss(size_t i) const {
         return fused_ && i + 1 == plan_->nodes.size() && plan_->nodes[i].kind == NodeKind::activation;
     }

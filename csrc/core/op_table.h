@@ -1,8 +1,8 @@
 // THE SEAM: a struct of function pointers, one per operation. csrc/cpu fills one per instruction set, CUDA one per
 // precision and one for arrays of the host. Arguments arrive checked, and all numbers that they point to, but for the
-// thresholds of metrics, lie in the memory of the backend's queue. It must not know errors, Python, SIMD or CUDA, nor
-// models but for train_steps, which takes a whole small network. It is over 250 lines because what every operation
-// takes stands here, in one place.
+// thresholds of metrics and tables of learning rates, lie in the memory of the backend's queue. It must not know
+// errors, Python, SIMD or CUDA, nor models but for train_steps, which takes a whole small network. It is over 250 lines
+// because what every operation takes stands here, in one place.
 #pragma once
 #include <cstdint>
 
@@ -186,7 +186,6 @@ struct TrainLayer {
     ActivationSpec activation;
     DropoutSpec dropout;   // its step is that of each step
     int64_t kernel, bias;  // segments of the update; bias may be -1
-    T *Y, *Z, *G;          // room for a batch: outputs, pre-activations where f' needs them (or null), dL/dZ
 };
 
 // Steps of an epoch: what a session does in so many single steps, with the same bits. The last batch may be shorter.
@@ -195,8 +194,7 @@ template <class T>
 struct TrainSteps {
     const TrainLayer<T>* layers;
     int64_t n_layers;
-    LossSpec loss;  // from_logits where the last activation and the loss are one
-    T *per_row, *probability;
+    LossSpec loss;            // from_logits where the last activation and the loss are one
     const T *x, *y, *weight;  // of the epoch, `rows` rows each; weight may be null
     int64_t rows, y_cols;
     const uint32_t* order;  // of the rows, or null
@@ -210,7 +208,7 @@ struct TrainSteps {
     const MetricSpec* metrics;
     int64_t n_metrics;
     double* metric_totals;  // those of one metric after those of the other
-    Activation prediction;  // what metrics see: this of the last layer's outputs where the loss has them as logits
+    Activation prediction;  // what metrics see, but for a loss from logits: this of the last layer's outputs
 };
 
 template <class T>

@@ -153,12 +153,6 @@ Status expect_same_or_apart(const Matrix& out, const Matrix& in) {
     return same ? Status{} : expect_apart(out, in);
 }
 
-// A vector may come as one row or, strided, as one column: gives the row the form of the column beside it.
-Matrix like(const Matrix& m, const Matrix& other) {
-    if (m.rows != 1 || other.cols != 1 || m.cols != other.rows) return m;
-    return {m.name, m.data, m.cols, 1, m.col_stride, 1, m.dtype, m.on_gpu, m.stream};
-}
-
 // All checks of y = f(x) over rows, in place allowed.
 Status expect_map(const Matrix& x, const Matrix& out) {
     FR_RETURN_IF_ERROR(expect_kind(out, x));
@@ -430,9 +424,7 @@ Status dense_backward(Cancel& cancel, const Matrix& dy, const Matrix& x, const M
     return interrupted(cancel);
 }
 
-Status activation_forward(const Matrix& x_in, const ActivationSpec& activation, const Matrix& out_in) {
-    const bool by_row = activation.kind == Activation::softmax;  // one row and one column are not the same to it
-    const Matrix x = by_row ? x_in : like(x_in, out_in), out = by_row ? out_in : like(out_in, x);
+Status activation_forward(const Matrix& x, const ActivationSpec& activation, const Matrix& out) {
     FR_RETURN_IF_ERROR(check_activation("activation", activation));
     FR_RETURN_IF_ERROR(expect_map(x, out));
     return with_table(x, [&](const auto& ops, auto t, CallMemory&) {
@@ -505,8 +497,7 @@ Status make_dropout(double rate, uint64_t seed, uint64_t step, uint64_t stream, 
     return {};
 }
 
-Status dropout(const Matrix& x_in, const DropoutSpec& dropout, const Matrix& out_in) {
-    const Matrix x = like(x_in, out_in), out = like(out_in, x);
+Status dropout(const Matrix& x, const DropoutSpec& dropout, const Matrix& out) {
     FR_RETURN_IF_ERROR(expect_map(x, out));
     if (x.dtype != Dtype::bf16)
         return with_table(
@@ -533,16 +524,14 @@ Status elastic_net(const Matrix& w, double l1, double l2, double* value) {
     });
 }
 
-Status elastic_net_gradient(const Matrix& w_in, double l1, double l2, const Matrix& out_in) {
-    const Matrix w = like(w_in, out_in), out = like(out_in, w);
+Status elastic_net_gradient(const Matrix& w, double l1, double l2, const Matrix& out) {
     FR_RETURN_IF_ERROR(check_penalty("elastic_net_gradient", {l1, l2, true}));
     FR_RETURN_IF_ERROR(expect_map(w, out));
     return with_table(
         w, [&](const auto& ops, auto t, CallMemory&) { ops.penalty_gradient(rows_of<decltype(t)>(w, out), l1, l2); });
 }
 
-Status prox(const Matrix& w_in, double l1, double l2, double step, const Matrix& out_in) {
-    const Matrix w = like(w_in, out_in), out = like(out_in, w);
+Status prox(const Matrix& w, double l1, double l2, double step, const Matrix& out) {
     FR_RETURN_IF_ERROR(check_penalty("prox", {l1, l2, true}));
     if (!std::isfinite(step) || step < 0) return invalid("step must be finite and >= 0, got " + number(step));
     FR_RETURN_IF_ERROR(expect_map(w, out));
@@ -578,8 +567,8 @@ Status initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t
     if (!uniform && b < 0) return invalid("b, the standard deviation, must be >= 0, got " + number(b));
     if (uniform && b < a) return invalid("b must be >= a, got " + number(b) + " and " + number(a));
     FR_RETURN_IF_ERROR(expect_contiguous(out));
-    // No normal number drawn lies 8 deviations from the mean.
-    const double widest = uniform ? std::max({std::fabs(a), std::fabs(b), b - a}) : std::fabs(a) + 8 * b;
+    // No normal number drawn lies 8.6 deviations from the mean: sqrt(2 ln 2^53).
+    const double widest = uniform ? std::max({std::fabs(a), std::fabs(b), b - a}) : std::fabs(a) + 8.6 * b;
     const double largest =
         out.dtype == Dtype::f32 ? double(std::numeric_limits<float>::max()) : std::numeric_limits<double>::max();
     if (widest > largest)

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/context.h"
-#include "core/session.h"
+#include "core/dtype.h"
 #include "core/status.h"
 #include "rules/spec.h"
 

@@ -25,7 +25,9 @@ public:
     Status copy_in(void* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
     Status copy_out(void* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
     void enter() override {}
+    void leave() override {}
     Status wait() override { return {}; }
+    Status told() override { return {}; }
     void run_step(uint64_t version, int64_t rows, const StepClock&, Body body, void* context) override {
         if (pool_get_threads() == 1 || pool_in_task()) return body(context);
         const bool timed = pace_.wants_time(version, rows);

@@ -5,24 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
-#include <string>
 
 #include "core/op_table.h"
 #include "core/status.h"
 
 namespace fastreg {
-
-// A bad_alloc that says how much was wanted.
-class OutOfMemory : public std::bad_alloc {
-public:
-    explicit OutOfMemory(size_t bytes, const char* whose = "")
-        : message_("out of memory: " + std::to_string(bytes) + " bytes" + whose + " could not be had") {}
-    const char* what() const noexcept override { return message_.c_str(); }
-
-private:
-    std::string message_;
-};
 
 // What changes from step to step of a training. A queue that replays a recorded step reads these in place of what the
 // operations were given: DropoutSpec::step, UpdateBatch::step, OptimizerSpec::learning_rate, and where rows begin.
@@ -45,15 +32,30 @@ public:
     virtual Status copy_in(void* to, const void* from, size_t bytes) = 0;
     virtual Status copy_out(void* to, const void* from, size_t bytes) = 0;
 
-    // The operations that follow on this thread run here.
+    // The operations that follow on this thread run here, until leave(), which puts back what enter() changed for the
+    // thread. See Entered.
     virtual void enter() = 0;
+    virtual void leave() = 0;
     // Waits for all of them; the first error since the last wait.
     virtual Status wait() = 0;
+    virtual Status told() = 0;  // the same without waiting: of what has been enqueued so far
 
     // Runs body, which enqueues the operations of one training step of `rows` rows. Steps with the same `version` and
     // rows are alike but for their clock: the queue may replay the last one instead of calling body.
     using Body = void (*)(void* context);
     virtual void run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) = 0;
+};
+
+// A thread's use of a queue.
+class Entered {
+public:
+    explicit Entered(Queue& queue) : queue_(queue) { queue_.enter(); }
+    ~Entered() { queue_.leave(); }
+    Entered(const Entered&) = delete;
+    Entered& operator=(const Entered&) = delete;
+
+private:
+    Queue& queue_;
 };
 
 std::unique_ptr<Queue> new_host_queue();

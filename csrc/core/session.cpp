@@ -3,13 +3,12 @@
 // answers for the whole interface.
 #include "core/session.h"
 
-#include <cmath>
-
 #include "core/batches.h"
 #include "core/cuda.h"
 #include "core/network.h"
 #include "core/parameters.h"
 #include "core/plan.h"
+#include "core/rates.h"
 #include "core/resident.h"
 #include "core/runtime.h"
 #include "core/sums.h"
@@ -33,6 +32,7 @@ public:
     // device: whose tables to use; null: those of the CPU, whichever is in force.
     SessionOf(const ModelSpec& spec, Plan plan, const Backend* device)
         : plan_(std::move(plan)), seed_(spec.seed), device_(device), queue_(new_queue(backend())) {
+        const Entered entered(*queue_);
         parameters_.init(plan_, queue_.get());
         network_.init(plan_, &parameters_, queue_.get());
         network_.set_loss(loss_);
@@ -43,7 +43,7 @@ public:
         FR_RETURN_IF_ERROR(check_loss(loss));
         FR_RETURN_IF_ERROR(check_optimizer(optimizer));
         for (const MetricSpec& m : metrics) FR_RETURN_IF_ERROR(check_loss(m.loss));
-        queue_->enter();
+        const Entered entered(*queue_);
         compiled_ = epoch_active_ = false;  // whatever throws below leaves a session that asks to be compiled
         ++version_;
         const bool adagrad = optimizer.kind == Optimizer::adagrad;
@@ -64,14 +64,13 @@ public:
         }
         sums_.init(queue_.get(), totals_of_metrics);
         step_ = 0;
-        rates_ = {optimizer_.learning_rate};
-        rates_begin_ = 0;
+        rates_.reset(optimizer_.learning_rate);
         compiled_ = true;
         return {};
     }
 
     Status begin_epoch(Cancel& cancel, const DataView& data, int64_t batch_size, bool shuffle, bool fresh) override {
-        queue_->enter();
+        const Entered entered(*queue_);
         FR_RETURN_IF_ERROR(check_data(data, true));
         if (batch_size < 1) return invalid("batch_size must be >= 1, got " + std::to_string(batch_size));
         if (data.rows > int64_t(UINT32_MAX)) return invalid("x has more than 2^32 - 1 rows");
@@ -90,7 +89,7 @@ public:
     Status run_steps(Cancel& cancel, int64_t max_steps, bool stop_on_nonfinite, Totals* totals) override {
         if (!epoch_active_) return {Code::runtime, "run_steps needs an epoch: call begin_epoch first"};
         epoch_active_ = false;  // whatever fails below ends the epoch
-        queue_->enter();
+        const Entered entered(*queue_);
         reserve(batches_.size(), true, batches_.data());  // an evaluation since may have failed for want of memory
         take_turn(true);
         FR_RETURN_IF_ERROR(sums_.put(totals_));
@@ -118,7 +117,7 @@ public:
     }
 
     Status train_batch(Cancel& cancel, const DataView& batch, Totals* totals) override {
-        queue_->enter();
+        const Entered entered(*queue_);
         FR_RETURN_IF_ERROR(check_data(batch, true));
         reserve(batch.rows, true, batch);
         FR_RETURN_IF_ERROR(bring(&batch_data_, batch, true));
@@ -134,7 +133,7 @@ public:
     }
 
     Status evaluate(Cancel& cancel, const DataView& data, Totals* totals, bool fresh) override {
-        queue_->enter();
+        const Entered entered(*queue_);
         FR_RETURN_IF_ERROR(check_data(data, true));
         FR_RETURN_IF_ERROR(bring(&evaluation_data_, data, fresh));
         const int64_t step = inference_rows();
@@ -148,7 +147,7 @@ public:
             const Batch<T> b = Batches<T>::of(evaluation_data_.view, row, B);
             for_row_parts(B, [&](RowRange rows) {
                 network_.forward(ops(), cancel, b.x, rows, false, step_, sums_.activity());
-                network_.loss(ops(), b.targets, rows, B, false);
+                network_.loss(ops(), b.targets, rows, B, false, sums_.activity());
             });
             if (cancel.check()) return interrupted("evaluate was interrupted");
             add(b, inference_unit(plan_), penalty, nullptr);
@@ -161,11 +160,16 @@ public:
 
     Status predict(Cancel& cancel, const DataView& data, void* out) override {
         FR_RETURN_IF_ERROR(check_data(data, false));
-        const char *x = static_cast<const char*>(data.x), *y = static_cast<const char*>(out);
-        if (x && x < y + size_t(data.rows * plan_.outputs) * sizeof(T) &&
-            y < x + size_t(data.rows * plan_.inputs) * sizeof(T))
+        const char* const y = static_cast<const char*>(out);
+        const auto meets = [&](const void* p, int64_t n, size_t size) {
+            const char* const x = static_cast<const char*>(p);
+            return x && x < y + size_t(data.rows * plan_.outputs) * sizeof(T) && y < x + size_t(n) * size;
+        };
+        const SparseView& s = data.sparse_x;
+        if (meets(data.x, data.rows * plan_.inputs, sizeof(T)) || meets(s.values, s.n_elements, sizeof(T)) ||
+            meets(s.columns, s.n_elements, sizeof *s.columns) || meets(s.starts, data.rows + 1, sizeof *s.starts))
             return invalid("out must not overlap x in memory");
-        queue_->enter();
+        const Entered entered(*queue_);
         const int64_t step = inference_rows();
         reserve(step < data.rows ? step : data.rows, false, data);
         for (int64_t row = 0; row < data.rows; row += step) {
@@ -178,7 +182,7 @@ public:
 
     const std::vector<ParameterInfo>& parameters() const override { return parameters_.info(); }
     int64_t output_units() const override { return plan_.outputs; }
-    Dtype dtype() const override { return sizeof(T) == 4 ? Dtype::f32 : Dtype::f64; }
+    Dtype dtype() const override { return dtype_of<T>(); }
 
     int64_t n_slots() const override { return parameters_.n_slots(); }
     std::string slot_name(int64_t slot) const override {
@@ -193,24 +197,24 @@ public:
     }
     Status get(int64_t i, int64_t slot, void* out) const override {
         FR_RETURN_IF_ERROR(check_numbers(i, slot));
-        queue_->enter();
+        const Entered entered(*queue_);
         return queue_->copy_out(out, memory_of(i, slot), bytes_of(i));
     }
     Status set(int64_t i, int64_t slot, const void* values) override {
         FR_RETURN_IF_ERROR(check_numbers(i, slot));
-        queue_->enter();
+        const Entered entered(*queue_);
         return queue_->copy_in(memory_of(i, slot), values, bytes_of(i));
     }
 
     Status penalty(int64_t i, double* value) const override {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
-        queue_->enter();
+        const Entered entered(*queue_);
         *value = parameters_.penalty(ops(), size_t(i));
         return queue_->wait();
     }
     Status count_zeros(int64_t i, int64_t* count) const override {
         FR_RETURN_IF_ERROR(check_index("parameter", i, int64_t(parameters_.count())));
-        queue_->enter();
+        const Entered entered(*queue_);
         *count = ops().count_zeros(parameters_.segment(size_t(i)).w, parameters_.segment(size_t(i)).n);
         return queue_->wait();
     }
@@ -227,24 +231,15 @@ public:
         ++version_;
         return {};
     }
-    double learning_rate() const override { return rates_[rate_index()]; }
-    Status set_learning_rates(const double* values, int64_t n) override {
-        if (n < 1) return invalid("learning_rates must not be empty");
-        for (int64_t i = 0; i < n; ++i)
-            if (!std::isfinite(values[i]) || values[i] < 0)
-                return invalid((n == 1 ? "learning_rate" : "learning_rates[" + std::to_string(i) + "]") +
-                               " must be finite and >= 0, got " + number(values[i]));
-        rates_.assign(values, values + n);
-        rates_begin_ = step_;
-        return {};
-    }
+    double learning_rate() const override { return rates_.at(step_); }
+    Status set_learning_rates(const double* values, int64_t n) override { return rates_.set(values, n, step_); }
     uint64_t step() const override { return step_; }
     uint64_t epoch() const override { return epoch_; }
     uint64_t seed() const override { return seed_; }
     Status set_position(uint64_t step, uint64_t epoch) override {
         if (step >> 62) return invalid("step must be below 2^62, got " + std::to_string(step));
-        rates_.erase(rates_.begin(), rates_.begin() + int64_t(rate_index()));  // those of the coming steps stay
-        rates_begin_ = step_ = step;
+        rates_.move(step_, step);
+        step_ = step;
         epoch_ = epoch;
         return {};
     }
@@ -335,6 +330,7 @@ private:
         const SparseView& x = d.sparse_x;
         if (plan_.nodes.front().kind != NodeKind::dense)
             return {Code::type_mismatch, "x is sparse, which only a Dense first layer takes; pass x.toarray()"};
+        if (d.rows > INT32_MAX) return invalid("a sparse x has more than 2^31 - 1 rows");
         if (x.starts[0] < 0 || x.starts[d.rows] > x.n_elements)
             return invalid("x is no CSR matrix: its rows go beyond its elements");
         for (int64_t row = 0; row < d.rows; ++row)
@@ -372,11 +368,6 @@ private:
     }
     size_t bytes_of(int64_t i) const { return size_t(parameters_.size(size_t(i))) * sizeof(T); }
 
-    size_t rate_index() const {
-        const uint64_t steps = step_ - rates_begin_;
-        return steps < rates_.size() ? size_t(steps) : rates_.size() - 1;
-    }
-
     // One step of B rows on what batch() gives. On the CPU it can be interrupted before the update, which leaves
     // everything as it was; a device is not asked to stop within a step.
     template <class F>
@@ -390,6 +381,7 @@ private:
         queue_->run_step(
             version_, B, {step_, row, optimizer_.learning_rate}, [](void* f) { (*static_cast<Body*>(f))(); }, &body);
         FR_RETURN_IF_ERROR(status);
+        FR_RETURN_IF_ERROR(queue_->told());
         ++step_;
         if (!queue_->is_host() && cancel.check()) return interrupted("training was interrupted");
         return {};
@@ -400,17 +392,17 @@ private:
         if (!ops().train_steps || batches_.data().sparse_x.starts || parameters_.any_frozen()) return 0;
         TrainSteps<T> t{};
         if (!network_.describe(&train_layers_, &t)) return 0;
-        constexpr int64_t kMostRows = 1 << 18;  // soon over, so that a training can be told to stop
+        constexpr int64_t kMostRows = 1 << 18;  // soon over, and few are on their way: a training can be told to stop
         const DataView& data = batches_.data();
         const int64_t left = batches_.left(totals_.rows);
         int64_t steps = kMostRows / batches_.size() + 1;
         if (steps > left) steps = left;
         if (max_steps >= 0 && steps > max_steps) steps = max_steps;
         optimizer_.learning_rate = learning_rate();
-        const int64_t listed = int64_t(rates_.size() - rate_index());
-        if (listed > 1) {  // the last holds for all later steps, too
+        const int64_t listed = rates_.left(step_);
+        if (listed > 1) {
             if (steps > listed) steps = listed;
-            t.learning_rates = rates_.data() + rate_index();
+            t.learning_rates = rates_.from(step_);
         }
         t.x = static_cast<const T*>(data.x);
         t.y = static_cast<const T*>(data.y);
@@ -427,7 +419,9 @@ private:
         t.n_segments = int64_t(parameters_.count());
         t.penalties = parameters_.penalty_values();
         t.totals = sums_.losses();
-        t.metrics = metrics_.data();
+        counted_.clear();
+        for (const MetricSpec& m : metrics_) counted_.push_back(network_.counted(m).metric);
+        t.metrics = counted_.data();
         t.n_metrics = int64_t(metrics_.size());
         t.metric_totals = sums_.metrics();
         const int64_t rows = left == steps ? data.rows - totals_.rows : steps * batches_.size();
@@ -443,7 +437,7 @@ private:
         for_row_parts(b.rows, [&](RowRange rows) {
             network_.forward(ops(), cancel, b.x, rows, true, step_, sums_.activity());
             if (cancel.stopped()) return;
-            network_.loss(ops(), b.targets, rows, b.rows, true);
+            network_.loss(ops(), b.targets, rows, b.rows, true, sums_.activity());
             network_.backward(ops(), cancel, b.x, rows, step_);
         });
         if (cancel.stopped()) return {Code::cancelled, "training was interrupted"};
@@ -461,7 +455,8 @@ private:
         ops().totals({b.rows, unit, losses, b.targets.weight, penalty, updated ? updated->penalty_values() : nullptr,
                       updated ? int64_t(updated->trained_count()) : 0, sums_.activity(), sums_.losses()});
         for (const MetricSpec& m : metrics_) {
-            ops().metric({m, b.rows, plan_.outputs, network_.prediction(), b.targets.y, b.targets.y_cols,
+            const auto [spec, outputs] = network_.counted(m);
+            ops().metric({spec, b.rows, plan_.outputs, outputs, b.targets.y, b.targets.y_cols,
                           m.weighted ? b.targets.weight : nullptr, network_.scratch(), metric_totals, unit});
             metric_totals += rules::n_totals(m, plan_.outputs);
         }
@@ -476,9 +471,8 @@ private:
     Parameters<T> parameters_;
     Network<T> network_;
     LossSpec loss_;
-    OptimizerSpec optimizer_;            // with the learning rate of the step under way
-    std::vector<double> rates_ = {0.0};  // of steps from rates_begin_ on
-    uint64_t rates_begin_ = 0;
+    OptimizerSpec optimizer_;  // with the learning rate of the step under way
+    LearningRates rates_;
     std::vector<MetricSpec> metrics_;
     std::vector<std::vector<float>> thresholds_;  // of each metric, which points here
     Sums sums_;
@@ -490,7 +484,9 @@ private:
     bool epoch_active_ = false;
     Batches<T> batches_;
     Totals totals_;
+    // as a device takes many steps at once
     std::vector<TrainLayer<T>> train_layers_;
+    std::vector<MetricSpec> counted_;
 };
 
 }  // namespace
@@ -500,6 +496,8 @@ Status Session::create(const ModelSpec& spec, std::unique_ptr<Session>* out) {
     FR_RETURN_IF_ERROR(make_plan(spec, &plan));
     const Backend* device = nullptr;
     if (spec.device == Device::cuda) FR_RETURN_IF_ERROR(cuda_backend(spec.precision, &device));
+    if (spec.device == Device::cpu && spec.precision != Precision::exact)
+        return invalid("precision must be exact on the CPU");
     if (spec.dtype == Dtype::f64 && spec.precision != Precision::exact)
         return invalid("precision must be exact for float64");
     if (spec.dtype == Dtype::f32)

@@ -34,8 +34,10 @@ inline Status check_range(std::string_view owner, const char* field, double valu
     return fits ? Status() : out_of_range(owner, field, value, expected);
 }
 
+// Settings are finite in float32, too, and so is twice a penalty's factor.
 Status non_negative(std::string_view owner, const char* field, double v) {
-    return check_range(owner, field, v, std::isfinite(v) && v >= 0, "finite and >= 0");
+    FR_RETURN_IF_ERROR(check_range(owner, field, v, std::isfinite(v) && v >= 0, "finite and >= 0"));
+    return check_range(owner, field, v, v <= 1e38, "at most 1e38");
 }
 
 Status below_one(const char* name, double v) { return check_range("", name, v, v >= 0 && v < 1, "in [0, 1)"); }
@@ -49,11 +51,10 @@ Status check_constraint(std::string_view name, const ConstraintSpec& c) {
 
 Status check_penalty(std::string_view name, const PenaltySpec& p) {
     FR_RETURN_IF_ERROR(non_negative(name, " l1", p.l1));
-    FR_RETURN_IF_ERROR(non_negative(name, " l2", p.l2));
-    constexpr double kMost = 1e38;  // 2 l2 is finite in float32, too
-    FR_RETURN_IF_ERROR(check_range(name, " l1", p.l1, p.l1 <= kMost, "at most 1e38"));
-    return check_range(name, " l2", p.l2, p.l2 <= kMost, "at most 1e38");
+    return non_negative(name, " l2", p.l2);
 }
+
+Status check_learning_rate(const std::string& name, double rate) { return non_negative("", name.c_str(), rate); }
 
 Status check_activation(std::string_view name, const ActivationSpec& a) {
     if (a.kind == Activation::leaky_relu || a.kind == Activation::elu) return non_negative(name, " alpha", a.alpha);
@@ -85,7 +86,8 @@ Status check_loss(const LossSpec& l) {
     if (l.kind == Loss::sparse_categorical_crossentropy && l.label_smoothing != 0)
         return out_of_range("", "label_smoothing", l.label_smoothing, "0 for sparse_categorical_crossentropy");
     if (l.kind != Loss::huber) return {};
-    return check_range("", "delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0");
+    FR_RETURN_IF_ERROR(check_range("", "delta", l.delta, std::isfinite(l.delta) && l.delta > 0, "finite and > 0"));
+    return non_negative("", "delta", l.delta);
 }
 
 Status check_layer(const std::string& name, const LayerSpec& layer) {

@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "core/session.h"
 #include "core/status.h"
 #include "rules/spec.h"
 
@@ -13,6 +12,7 @@ namespace fastreg {
 
 Status check_penalty(std::string_view name, const PenaltySpec& p);
 Status check_activation(std::string_view name, const ActivationSpec& a);
+Status check_learning_rate(const std::string& name, double rate);
 Status check_optimizer(const OptimizerSpec& o);
 Status check_loss(const LossSpec& l);
 Status check_rate(double rate);

@@ -34,7 +34,7 @@ double saved_by_skipping(const GemmPlan<V>& g, double zeros) {
 
 // The same by a sample of A's zeros; 0 where the product is too small or its operands do not lie in rows.
 template <class V>
-double saved_by_skipping(const GemmPlan<V>& g) {
+double estimate_saved(const GemmPlan<V>& g) {
     constexpr int64_t kRows = 4, kCols = 256;
     const auto lies = [](const auto& x) FR_LAMBDA { return x.cs == 1 || x.rs == 1; };
     constexpr bool kLongest = sizeof(V) == 64;
@@ -100,11 +100,11 @@ bool skip_zeros(GemmPlan<V>* g, int64_t threads) {
 // Whether and how to skip zeros: those of A or, where C may be turned, those of B, whichever saves more.
 template <class V>
 void choose_skipping(GemmPlan<V>* g, bool may_turn, int64_t threads) {
-    const double saved = saved_by_skipping(*g);
+    const double saved = estimate_saved(*g);
     if (may_turn) {
         GemmPlan<V> turned{g->N, g->M, g->K,   {g->B.p, g->B.cs, g->B.rs}, {g->A.p, g->A.cs, g->A.rs}, nullptr,
                            g->C, 1,    g->c_rs};
-        const double saved_if_turned = saved_by_skipping(turned);
+        const double saved_if_turned = estimate_saved(turned);
         if (saved_if_turned > 0 && saved_if_turned > saved && skip_zeros(&turned, threads)) {
             *g = turned;
             return;

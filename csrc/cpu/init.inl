@@ -69,7 +69,7 @@ void initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t s
 
 // f(i, end) for some rows at a time, until told to stop.
 template <class F>
-FR_LOOP void for_rows(Cancel& cancel, int64_t n, F f) {
+FR_LOOP void until_stopped(Cancel& cancel, int64_t n, F f) {
     for (int64_t i = 0; i < n && !cpu::poll(cancel); i += kAtOnce) f(i, n - i < kAtOnce ? n : i + kAtOnce);
 }
 
@@ -89,11 +89,11 @@ void sort_rows(Cancel& cancel, int64_t n, int shift, const uint32_t* keys, const
                uint32_t* to_rows) {
     constexpr uint32_t kDigits = 2048;
     uint32_t places[kDigits + 1] = {};
-    for_rows(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+    until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
         for (; i < end; ++i) ++places[(keys[i] >> shift & (kDigits - 1)) + 1];
     });
     for (uint32_t d = 0; d < kDigits; ++d) places[d + 1] += places[d];
-    for_rows(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+    until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
         for (; i < end; ++i) {
             const uint32_t place = places[keys[i] >> shift & (kDigits - 1)]++;
             to_keys[place] = keys[i];
@@ -105,7 +105,7 @@ void sort_rows(Cancel& cancel, int64_t n, int shift, const uint32_t* keys, const
 // Rows sorted by a 32-bit key each, equal keys by row number: a radix sort.
 void permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
     uint32_t *keys = scratch, *other_keys = scratch + n, *other_order = scratch + 2 * n;
-    for_rows(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+    until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
         number_rows({seed, rules::kShuffleStream, epoch}, i, end, keys, other_order);
     });
     sort_rows(cancel, n, 0, keys, other_order, other_keys, order);

@@ -23,7 +23,7 @@ namespace fastreg {
 namespace cpu {
 namespace {
 
-constexpr int kSpins = 4000;  // about 50 us of pause instructions
+constexpr int kSpins = 4000;  // 50 to 100 us of pause instructions
 // Of offering the core to others: a woken thread may start on a busy core.
 constexpr std::chrono::milliseconds kYielding(4);
 
@@ -48,7 +48,8 @@ public:
     void run(int64_t n, Task task, void* context) {
         std::unique_lock<std::mutex> owner(run_mutex_, std::try_to_lock);
         if (!owner.owns_lock() || workers_.empty() || n == 1 ||
-            n > INT32_MAX) {  // a pool at work serves its owner; others go alone
+            n > INT32_MAX) {                        // a pool at work serves its owner; others go alone
+            if (owner.owns_lock()) owner.unlock();  // a task may ask the user, who may call set_num_threads()
             for (int64_t i = 0; i < n; ++i) task(context, i);
             return;
         }

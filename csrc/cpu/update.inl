@@ -78,11 +78,14 @@ ChunkStep<V> chunk_step(const OptimizerSpec& o, const PenaltySpec& p) {
     return rules::with_optimizer(o, [&](auto optimizer) FR_LAMBDA { return chunk_step_of<V, Clip>(p, optimizer); });
 }
 
+FR_LOOP int64_t chunks_in(int64_t n) { return (n + kChunk - 1) / kChunk; }
+
 // Steps segments [first, last), all gradients scaled by `by` where it is not 1: one round of threads for all of them.
+// values: room for the penalty of each chunk.
 template <class V>
 void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScalars<typename V::T>& step, double by,
-                     int64_t first, int64_t last) {
-    const auto chunks_of = [&](int64_t s) { return (u.segments[s].n + kChunk - 1) / kChunk; };
+                     int64_t first, int64_t last, double* values) {
+    const auto chunks_of = [&](int64_t s) { return chunks_in(u.segments[s].n); };
     const bool flushes = rules::flushes(u.spec, u.step);
     const bool clip = by != 1.0 || u.spec.clipvalue > 0;
     int64_t n = 0, weights = 0;
@@ -90,8 +93,6 @@ void update_segments(const UpdateBatch<typename V::T>& u, const rules::StepScala
         n += chunks_of(s);
         weights += u.segments[s].n;
     }
-    const cpu::Scratch scratch(size_t(n) * sizeof(double));
-    double* values = static_cast<double*>(scratch.memory());  // the penalty of each chunk
     // Divisions and roots keep the CPU from looking ahead as far as memory is away, and its own prefetching ends at
     // pages.
     const bool fetch = weights > kFewFromMemory && cpu::wants_fetching();
@@ -172,14 +173,19 @@ template <class V>
 void update(const UpdateBatch<typename V::T>& u) {
     rules::StepScalars<typename V::T> step{};
     rules::set_step(u.spec, u.step, &step);
+    int64_t chunks = 0;
+    for (int64_t i = 0; i < u.n_segments; ++i) chunks += chunks_in(u.segments[i].n);
+    const cpu::Scratch scratch(size_t(chunks) * sizeof(double));  // all there is to take, before any weight changes
+    double* const values = static_cast<double*>(scratch.memory());
     if (u.spec.clipnorm > 0) {
         for (int64_t i = 0; i < u.n_segments; ++i)
-            update_segments<V>(u, step, rules::clip_scale(gradient_norm2<V>(u.segments[i]), u.spec.clipnorm), i, i + 1);
+            update_segments<V>(u, step, rules::clip_scale(gradient_norm2<V>(u.segments[i]), u.spec.clipnorm), i, i + 1,
+                               values);
     } else {
         double norm2 = 0.0;
         if (u.spec.global_clipnorm > 0)
             for (int64_t i = 0; i < u.n_segments; ++i) norm2 += gradient_norm2<V>(u.segments[i]);
-        update_segments<V>(u, step, rules::clip_scale(norm2, u.spec.global_clipnorm), 0, u.n_segments);
+        update_segments<V>(u, step, rules::clip_scale(norm2, u.spec.global_clipnorm), 0, u.n_segments, values);
     }
     for (int64_t i = 0; i < u.n_segments; ++i) constrain<V>(u.segments[i]);
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <tuple>
 
 #include "cuda/device_info.h"
@@ -44,9 +45,7 @@ struct Callers {
     // By graph (0: none), stream, and the thread whose it is (0: everyone's).
     std::map<std::tuple<unsigned long long, CudaStream, unsigned long long>, CallersQueue> queues;
     CudaQueue* current = nullptr;
-    int device_before = 0;
-    // Of this thread while others or it record: a kernel that is launched for the first time has to be loaded.
-    cudaStreamCaptureMode mode_before = cudaStreamCaptureModeRelaxed;
+    std::optional<OnDevice> visit;  // from begin() to end(): also a kernel that is launched first has to be loaded
 };
 
 Callers& callers() {
@@ -124,23 +123,13 @@ Status find_queue(Callers& all, CudaStream stream, CudaQueue** queue) {
     return {};
 }
 
-// What a call has changed for its thread.
-void put_back(Callers* all) {
-    cudaThreadExchangeStreamCaptureMode(&all->mode_before);
-    if (all->device_before != 0) cudaSetDevice(all->device_before);
-}
-
 Status begin(CudaStream stream, void* clock) {
     Callers& all = callers();
     std::unique_lock<std::mutex> lock(all.mutex);
-    if (cudaGetDevice(&all.device_before) != cudaSuccess) all.device_before = 0;
-    cudaSetDevice(0);
-    cudaGetLastError();
-    all.mode_before = cudaStreamCaptureModeRelaxed;
-    cudaThreadExchangeStreamCaptureMode(&all.mode_before);
+    all.visit.emplace(0);
     const Status found = find_queue(all, stream, &all.current);
     if (!found.ok()) {
-        put_back(&all);
+        all.visit.reset();
         return found;
     }
     all.current->enter();
@@ -158,7 +147,7 @@ Status end() {
     const std::unique_lock<std::mutex> lock(all.mutex, std::adopt_lock);
     all.current->use_clock(nullptr);
     Status status = all.current->told();
-    put_back(&all);
+    all.visit.reset();
     return status;
 }
 
@@ -171,6 +160,7 @@ int device_of(const void* array) {
 }
 
 Status order(CudaStream first, CudaStream second) {
+    const OnDevice on(0);
     cudaEvent_t event = nullptr;
     cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
     if (error == cudaSuccess) error = cudaEventRecord(event, handle(first));

@@ -140,7 +140,7 @@ __device__ __forceinline__ bool split_block(const Source& A, const Source& B, ui
 template <Format f>
 constexpr int kSplitBlocks = f == Format::bf16 && 5 * kSplitThreads <= kResidentThreads ? 5 : 3;
 
-// One block of the split pass each. out_of_range: one byte a block; null for Format::bf16.
+// One block of the split pass each. out_of_range: one byte a block; unused for Format::bf16.
 template <Format f>
 __global__ void __launch_bounds__(kSplitThreads, kSplitBlocks<f>)
     split_kernel(const __grid_constant__ Source A, const __grid_constant__ Source B, unsigned char* out_of_range) {

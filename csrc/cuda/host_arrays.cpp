@@ -51,7 +51,7 @@ void raise_if(const Status& s) {
 // One operation: what it reads and writes, taken to the device.
 class Call {
 public:
-    Call() : lock_(shared().mutex) { shared().queue->enter(); }
+    Call() : lock_(shared().mutex), entered_(*shared().queue) {}
     ~Call() {
         for (Shared::Block& b : shared().blocks) b.used = 0;
     }
@@ -151,6 +151,7 @@ private:
     }
 
     std::unique_lock<std::mutex> lock_;
+    const Entered entered_;
     std::vector<Use> uses_;
 };
 

@@ -53,7 +53,7 @@ __device__ __forceinline__ double weight_of(const T* weight, int64_t r) {
     return weight ? double(weight[r]) : 1.0;
 }
 
-// The last kernel of a recorded step, which it ends by moving the clock.
+// It moves the clock of a recorded step on; what metrics count after it reads no clock.
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps, 1) totals_kernel(BatchTotals<T> a, DeviceClock* clock) {
     const double activity = a.activity ? *a.activity : 0.0;

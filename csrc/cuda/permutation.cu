@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kBlock)
 
 void permutation(Cancel&, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* work) {
     CudaQueue& queue = CudaQueue::current();
-    const uint32_t rows = uint32_t(n);  // at most 2^31
+    const uint32_t rows = uint32_t(n);  // session.cpp takes no more
     if (queue.failed() || n == 0) return;
     cub::DoubleBuffer<uint32_t> keys(work, work + n), values(order, work + 2 * n);
     size_t bytes = 0;

@@ -22,6 +22,10 @@ bool is_fork() {
     const pid_t process = g_process.load();
     return process != 0 && process != getpid();
 }
+void remember_process() {
+    pid_t nobody = 0;
+    g_process.compare_exchange_strong(nobody, getpid());
+}
 
 // Steps in flight are at most two groups of so many, so that a training that is told to stop does so soon.
 constexpr int64_t kStepsInGroup = 16;
@@ -52,6 +56,7 @@ int device_count(std::string* why) {
     int n = 0;
     const cudaError_t error = cudaGetDeviceCount(&n);
     cudaGetLastError();
+    if (error == cudaSuccess) remember_process();  // the driver is in use from here on
     if (error == cudaErrorInsufficientDriver)
         *why = "the NVIDIA driver is missing or older than CUDA " + std::to_string(CUDART_VERSION / 1000) + " needs";
     else if (error == cudaErrorNoDevice || (error == cudaSuccess && n == 0))
@@ -69,10 +74,23 @@ std::string device_name(int device) {
 
 Queue* new_cuda_queue() { return new CudaQueue(0); }
 
+OnDevice::OnDevice(int device) : device_(device), before_(device) {
+    error_ = cudaGetDevice(&before_);
+    if (error_ == cudaSuccess && before_ != device_) error_ = cudaSetDevice(device_);
+    cudaThreadExchangeStreamCaptureMode(&mode_);
+    cudaGetLastError();
+}
+
+// In a forked child there is no device.
+OnDevice::~OnDevice() {
+    if (is_fork()) return;
+    cudaThreadExchangeStreamCaptureMode(&mode_);
+    if (before_ != device_) cudaSetDevice(before_);
+    cudaGetLastError();
+}
+
 void CudaQueue::ask_device() {
-    pid_t nobody = 0;
-    g_process.compare_exchange_strong(nobody, getpid());
-    note(cudaSetDevice(device_), "choosing the device");
+    remember_process();
     note(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device_), "asking the device");
     int major = 0, minor = 0;
     note(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "asking the device");
@@ -85,6 +103,8 @@ void CudaQueue::ask_device() {
 }
 
 CudaQueue::CudaQueue(int device) : device_(device), process_(getpid()) {
+    const OnDevice on(device_);
+    note(on.error(), "choosing the device");
     ask_device();
     note(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     for (cudaEvent_t& e : events_) note(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "making an event");
@@ -100,7 +120,7 @@ CudaQueue::CudaQueue(int device, cudaStream_t stream, bool recorded)
 CudaQueue::~CudaQueue() {
     if (t_current == this) t_current = nullptr;
     if (process_ != getpid()) return;
-    cudaSetDevice(device_);
+    const OnDevice on(device_);
     if (!callers_) cudaStreamSynchronize(stream_);  // a caller's may be gone
     forget_steps();
     for (Block& b : scratch_) cudaFree(b.memory);
@@ -128,14 +148,22 @@ void CudaQueue::enter() {
         error_text_ = kForked;
         return;
     }
-    note(cudaSetDevice(device_), "choosing the device");
+    if (callers_ || visit_) return;
+    visit_.emplace(device_);
+    note(visit_->error(), "choosing the device");
 }
 
+void CudaQueue::leave() { visit_.reset(); }
+
 void* CudaQueue::allocate(size_t bytes) {
-    enter();
+    if (failed()) {
+        const Status before = told();
+        if (before.code == Code::out_of_memory) throw OutOfMemory(bytes, " of GPU memory");
+        throw std::runtime_error(before.message);
+    }
+    const OnDevice on(device_);
     void* memory = nullptr;
-    if (failed()) throw std::runtime_error(error_text_);
-    cudaError_t error = cudaMalloc(&memory, bytes);
+    const cudaError_t error = cudaMalloc(&memory, bytes);
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();
         throw OutOfMemory(bytes, " of GPU memory");
@@ -151,7 +179,7 @@ void* CudaQueue::allocate(size_t bytes) {
 
 void CudaQueue::release(void* memory) {
     if (!memory || process_ != getpid()) return;
-    cudaSetDevice(device_);
+    const OnDevice on(device_);
     cudaStreamSynchronize(stream_);
     cudaFree(memory);
 }
@@ -182,7 +210,10 @@ Status CudaQueue::wait() {
 Status CudaQueue::told() {
     if (!failed()) return {};
     Status status = to_status(error_, error_text_);
-    if (process_ == getpid()) error_ = cudaSuccess;  // an error that the device does not get over comes again
+    if (process_ == getpid()) {
+        error_ = cudaSuccess;  // an error that the device does not get over comes again
+        forget_steps();        // one that failed may not have taken all the memory that it would be recorded with
+    }
     clock_known_ = false;
     return status;
 }
@@ -260,7 +291,7 @@ void CudaQueue::record(Recorded* step, Body body, void* context) {
 }
 
 void CudaQueue::run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) {
-    enter();
+    if (failed()) return;  // a stream on which recording began here would never end it
     const bool is_new = steps_.count(rows) == 0;
     if (version != version_ || (is_new && steps_.size() >= kMostSteps)) {
         note(cudaStreamSynchronize(stream_), "running on the device");
@@ -280,11 +311,14 @@ void CudaQueue::run_step(uint64_t version, int64_t rows, const StepClock& clock,
     in_step_ = false;
     expected_ = {clock.step + 1, clock.row + rows, clock.learning_rate};
     clock_known_ = !failed();
-    if (++enqueued_ % kStepsInGroup == 0 && !failed()) {
-        const cudaEvent_t before = events_[enqueued_ / kStepsInGroup % 2];
-        if (enqueued_ > 2 * kStepsInGroup) note(cudaEventSynchronize(before), "running on the device");
-        note(cudaEventRecord(before, stream_), "marking a step");
-    }
+    if (++enqueued_ % kStepsInGroup == 0) end_group();
+}
+
+void CudaQueue::end_group() {
+    if (failed()) return;
+    const cudaEvent_t before = events_[++groups_ % 2];
+    if (groups_ > 2) note(cudaEventSynchronize(before), "running on the device");
+    note(cudaEventRecord(before, stream_), "marking a step");
 }
 
 }  // namespace fastreg::cuda

@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,23 @@ using DeviceClock = StepClock;
 // Scratch memory by purpose: a purpose has one user at a time, and what it holds lives until its next use.
 enum class Scratch { gemm, weight_gradient, fast, fast_partials, update, reduce, rows, call, count };
 
+// While one lives, its thread is on a device, and may take and give back memory whatever graphs others record. Then the
+// thread is where it was.
+class OnDevice {
+public:
+    explicit OnDevice(int device);
+    ~OnDevice();
+    OnDevice(const OnDevice&) = delete;
+    OnDevice& operator=(const OnDevice&) = delete;
+    cudaError_t error() const { return error_; }
+
+private:
+    const int device_;
+    int before_;
+    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+    cudaError_t error_ = cudaSuccess;
+};
+
 class CudaQueue final : public Queue {
 public:
     explicit CudaQueue(int device);
@@ -32,11 +50,15 @@ public:
     Status copy_in(void* to, const void* from, size_t bytes) override;
     Status copy_out(void* to, const void* from, size_t bytes) override;
     void enter() override;
+    void leave() override;
     Status wait() override;
-    Status told();  // the first error so far, without waiting
+    Status told() override;
     // On a caller's stream: operations read this clock until it is set again; null: none.
     void use_clock(DeviceClock* clock);
     void run_step(uint64_t version, int64_t rows, const StepClock& clock, Body body, void* context) override;
+
+    // Ends a group of steps. Waits for the last but one, so that at most two are on their way.
+    void end_group();
 
     // The queue that the operations of this thread run on.
     static CudaQueue& current();
@@ -72,11 +94,12 @@ private:
     void forget_steps();
     void set_clock(const StepClock& clock);
 
+    std::optional<OnDevice> visit_;  // from enter() to leave(); of a caller's stream caller_arrays.cu has one
     int device_ = 0, multiprocessors_ = 1, capability_ = 0;
     int64_t process_ = 0;  // of the queue's birth: a fork has no device
     cudaStream_t stream_ = nullptr;
     cudaEvent_t events_[2] = {};
-    int64_t enqueued_ = 0;  // steps, for throttling
+    int64_t enqueued_ = 0, groups_ = 0;  // steps, and groups of them, for throttling
     DeviceClock* clock_ = nullptr;
     StepClock expected_;  // what clock_ holds when all has run
     bool clock_known_ = false, in_step_ = false, capturing_ = false;

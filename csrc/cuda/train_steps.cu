@@ -272,6 +272,13 @@ void add_epoch(const TrainSteps<float>& t, Parameters* p) {
     p->penalties = t.penalties;
     p->totals = t.totals;
     p->n_metrics = int(t.n_metrics);
+    const auto of_logits = [&](int m) { return t.metrics[m].kind == Metric::loss && t.metrics[m].loss.from_logits; };
+    int turn = 0;
+    for (const bool now : {true, false}) {
+        for (int m = 0; m < p->n_metrics; ++m)
+            if (of_logits(m) == now) p->in_turn[turn++] = m;
+        if (now) p->n_of_logits = turn;
+    }
     p->prediction = t.prediction;
     p->metric_totals = t.metric_totals;
     for (int m = 0; m < p->n_metrics; ++m) {
@@ -364,7 +371,7 @@ bool train_steps_on(const TrainSteps<float>& t, int wanted) {
     const int64_t doubles = round_up(2 + p.n_chunks + (1 + p.n_metrics) * p.plan.batch + rates, 4);
     double* const memory =
         scratch<double>(Scratch::rows, doubles + (int64_t(p.plan.columns) * p.plan.column_stride + 1) / 2);
-    if (!memory) return true;
+    if (!memory) return false;  // the single step will tell
     p.barrier = reinterpret_cast<unsigned*>(memory);
     p.values = memory + 2;
     p.losses = p.values + p.n_chunks;
@@ -381,6 +388,7 @@ bool train_steps_on(const TrainSteps<float>& t, int wanted) {
     if (queue.failed()) return true;
     const Launch launch(queue, p.plan);
     queue.note(cudaLaunchKernelEx(&launch.config, train_kernel, p), "a launch");
+    queue.end_group();
     return true;
 }
 

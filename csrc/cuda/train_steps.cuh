@@ -52,9 +52,10 @@ struct Parameters {
     const double* learning_rates;  // of the steps; null: the optimizer's
     double *penalties, *totals;
     RowMetric metric[kMostMetrics];
-    int n_metrics;
-    Activation prediction;  // what metrics see: this of the last layer's outputs
-    double* metric_totals;  // two for each
+    int n_metrics, n_of_logits;  // losses from logits
+    int in_turn[kMostMetrics];   // which metric is made when, those first
+    Activation prediction;       // what metrics see, but for a loss from logits: this of the last layer's outputs
+    double* metric_totals;       // two for each
     float* columns;  // scratch memory: columns of column_stride rows, those of each layer's input, then of its dZ
     double* losses;  // of the batch's rows, times the rows' weights
     double* values;  // of the chunks that have a penalty

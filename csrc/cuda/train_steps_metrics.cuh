@@ -28,8 +28,8 @@ __device__ __forceinline__ void with_loss(const LossSpec& spec, F f) {
     });
 }
 
-// Metrics of a piece's rows, times the rows' weights, to p.metric_values; a row is a half-warp's. The outputs of the
-// last layer become what metrics see.
+// Metrics of a piece's rows, times the rows' weights, to p.metric_values; a row is a half-warp's. First those of
+// logits, then the outputs of the last layer become what the others see.
 __device__ __forceinline__ void metrics_of_rows(const Parameters& p, float* memory, const Piece& piece) {
     using V = Lane<float>;
     const LayerPlan& last = p.plan.layer[p.plan.n_layers - 1];
@@ -37,11 +37,14 @@ __device__ __forceinline__ void metrics_of_rows(const Parameters& p, float* memo
     each_output_row(p.plan, piece, [&](int row, HalfWarpRow<float, int> half_warp) {
         float* const y = memory + last.y + row * last.rs;
         const float* const t = piece.target + row * p.plan.y_cols;
-        if (p.prediction == Activation::softmax) rules::softmax(half_warp, y, y);
-        if (p.prediction == Activation::sigmoid)
-            half_warp.each([&](auto at) { at.store(y, rules::sigmoid(at.load(y))); });
-        __syncwarp();  // every lane reads the first element
-        for (int m = 0; m < p.n_metrics; ++m) {
+        for (int i = 0; i < p.n_metrics; ++i) {
+            if (i == p.n_of_logits) {
+                if (p.prediction == Activation::softmax) rules::softmax(half_warp, y, y);
+                if (p.prediction == Activation::sigmoid)
+                    half_warp.each([&](auto at) { at.store(y, rules::sigmoid(at.load(y))); });
+                __syncwarp();  // every lane reads the first element
+            }
+            const int m = p.in_turn[i];
             const RowMetric& metric = p.metric[m];
             double value = 0.0;
             if (metric.spec.kind == Metric::loss) {

@@ -3,6 +3,7 @@
 // in order, as in cpu/gemm.inl and sum_columns of cpu/dense.inl; the step is that of rules/update.h.
 // Over 40 lines: train_weights, in which copies of the next rows and sums of these take turns.
 #pragma once
+#include "cuda/step_weights.cuh"
 #include "cuda/train_steps.cuh"
 
 namespace fastreg::cuda::steps {
@@ -38,36 +39,15 @@ struct Weights {
     }
 };
 
-// The penalty's gradient is added first, so update_weight is told of soft thresholds alone; it always takes the path
-// that clips, where a scale of 1 and no limit change nothing (as update.cu).
-template <class T>
-__device__ __forceinline__ void step_weights(const OptimizerSpec& optimizer, const Segment& s, const StepState& state,
-                                             Weights* v) {
-    using V = Lane<T>;
-    rules::StepScalars<T> c = state.scalars;
+// The whole step of a lane's weights, its constraint included.
+__device__ __forceinline__ void step_lane(const OptimizerSpec& optimizer, const Segment& s, const StepState& state,
+                                          Weights* v) {
+    using V = Lane<float>;
+    rules::StepScalars<float> c = state.scalars;
     rules::set_penalty(s.penalty, 1.0, &c);
-    rules::with_terms(s.penalty, [&](auto terms) {
-#pragma unroll
-        for (int e = 0; e < kPerLane; ++e) v->g[e] = rules::full_gradient<decltype(terms)>(V{v->w[e]}, V{v->g[e]}, c).v;
-    });
-    rules::with_optimizer(optimizer, [&](auto rule) {
-        const auto step = [&](auto terms) {
-#pragma unroll
-            for (int e = 0; e < kPerLane; ++e) {
-                V s0{v->slots[0][e]}, s1{v->slots[1][e]}, s2{v->slots[2][e]};
-                v->w[e] =
-                    rules::update_weight<decltype(rule), decltype(terms), true>(V{v->w[e]}, V{v->g[e]}, s0, s1, s2, c)
-                        .v;
-                v->slots[0][e] = s0.v;
-                v->slots[1][e] = s1.v;
-                v->slots[2][e] = s2.v;
-            }
-        };
-        if (s.penalty.l1 > 0 && s.penalty.proximal)
-            step(rules::Terms<rules::L1::proximal, false>{});
-        else
-            step(rules::Terms<rules::L1::none, false>{});
-    });
+    add_penalty(s.penalty, c, v->w, v->g);
+    rules::with_optimizer(optimizer,
+                          [&](auto rule) { step_weights<decltype(rule)>(s.penalty, c, v->w, v->g, v->slots); });
     if (state.flushes) {
 #pragma unroll
         for (int k = 0; k < 3; ++k) {
@@ -234,7 +214,7 @@ __device__ __forceinline__ void train_weights(const Parameters& p, float* memory
         if (!has_tile) continue;
 #pragma unroll
         for (int e = 0; e < kPerLane; ++e) own.g[e] = sums.total[e];
-        step_weights<float>(p.optimizer, segment, state, &own);
+        step_lane(p.optimizer, segment, state, &own);
         own.store(segment);
     }
 }

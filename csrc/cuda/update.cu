@@ -7,6 +7,7 @@
 
 #include "cuda/constrain.h"
 #include "cuda/ops.h"
+#include "cuda/step_weights.cuh"
 #include "cuda/walk.cuh"
 
 namespace fastreg::cuda {
@@ -73,16 +74,6 @@ struct StepOf {
 };
 
 // ---- clipping by norm ----------------------------------------------------------------------------------------------
-
-// v becomes the gradient that the optimizer sees, before clipping.
-template <class T, int N>
-__device__ __forceinline__ void add_penalty(const PenaltySpec& p, const rules::StepScalars<T>& c, const T (&w)[N],
-                                            T (&g)[N]) {
-    rules::with_terms(p, [&](auto terms) {
-#pragma unroll
-        for (int e = 0; e < N; ++e) g[e] = rules::full_gradient<decltype(terms)>(Lane<T>{w[e]}, Lane<T>{g[e]}, c).v;
-    });
-}
 
 // values[c] = the sum of squares of chunk c's gradient, as clipping sees it, by a half-warp.
 template <class T>
@@ -169,29 +160,6 @@ __global__ void __launch_bounds__(32)
             o.clipnorm > 0 ? rules::clip_scale(norm2[s], o.clipnorm) : rules::clip_scale(all, o.global_clipnorm);
 }
 
-// Four weights of a thread. The penalty is in the gradient already, so update_weight is told of soft thresholds alone;
-// it always takes the path that clips, where a scale of 1 and no limit change nothing.
-template <class T, class O>
-__device__ __forceinline__ void step_weights(const PenaltySpec& p, const rules::StepScalars<T>& c, T (&w)[kPerThread],
-                                             T (&g)[kPerThread], T (&slots)[3][kPerThread]) {
-    using V = Lane<T>;
-    add_penalty(p, c, w, g);
-    const auto step = [&](auto terms) {
-#pragma unroll
-        for (int e = 0; e < kPerThread; ++e) {
-            V s0{slots[0][e]}, s1{slots[1][e]}, s2{slots[2][e]};
-            w[e] = rules::update_weight<O, decltype(terms), true>(V{w[e]}, V{g[e]}, s0, s1, s2, c).v;
-            slots[0][e] = s0.v;
-            slots[1][e] = s1.v;
-            slots[2][e] = s2.v;
-        }
-    };
-    if (p.l1 > 0 && p.proximal)
-        step(rules::Terms<rules::L1::proximal, false>{});
-    else
-        step(rules::Terms<rules::L1::none, false>{});
-}
-
 // Warps that step weights, and one more that works the step out and adds up the penalties of the chunk before: its
 // chains of sums take as long as the others need for the next chunk's arrays to come.
 constexpr int kUpdateThreads = kBlock + 32;
@@ -270,7 +238,8 @@ __global__ void __launch_bounds__(kUpdateThreads, kUpdateBlocks<T>)
             if (threadIdx.x == kBlock) values[this_chunk] = value;
             continue;
         }
-        step_weights<T, O>(segment.penalty, mine.state.scalars, w, g, slots);
+        add_penalty(segment.penalty, mine.state.scalars, w, g);
+        step_weights<O>(segment.penalty, mine.state.scalars, w, g, slots);
         if (mine.state.flushes) {
 #pragma unroll
             for (int k = 0; k < O::kSlots; ++k) {
@@ -360,6 +329,13 @@ void update(const UpdateBatch<T>& u) {
     for (int64_t first = 0; first < u.n_segments; first += kSegments) {
         const Segments<T> segments = segments_from(u, first);
         const int64_t chunks = segments.begin[segments.n];
+        if (chunks == 0) {  // parameters without weights, which no block comes to
+            CudaQueue& queue = CudaQueue::current();
+            const size_t bytes = size_t(segments.n) * sizeof(double);
+            if (!queue.failed())
+                queue.note(cudaMemsetAsync(u.penalties + first, 0, bytes, queue.stream()), "clearing memory");
+            continue;
+        }
         rules::with_optimizer(u.spec, [&](auto optimizer) {
             using O = decltype(optimizer);
             const int64_t resident = resident_blocks<T, O>() * multiprocessors;

@@ -12,7 +12,7 @@ namespace fastreg::python {
 
 namespace py = pybind11;
 
-// Sets the Python error and throws it. std::bad_alloc needs no help: pybind11 makes it a MemoryError.
+// Sets the Python error and throws it.
 [[noreturn]] inline void raise(PyObject* type, const std::string& message) {
     PyErr_SetString(type, message.c_str());
     throw py::error_already_set();
@@ -110,7 +110,7 @@ Status interruptible(Compute compute) {
     Cancel cancel(&SignalPoll::interrupted, &signals);
     const FloatSettings settings;
     const WithoutGil nogil;
-    return compute(cancel);
+    return or_out_of_memory([&]() -> Status { return compute(cancel); });
 }
 
 template <class Compute>
@@ -125,7 +125,7 @@ void run(Compute compute) {
     {
         const FloatSettings settings;
         const WithoutGil nogil;
-        status = compute();
+        status = or_out_of_memory([&]() -> Status { return compute(); });
     }
     raise_if_error(status);
 }

@@ -24,6 +24,8 @@ std::pair<const Int*, int64_t> to_integers(py::handle value, const char* name) {
     }
     const auto array = py::reinterpret_borrow<Integers>(value);
     if (array.ndim() != 1) raise(PyExc_ValueError, std::string(name) + " must have 1 dimension");
+    if (reinterpret_cast<uintptr_t>(array.data()) % sizeof(Int) != 0)
+        raise(PyExc_ValueError, std::string(name) + " must be aligned");
     return {array.data(), array.size()};
 }
 

@@ -45,7 +45,8 @@ FR_RULE double prox_factor(const OptimizerSpec& o, double one_minus_beta_2_t) {
 template <class T>
 FR_RULE void set_step(const OptimizerSpec& o, int64_t t, StepScalars<T>* s) {
     const double c1 = 1.0 - power(o.beta_1, t), c2 = 1.0 - power(o.beta_2, t);
-    s->clipvalue = T(o.clipvalue);
+    const T limit = T(o.clipvalue);  // which stays above 0, so that it clips
+    s->clipvalue = o.clipvalue > 0 && limit < Format<T>::min_normal ? T(Format<T>::min_normal) : limit;
     s->decay = T(1.0 - o.learning_rate * o.weight_decay);
     s->lr = T(o.learning_rate);
     s->momentum = T(o.momentum);

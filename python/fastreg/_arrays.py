@@ -51,6 +51,12 @@ def numeric(value: ArrayLike, name: str, dtype: DTypeLike | None = None) -> Arra
         return np.require(array, dtype, ["C", "A"])
 
 
+def of_one(value: Any) -> Any:
+    """x of `[x]`, as Keras takes the data of one input or output; all else as it is."""
+    alone = isinstance(value, (list, tuple)) and len(value) == 1 and getattr(value[0], "ndim", 0) == 2
+    return value[0] if alone else value
+
+
 def check_finite(array: Array, name: str, given: Any) -> None:
     """Raise ValueError, naming the first bad place, if `array`, made of `given`, holds NaN or an infinity."""
     if _core.all_finite(array):
@@ -74,7 +80,7 @@ def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueErro
 def rows(value: ArrayLike, name: str, dtype: str, shape: Shape | None, more_axes: bool) -> Array:
     """`value` as (rows, features), both at least 1, or with `more_axes`; (rows,) where the `shape` of a row, if known,
     is (1,)."""
-    array = numeric(value, name, dtype)
+    array = numeric(value if more_axes else of_one(value), name, dtype)
     if array.ndim == 1 and shape == (1,):
         array = array.reshape(-1, 1)
     if array.ndim < 2 or (array.ndim > 2 and not more_axes):

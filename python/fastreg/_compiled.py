@@ -131,11 +131,16 @@ class Compiled:
 
 
 def _listed(value: Any, name: str) -> list[str | metrics.Metric]:
-    """The metrics of one argument of `compile`: a single one is a list of one. Names stay names, since what "accuracy"
-    means depends on the width of the output; all else is made the object that it means."""
+    """The metrics of one argument of `compile`: a single one is a list of one; a list in a list, or in a dict, is that
+    of the one output. Names stay names, since what "accuracy" means depends on the width of the output; all else is
+    made the object that it means."""
     if value is None:
         return []
     if isinstance(value, dict):
-        raise TypeError(f"{name} must be a list: a Sequential model has one output")
+        if len(value) != 1:
+            raise TypeError(f"{name} must be a list: a Sequential model has one output, not {len(value)}")
+        value = next(iter(value.values()))
     items = value if isinstance(value, (list, tuple)) else [value]
+    if len(items) == 1 and isinstance(items[0], (list, tuple)):
+        items = items[0]
     return [item if isinstance(item, str) else metrics.get(item) for item in items]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastreg import _core, _locks, _seeds, cuda, layers
-from fastreg._arguments import choice, flag, integer, listed
+from fastreg._arguments import choice, flag, integer, listed, only
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import DTYPES, Array, Shape, numeric
 from fastreg._configurable import argument_names, check_native, take
@@ -304,6 +304,10 @@ class Network(HasWeights):
 
     # ---- weights -----------------------------------------------------------------------------------------------
     @property
+    def _can_have_weights(self) -> bool:
+        return any(layer.weight_names for layer in self._layers)
+
+    @property
     def trainable(self) -> bool:
         return self._trainable
 
@@ -315,15 +319,16 @@ class Network(HasWeights):
 
     @property
     def weights(self) -> list[Weight]:
-        if not self.built:
+        if not self.built or not self._can_have_weights:
             return []
         arrays = self.get_weights()
         places = zip(self._layers, self._places, strict=True)
         return [weight for layer, own in places for weight in layer._named([arrays[i] for i in own])]
 
     def get_weights(self) -> list[Array]:
-        """Copies of all weights: [kernel, bias, kernel, bias, ...]. Raises ValueError before there are any."""
-        return self._ready().get_weights()
+        """Copies of all weights: [kernel, bias, kernel, bias, ...]. Raises ValueError before there are any; a model
+        without Dense layers has none."""
+        return self._ready().get_weights() if self._can_have_weights else []
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights, in the order of `get_weights`; all or nothing. Optimizer state stays."""
@@ -356,14 +361,16 @@ class Network(HasWeights):
         print_fn: Any = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
+        layer_range: None = None,
     ) -> None:
         """Print, per layer: output shape, parameters, current penalty and share of zeros in the kernel.
 
         `print_fn` is called with each line; by default `print`. `positions`, `expand_nested` and `show_trainable` are
-        taken so that Keras programs run, and without effect.
+        taken so that Keras programs run, and without effect. Raises ValueError unless `layer_range` is None.
         """
+        only(None, layer_range, "layer_range", "all layers are shown")
         width = None if line_length is None else integer(line_length, "line_length", low=60)
-        session = None if self._input_shape is None else self._ready()
+        session = self._ready() if self._input_shape and self._can_have_weights else None
         frozen = sum(weight.size for weight in self.non_trainable_weights)
         print_summary(self.name, self._layers, self._input_units, session, frozen, width, print_fn or print)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fastreg._layer import Layer
 
 
-def sample(layers: Sequence[Layer], x: Array, seed: int, step: int) -> Array:
-    """The outputs for `x` (n, features), with the masks that training would draw at `step`."""
+def sample(layers: Sequence[Layer], x: Array, seed: int, step: int | None) -> Array:
+    """The outputs for `x` (n, features), with the masks that training would draw at `step`; None: at inference."""
     for index, layer in enumerate(layers):
         x = output(layer.native(index, seed), layer.lent_weights(x.dtype), x, step)
     return x

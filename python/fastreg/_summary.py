@@ -57,7 +57,8 @@ def print_summary(
         print_fn(_line(_row(layer, units, own, session is not None), widths))
     print_fn(rule)
     if session is None:
-        print_fn("No weights yet: the input width is not known.")
+        can_have_none = layers and not any(layer.weight_names for layer in layers)
+        print_fn("Parameters: 0" if can_have_none else "No weights yet: the input width is not known.")
         return
     total, zeros, penalty = (
         sum(column) for column in zip(*((p.size, p.zeros, p.penalty) for p in parameters))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastreg._arguments import integer, number
-from fastreg._arrays import Array, numeric
+from fastreg._arrays import Array, numeric, of_one
 from fastreg.losses import Loss
 
 
@@ -21,7 +21,7 @@ def targets(y: ArrayLike, loss: Loss, output_units: int, dtype: str, name: str) 
 
     Raises ValueError where Keras would train on nonsense: shapes that broadcast, labels out of range.
     """
-    array = numeric(y, name, dtype)
+    array = numeric(of_one(y), name, dtype)
     if array.ndim == 1:
         array = array.reshape(-1, 1)
     if array.ndim != 2:

@@ -63,7 +63,7 @@ class Plan:
         return cls(
             size,
             epochs,
-            integer(initial_epoch, "initial_epoch", low=0, high=epochs),
+            integer(initial_epoch, "initial_epoch", low=0),
             check_verbose(verbose),
             flag(shuffle, "shuffle"),
             size
@@ -84,12 +84,20 @@ def check_batch_size(batch_size: Any, name: str = "batch_size") -> int:
     return DEFAULT_BATCH_SIZE if batch_size is None else integer(batch_size, name, low=1, high=2**63 - 1)
 
 
+def _flat(callbacks: Any) -> Iterator[Any]:
+    """Those of a list, and of lists in it; one alone."""
+    for callback in callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]:
+        if isinstance(callback, (list, tuple)):
+            yield from _flat(callback)
+        else:
+            yield callback
+
+
 class Hooks:
     """The callbacks of one call, and what they need from it."""
 
     def __init__(self, callbacks: Any) -> None:
-        given = [] if callbacks is None else callbacks
-        listed = list(given) if isinstance(given, (list, tuple)) else [given]
+        listed = [] if callbacks is None else list(_flat(callbacks))
         for callback in listed:
             if isinstance(callback, type) or not (
                 hasattr(callback, "set_model") and hasattr(callback, "set_params")
@@ -168,7 +176,8 @@ def fit(
     validated = False
     hooks.call("on_train_begin", {})
     prints_begin, prints_end = hooks.may_print("on_epoch_begin"), hooks.may_print("on_epoch_end")
-    with Progress(plan.verbose, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
+    verbose = plan.verbose if plan.initial_epoch < plan.epochs else 0
+    with Progress(verbose, plan.initial_epoch, plan.epochs, model.metrics_names) as progress:
         for epoch in range(plan.initial_epoch, plan.epochs):
             with progress.aside() if prints_begin else nullcontext():
                 hooks.call("on_epoch_begin", epoch, {})

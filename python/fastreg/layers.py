@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastreg import activations, constraints, initializers, regularizers
-from fastreg._arguments import choice, flag, integer, number, only
+from fastreg._arguments import choice, flag, integer, listed, number, only
 from fastreg._arguments import seed as check_seed
 from fastreg._arrays import Array
 from fastreg._configurable import find, snake_case
@@ -19,17 +19,19 @@ from fastreg._layer import Layer, Weight, axes
 from fastreg._tensor import Number
 
 __all__ = [
-    "ELU", "Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer", "LeakyReLU", "ReLU", "Softmax",
+    "ELU", "Activation", "ActivityRegularization", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer",
+    "LeakyReLU", "ReLU", "Softmax",
 ]  # fmt: skip
 
+_ANY_BATCH = "a model takes batches of any size"
 _BIAS_STREAM = 2**31  # kernels use the streams below, one for each layer
 
 
 class InputLayer(Layer):
     """The shape of a model's input, without the batch: `Input(shape=(30,))`. It is no layer of `model.layers`.
 
-    A shape of more axes, such as (28, 28), must be followed by `Flatten`. `input_shape` is tf.keras's name of `shape`.
-    Raises ValueError unless `batch_size` is None.
+    A shape of more axes, such as (28, 28), must be followed by `Flatten`. `input_shape` is tf.keras's name of `shape`;
+    `batch_shape=(None, 30)` says the same. Raises ValueError unless the batch's size is None.
     """
 
     takes_more_axes = True
@@ -45,7 +47,16 @@ class InputLayer(Layer):
         super().__init__(name=name)
         self.shape = axes(input_shape if shape is None else shape, "shape")
         self.input_shape = self.shape
-        self.batch_size = only(None, batch_size, "batch_size", "a model takes batches of any size")
+        self.batch_size = only(None, batch_size, "batch_size", _ANY_BATCH)
+
+    def _take(self, named: dict[str, Any]) -> None:
+        batch_shape = named.pop("batch_shape", None)
+        if batch_shape is not None:
+            size, *shape = listed(batch_shape, "batch_shape")
+            only(None, size, "batch_shape[0]", _ANY_BATCH)
+            named["shape"] = tuple(shape)
+        only(False, named.pop("sparse", False), "sparse", "a model takes dense rows and sparse ones")
+        super()._take(named)
 
 
 Input = InputLayer
@@ -304,6 +315,34 @@ class Activation(_Elementwise):
 
     def _word(self) -> dict[str, Any]:
         return _word(self.activation)
+
+
+class ActivityRegularization(_Elementwise):
+    """Adds a penalty `l1 * sum|x| + l2 * sum(x**2)` on its input, divided by the batch size; x goes on as it is.
+
+    Parameters
+    ----------
+    l1, l2 : float, default 0
+        Factors, from 0 to 1e38.
+    name, input_shape, input_dim
+        See `Layer`.
+    """
+
+    def __init__(
+        self,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, input_dim=input_dim)
+        self.activity_regularizer = regularizers.L1L2(l1, l2)
+        self.l1, self.l2 = self.activity_regularizer.l1, self.activity_regularizer.l2
+
+    def _word(self) -> dict[str, Any]:
+        return {"activation": "linear", "alpha": 0.0}
 
 
 class ReLU(_Elementwise):

@@ -134,7 +134,7 @@ class Huber(Loss):
     """Squared (halved) up to `delta`, linear beyond: less moved by outliers (Huber 1964). `delta` is above 0."""
 
     def __init__(
-        self, delta: float = 1.0, reduction: str = "sum_over_batch_size", name: str | None = None
+        self, delta: float = 1.0, reduction: str = "sum_over_batch_size", name: str | None = "huber_loss"
     ) -> None:
         super().__init__(reduction, name)
         self.delta = number(delta, "delta", low=0.0, open_low=True)

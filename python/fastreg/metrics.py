@@ -9,6 +9,7 @@ classes, one for each name that Keras has.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastreg import losses
 from fastreg._arguments import choice, integer, number
 from fastreg._arrays import Array, pair, row_weights
-from fastreg._configurable import Configurable, find, snake_case, table_of
+from fastreg._configurable import Configurable, argument_names, find, own_class, snake_case, table_of
 from fastreg._tensor import Number, Tensor
 from fastreg._words import OtherWords
 
@@ -335,8 +336,16 @@ class _ThresholdMetric(Metric):
 class _OneThreshold(_ThresholdMetric):
     """A metric of the counts at one threshold, 0.5 when it is None."""
 
-    def __init__(self, thresholds: float | None = None, name: str | None = None) -> None:
+    _neutral: ClassVar = {
+        **Metric._neutral,
+        "top_k": ((None,), "outputs are chosen by the threshold"),
+        "class_id": ((None,), "all outputs count"),
+    }
+
+    def __init__(self, thresholds: float | Sequence[float] | None = None, name: str | None = None) -> None:
         super().__init__(name)
+        if isinstance(thresholds, (list, tuple)) and len(thresholds) == 1:
+            thresholds = thresholds[0]
         self.thresholds = 0.5 if thresholds is None else number(thresholds, "thresholds", low=0.0, high=1.0)
         self._edges = np.array([self.thresholds], dtype=np.float32)
 
@@ -408,6 +417,15 @@ class AUC(_ThresholdMetric):
     summation_method : {"interpolation", "minoring", "majoring"}
         Trapezoids, or rectangles of the lower or the higher end.
     """
+
+    _neutral: ClassVar = {
+        **Metric._neutral,
+        "thresholds": ((None,), "they are evenly spaced, num_thresholds of them"),
+        "multi_label": ((False,), "all outputs make one curve"),
+        "num_labels": ((None,), "all outputs make one curve"),
+        "label_weights": ((None,), "all outputs make one curve"),
+        "from_logits": ((False,), "outputs are compared as they are; end the model in a sigmoid"),
+    }
 
     def __init__(
         self,
@@ -572,6 +590,10 @@ class R2Score(Metric):
     """
 
     maximised = True
+    _neutral: ClassVar = {
+        **Metric._neutral,
+        "num_regressors": ((0,), "the score is not adjusted for the number of features"),
+    }
 
     def __init__(self, class_aggregation: str = "uniform_average", name: str | None = None) -> None:
         super().__init__(name)
@@ -672,10 +694,22 @@ _FUNCTIONS = (binary_accuracy, categorical_accuracy, sparse_categorical_accuracy
 
 
 def get(identifier: Any) -> Metric:
-    """The metric that `identifier` means: an object, a name such as "mse" or "auc", a function or a description."""
+    """The metric that `identifier` means: an object, a name such as "mse" or "auc", a function, a description, or the
+    loss whose mean it is."""
+    if isinstance(identifier, losses.Loss):
+        identifier = _mean_of(identifier)
     is_ours = inspect.isfunction(identifier) and identifier in _FUNCTIONS
     named = identifier.__name__ if is_ours else losses.name_of(identifier)
     return find(named, Metric, _TABLE, "metric")
+
+
+def _mean_of(loss: losses.Loss) -> Any:
+    """The metric of a loss, or the loss itself where it has none."""
+    cls: Any = _TABLE.get(own_class(type(loss)).__name__)
+    if cls is None:
+        return loss
+    settings, known = loss._arguments(), argument_names(cls)
+    return cls(**{name: value for name, value in settings.items() if name in known})
 
 
 def resolve(identifier: Any, output_units: int, sparse_targets: bool) -> Metric:

@@ -300,6 +300,8 @@ class Sequential(Model):
         array = inputs(x, self._input_shape, self._flattens, self.dtype, allow_nonfinite=True)
         _check_steps(steps, "steps", len(array), size)
         hooks.attach(self, {"verbose": 0, "steps": -(-len(array) // size)})
+        if self._layers and not self._can_have_weights and not isinstance(array, SparseRows):
+            return sample(self._layers, array.reshape(len(array), -1).copy(), self.seed, None)
         return _training.predict(self._ready_for(array), array, size, hooks)
 
     def train_on_batch(
@@ -352,7 +354,8 @@ class Sequential(Model):
             raise TypeError(
                 "x is sparse, which a pass with dropout does not take; pass x.toarray(), a few rows at a time"
             )
-        self._ready_for(array)
+        if self._can_have_weights:
+            self._ready_for(array)
         step = last_step(self._passes)
         self._passes += 1
         return sample(self._layers, array.reshape(len(array), -1), self.seed, step).view(Tensor)
@@ -580,10 +583,15 @@ def save_model(model: Sequential, filepath: str | bytes | os.PathLike[str], over
     model.save(filepath, overwrite)
 
 
-def clone_model(model: Sequential) -> Sequential:
-    """A model of the same architecture, compiled as `model` is, with a new seed and so with other initial weights."""
+def clone_model(model: Sequential, input_tensors: None = None, clone_function: None = None) -> Sequential:
+    """A model of the same architecture, compiled as `model` is, with a new seed and so with other initial weights.
+
+    Raises ValueError unless the others of Keras's arguments are None.
+    """
     from fastreg import saving
 
+    only(None, input_tensors, "input_tensors", "a model makes its own input")
+    only(None, clone_function, "clone_function", "layers are made from their descriptions")
     description = saving.describe(model)
     del description["model"]["seed"]
     return saving.from_description(description)

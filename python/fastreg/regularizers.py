@@ -103,7 +103,7 @@ class L1L2(Regularizer):
     Parameters
     ----------
     l1, l2 : float, default 0
-        Factors, from 0 to 1e38.
+        Factors, from 0 to 1e38; None is 0.
     method : {"proximal", "subgradient"}
         How the L1 part is applied; see `L1`. The L2 part always stays in the gradient.
 
@@ -119,9 +119,9 @@ class L1L2(Regularizer):
     9.0
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, method: str = "proximal") -> None:
-        self.l1 = factor(l1, "l1")
-        self.l2 = factor(l2, "l2")
+    def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0, method: str = "proximal") -> None:
+        self.l1 = factor(0.0 if l1 is None else l1, "l1")
+        self.l2 = factor(0.0 if l2 is None else l2, "l2")
         self.method = choice(method, "method", METHODS)
 
 

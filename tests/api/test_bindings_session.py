@@ -91,6 +91,8 @@ def test_position_and_rates() -> None:
         model.set_position(-1, 0)
     with raises(ValueError, "learning_rate must be finite and >= 0, got nan"):
         model.learning_rate = float("nan")
+    with raises(ValueError, "learning_rate must be at most 1e38, got 1e+39"):  # infinite in float32
+        model.learning_rate = 1e39
     with raises(TypeError, "learning_rate must be a real number, got str"):
         model.learning_rate = "fast"  # type: ignore[assignment]
     model.set_learning_rates([0.25, 0.125])

@@ -572,3 +572,91 @@ def test_a_program_on_imbalanced_data() -> None:
     metric = keras.metrics.FalseNegatives(thresholds=0.4)
     metric.update_state([0, 1, 1, 1], [0.0, 0.3, 0.4, 0.41], sample_weight=[1, 2, 4, 8])
     assert float(metric.result()) == 6.0
+
+
+# ---- forms of arguments --------------------------------------------------------------------------------------------
+def test_a_model_is_shown_before_it_has_a_dense_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    model = keras.Sequential()
+    model.add(layers.Input((5, 3)))
+    model.add(layers.Flatten())
+    model.summary()
+    assert "flatten" in capsys.readouterr().out
+    assert (model.count_params(), model.get_weights(), model.weights) == (0, [], [])
+    assert model.predict(np.ones((2, 5, 3)), verbose=0).shape == (2, 15)
+    model.add(layers.Dense(2))
+    assert model.count_params() == 32
+
+
+def test_a_model_of_an_activation_alone() -> None:
+    model = keras.Sequential([layers.Softmax()])
+    expected = [[0.5, 0.5], [1.0, 0.0]]
+    np.testing.assert_allclose(model(np.array([[1.0, 1.0], [90.0, 0.0]])).numpy(), expected, atol=1e-6)
+    model = keras.Sequential([layers.Input((2,)), layers.Dropout(0.5)])
+    assert model.predict(np.ones((1, 2)), verbose=0).tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("listed", "names"),
+    [
+        ([["mae", "mse"]], ["mae", "mse"]),
+        (
+            [keras.losses.MeanAbsoluteError(), keras.losses.Huber(delta=0.1)],
+            ["mean_absolute_error", "huber_loss"],
+        ),
+    ],
+)
+def test_metrics_in_other_forms(listed: Any, names: list[str]) -> None:
+    model = network()
+    model.compile("sgd", "mse", metrics=listed)
+    history = model.fit(X, Y, batch_size=40, verbose=0).history
+    assert {*names, "loss"} <= set(history)
+    if (
+        "huber_loss" in names
+    ):  # of the weights before the step, of which the mean absolute error is more than 0.1
+        assert history["huber_loss"][0] < 0.1 * history["mean_absolute_error"][0]
+
+
+def test_lists_of_one_input_and_of_lists_of_callbacks() -> None:
+    model = network()
+    model.compile("sgd", "mse")
+    stopping = keras.callbacks.EarlyStopping("loss")
+    assert len(model.fit([X], Y, epochs=2, verbose=0, callbacks=[[stopping]]).history["loss"]) == 2
+    np.testing.assert_array_equal(model.predict([X], verbose=0), model.predict(X, verbose=0))
+
+
+def test_a_run_that_was_resumed_when_it_was_done() -> None:
+    model = trained()
+    history = model.fit(X, Y, initial_epoch=3, epochs=2, verbose=1)
+    assert (history.history, history.epoch) == ({}, [])
+
+
+def test_activity_regularization_is_an_activity_regularizer() -> None:
+    models = [
+        keras.Sequential([layers.Input((3,)), layers.Dense(4), penalised, layers.Dense(1)])
+        for penalised in (
+            layers.ActivityRegularization(l1=0.1, l2=0.2),
+            layers.Activation("linear", activity_regularizer=regularizers.L1L2(0.1, 0.2)),
+        )
+    ]
+    models[1].set_weights(models[0].get_weights())
+    losses = []
+    for model in models:
+        model.compile("sgd", "mse")
+        losses.append(model.fit(X, Y, epochs=2, shuffle=False, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+    hidden = X @ models[0].layers[0].get_weights()[0] + models[0].layers[0].get_weights()[1]
+    penalty = (0.1 * np.abs(hidden).sum() + 0.2 * (hidden**2).sum()) / len(X)
+    plain = float(np.mean((models[0].predict(X, verbose=0) - Y) ** 2))
+    assert models[0].evaluate(X, Y, batch_size=40, verbose=0) == pytest.approx(plain + penalty, rel=1e-4)
+
+
+def test_neutral_words() -> None:
+    assert keras.Sequential([layers.Input(batch_shape=(None, 3)), layers.Dense(1)]).input_shape == (None, 3)
+    assert float(regularizers.L1L2(l1=None, l2=0.5)(np.array([2.0]))) == 2.0
+    metrics = keras.metrics
+    metrics.AUC(multi_label=False, from_logits=False)
+    metrics.Precision(thresholds=[0.4], top_k=None, class_id=None)
+    metrics.R2Score(num_regressors=0)
+    model = trained()
+    assert keras.models.clone_model(model, input_tensors=None, clone_function=None).count_params() == 21
+    model.summary(layer_range=None)

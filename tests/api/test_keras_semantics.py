@@ -250,6 +250,31 @@ def test_elastic_net_leaves_when_the_model_is_compiled_without_it() -> None:
     assert model.evaluate(x, y, return_dict=True, verbose=0)["penalty"] == 0
 
 
+LOGITS = np.array([[30.0, 0.0, -30.0], [0.0, 25.0, -40.0]])
+
+
+@pytest.mark.parametrize(
+    ("activation", "y", "metric", "expected"),
+    [
+        ("sigmoid", [[0, 0, 1], [1, 0, 0]], "binary_crossentropy", (60 + np.log(2) + 25 + np.log(2)) / 6),
+        ("softmax", [[0, 0, 1], [1, 0, 0]], "categorical_crossentropy", (60 + 25) / 2),
+        ("softmax", [2, 0], "sparse_categorical_crossentropy", (60 + 25) / 2),
+    ],
+)
+def test_a_crossentropy_metric_is_that_of_the_logits_as_the_loss_is(
+    activation: str, y: Any, metric: str, expected: float
+) -> None:
+    """Keras on TensorFlow; of the probabilities, which are clipped to 1e-7, it would be 16 at most a row."""
+    model = Sequential([layers.Input((3,)), layers.Dense(3, activation)], seed=0, dtype="float64")
+    model.compile("sgd", metric, metrics=[metric, "accuracy"])
+    model.set_weights([np.eye(3), np.zeros(3)])
+    values = model.evaluate(LOGITS, np.array(y), verbose=0, return_dict=True)
+    assert values["loss"] == pytest.approx(expected, rel=1e-9)
+    assert values[metric] == pytest.approx(expected, rel=1e-9)
+    history = model.fit(LOGITS, np.array(y), batch_size=2, verbose=0).history
+    assert history[metric] == pytest.approx(history["loss"], rel=1e-12)
+
+
 def test_activity_penalty_is_divided_by_the_batch_size_also_at_evaluation() -> None:
     x, y = data()
     model = Sequential([layers.Dense(2, activity_regularizer=L1L2(0.1, 0.2))], seed=0, dtype="float64")

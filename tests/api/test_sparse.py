@@ -92,6 +92,17 @@ def test_every_width(units: int, shape: tuple[int, int]) -> None:
     assert same_weights(dense, thin)
 
 
+def test_outputs_do_not_overwrite_what_they_are_made_of() -> None:
+    x = sparse.csr_array(rows(50, 40))
+    model = network(units=1)
+    model.predict(x)
+    given = (x.indptr.astype(np.int64), x.indices.astype(np.int32), x.data.astype(np.float32), 40)
+    before = given[2].copy()
+    with pytest.raises(ValueError, match="out must not overlap x in memory"):
+        model._session.predict(given, given[2][:50].reshape(50, 1))
+    np.testing.assert_array_equal(given[2], before)
+
+
 def test_a_single_layer_without_bias() -> None:
     x, y = rows(50, 40), np.arange(50) / 50
     both = []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastreg
-from checks import assert_same_bits
+from checks import EMULATED, assert_same_bits
 from device_cases import CLASSES, X, classifier, needs_gpu, too_much_to_emulate
 from fastreg import callbacks, cuda
 from fastreg.layers import Dense
@@ -59,6 +59,38 @@ def test_a_batch_beyond_the_memory_is_a_memory_error_and_the_model_goes_on() -> 
         m.fit(x[:64], y[:64], initial_epoch=2, **(FIT | {"epochs": 4}))
     for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
         assert_same_bits(a, b, "a training with an error on the way against one without")
+
+
+FULL = """
+import numpy as np, fastreg
+from scipy import sparse
+x = sparse.random_array((400_000, 100), density=0.01, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+y = np.zeros(400_000, np.float32)
+models = [fastreg.Sequential([fastreg.Dense(1)], seed=0, device="cuda") for _ in range(2)]
+for model in models:
+    model.compile("adam", "mse")
+    model.fit(x[:100], y[:100], batch_size=10, verbose=0)
+model, other = models
+before = model.get_weights()
+try:
+    model.fit(x, y, batch_size=100_000, verbose=0)  # whose rows, made dense, are 40 MB
+except MemoryError:
+    same = all(map(np.array_equal, before, model.get_weights()))
+    print("MemoryError", int(model.optimizer.iterations), same)
+for each in models:
+    each.fit(x[:1000], y[:1000], batch_size=100, shuffle=False, verbose=0)
+print(all(map(np.array_equal, model.get_weights(), other.get_weights())), np.isfinite(model.predict(x[:3])).all())
+"""
+
+
+@pytest.mark.skipif(not EMULATED, reason="fills the memory of a GPU")
+def test_no_memory_for_a_step_is_a_memory_error_and_no_step() -> None:
+    """What a step takes beside the session's memory: it is asked for when the step is enqueued."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL],
+        capture_output=True, text=True, check=False, env=os.environ | {"FASTREG_EMULATED_MB": "40"},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["MemoryError 10 True", "True True"], done.stderr
 
 
 FORK = """

@@ -105,9 +105,9 @@ def test_losses(name: str, dtype: str) -> None:
 METRICS: dict[str, tuple[str, Any, list[Any]]] = {
     "binary": ("binary_crossentropy", BINARY, ["accuracy", metrics.AUC(50), metrics.Precision(0.4),
                                                metrics.Recall(), metrics.AUC(20, curve="PR", name="pr")]),
-    "classes": ("sparse_categorical_crossentropy", CLASSES, ["accuracy"]),
-    "one hot": ("categorical_crossentropy", ONE_HOT, ["accuracy", "mse", metrics.R2Score(), metrics.F1Score("macro"),
-                                                      metrics.FBetaScore("weighted", 2.0, 0.3)]),
+    "classes": ("sparse_categorical_crossentropy", CLASSES, ["accuracy", "sparse_categorical_crossentropy"]),
+    "one hot": ("categorical_crossentropy", ONE_HOT, ["categorical_crossentropy", "accuracy", "mse", metrics.R2Score(),
+                                                      metrics.F1Score("macro"), metrics.FBetaScore("weighted", 2.0, 0.3)]),
     "scores": ("mse", SCORES, ["mae", "root_mean_squared_error", metrics.Huber(), metrics.R2Score()]),
 }  # fmt: skip
 
@@ -195,6 +195,18 @@ def test_layers_penalties_and_constraints(name: str, dtype: str) -> None:
     assert_same_on_both(
         lambda device: fitted(compiled(device, LAYERS[name](), Adam(0.01), "mse", dtype), SCORES)
     )
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "y"),
+    [("sigmoid", "binary_crossentropy", ONE_HOT), ("softmax", "sparse_categorical_crossentropy", CLASSES)],
+)
+def test_activity_of_outputs_that_the_loss_has_as_logits(last: str, loss: str, y: Any, dtype: str) -> None:
+    def train(device: str) -> Outcome:
+        layers = [Dense(32, "relu"), Dense(3, last, activity_regularizer=L1L2(0.1, 0.2))]
+        return fitted(compiled(device, layers, Adam(0.01), loss, dtype), y)
+
+    assert_same_on_both(train)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -393,7 +393,13 @@ namespace {
 
 using namespace emulator;
 
-constexpr size_t kDeviceBytes = size_t(4) << 30, kGuard = 256;
+constexpr size_t kGuard = 256;
+
+// FASTREG_EMULATED_MB makes a smaller GPU, whose memory a test can fill.
+size_t device_bytes() {
+    const char* const megabytes = std::getenv("FASTREG_EMULATED_MB");
+    return megabytes ? size_t(std::atoll(megabytes)) << 20 : size_t(4) << 30;
+}
 constexpr unsigned char kFence = 0xFB;
 
 std::mutex g_memory_mutex;
@@ -459,7 +465,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 cudaError_t cuda_malloc(void** p, size_t bytes) {
     const std::lock_guard<std::mutex> lock(g_memory_mutex);
     *p = nullptr;
-    if (bytes > kDeviceBytes - g_bytes) return cudaErrorMemoryAllocation;
+    if (g_bytes + bytes > device_bytes()) return cudaErrorMemoryAllocation;
     auto* const memory = static_cast<unsigned char*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256 + kGuard));
     if (!memory) return cudaErrorMemoryAllocation;
     std::memset(memory, 0xFF, bytes);
@@ -492,7 +498,10 @@ cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t strea
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = new CUstream_st, cudaSuccess; }
-cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    if (stream->recording) give_up("a stream was destroyed that still recorded");
+    return delete stream, cudaSuccess;
+}
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return recording_of(stream) ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
 }
@@ -504,6 +513,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
     static unsigned long long graphs = 0;
+    if (stream->recording) return cudaErrorStreamCaptureInvalidated;
     stream->recording = new CUgraph_st;
     stream->id = __atomic_add_fetch(&graphs, 1, __ATOMIC_RELAXED);
     return cudaSuccess;

@@ -181,6 +181,12 @@ def test_l2_alone_leads_to_no_subnormal_number_and_no_zero(name: str, dtype: str
     assert (np.abs(w) >= tiny).all(), f"{name}: {np.abs(w).min()}"
 
 
+def test_a_clip_too_small_for_the_dtype_still_clips(isa: str, dtype: str) -> None:
+    w, g = np.zeros(67, dtype), np.full(67, 3, dtype)
+    _core.update({"kind": "sgd", "learning_rate": 1.0, "clipvalue": 1e-320}, w, g, [], 1, 0.0, 0.0, True)
+    np.testing.assert_array_equal(w, -np.finfo(dtype).tiny)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_least_gradient_that_counts(name: str, isa: str, dtype: str) -> None:
     least = np.dtype(dtype).type(2.0 ** (-56 if dtype == "float32" else -504))

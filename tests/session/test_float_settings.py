@@ -48,6 +48,16 @@ def test_a_training_does_not_round_as_the_caller_does(math: ctypes.CDLL) -> None
         np.testing.assert_array_equal(a, b)
 
 
+def test_what_has_happened_to_the_caller_is_still_told(math: ctypes.CDLL) -> None:
+    """Flags such as FE_INVALID are raised by arithmetic, and are the caller's to lower."""
+    invalid = 1  # of x86-64 and of arm64
+    w = np.eye(20, 4, dtype=np.float32)
+    math.feraiseexcept(invalid)
+    ops.dense_forward(X, w)
+    assert math.fetestexcept(invalid) == invalid
+    math.feclearexcept(invalid)
+
+
 def test_an_operation_does_not_either(math: ctypes.CDLL) -> None:
     w = np.eye(20, 4, dtype=np.float32) + np.float32(0.1)
     expected = ops.dense_forward(X, w)

@@ -99,10 +99,25 @@ def test_activation_layers_and_idle_dropout(kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy"])
+@pytest.mark.parametrize(
+    "loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
+)
 def test_fused_cross_entropy_with_activity_penalty(loss: str) -> None:
-    last = dense(3, last_activation(loss_spec(loss)), **PENALTY_CASES["activity"])
-    check_gradient([dense(4, "relu"), last], loss_spec(loss), f"fused {loss}")
+    activation = last_activation(loss_spec(loss))
+    last = dense(3, activation, **PENALTY_CASES["activity"])
+    apart = {"kind": "activation", "activation": activation, **PENALTY_CASES["activity"]}
+    for layers in ([dense(4, "relu"), last], [dense(4, "relu"), dense(3), apart]):
+        check_gradient(layers, loss_spec(loss), f"fused {loss}, {len(layers)} layers")
+
+
+def test_an_activity_penalty_leaves_the_cross_entropy_fused() -> None:
+    """The loss of a saturated output is that of its logit; probabilities are clipped at 1e-7, to a loss of 16."""
+    layers = [dense(1, "sigmoid", use_bias=False, **PENALTY_CASES["activity"])]
+    s = session(layers, [np.array([[40.0]])], loss_spec("binary_crossentropy"), SGD, inputs=1)
+    totals = s.evaluate(np.array([[1.0]]), np.array([[0.0]]), None)
+    assert_close([totals["data_loss"], totals["penalty"]], [40.0, 0.1 + 0.2], 1e-12, "loss and penalty")
+    s.train_batch(np.array([[1.0]]), np.array([[0.0]]), None)
+    assert_close(s.get_weights()[0], [[39.0]], 1e-12, "weight after a step")
 
 
 def test_activation_layer_at_the_end_is_fused_too() -> None:

@@ -64,7 +64,8 @@ const char* fr_last_error(void);
 
 /* Threads that large calls are shared between, 1 to 1024; at first FASTREG_NUM_THREADS, OMP_NUM_THREADS or the number
  * of CPUs this process may use. If FASTREG_NUM_THREADS or FASTREG_ISA (scalar, avx2, avx512, neon) has a value
- * that cannot be used, every function that returns a status returns FR_INVALID_ARGUMENT. */
+ * that cannot be used, every function that returns a status returns an error that names the variable. To be set while
+ * no other call works: a poll function may get FR_RUNTIME. */
 int fr_get_num_threads(void);
 fr_status fr_set_num_threads(int n);
 
