@@ -230,8 +230,6 @@ class Sequential(Model):
         """
         with self._alone("fit"):
             compiled = self._require_compiled()
-            if not any(isinstance(layer, _layers.Dense) for layer in self._layers):
-                raise ValueError("the model has no weights to train; add a Dense layer")
             expected = self._expectation(flag(allow_nonfinite, "allow_nonfinite"))
             given = 0.0 if validation_split is None else validation_split
             split = number(given, "validation_split", low=0.0, high=1.0, open_high=True)
@@ -523,6 +521,8 @@ class Sequential(Model):
         loss = self._require_compiled().loss
         if loss is None:
             raise RuntimeError("the model is compiled without a loss; call model.compile(optimizer, loss)")
+        if not self._can_have_weights:
+            raise ValueError("the model has no weights; add a Dense layer")
         shape, units = self._input_shape, self._output_units()
         return Expectation(loss, shape, self._flattens, units, self.dtype, allow_nonfinite)
 

@@ -526,7 +526,7 @@ def test_other_methods(row: Row) -> None:
 def test_a_model_without_dense_layers_cannot_be_trained(layers_: list[Any]) -> None:
     model = Sequential(layers_)
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="no weights to train; add a Dense layer"):
+    with pytest.raises(ValueError, match="the model has no weights; add a Dense layer"):
         model.fit(X[:, :1], Y)
 
 

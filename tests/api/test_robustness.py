@@ -98,7 +98,7 @@ def test_unaligned_arrays_are_copied() -> None:
 def test_a_failed_call_does_not_fix_the_width() -> None:
     net = Sequential([Dropout(0.5)], seed=0)
     net.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="at least one dense layer"):
+    with pytest.raises(ValueError, match="the model has no weights; add a Dense layer"):
         net.evaluate(X, X, verbose=0)
     net.add(Dense(1))
     assert net.predict(X[:, :2], verbose=0).shape == (40, 1)
