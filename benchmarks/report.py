@@ -176,7 +176,8 @@ def markdown(results: Results, pictures: dict[str, str]) -> str:
     lines = [
         f"# Benchmark of {results['started']}",
         "",
-        f"{host_line(results)}. {results['minutes']:.0f} minutes; load average before each block "
+        f"{host_line(results)}. Commit {results.get('commit', 'unknown')}. "
+        f"{results['minutes']:.0f} minutes; load average before each block "
         f"{min(loads):.1f} to {max(loads):.1f}.",
         "",
         *(line + "\n" for line in notices(results)),

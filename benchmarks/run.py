@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import random
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -41,6 +42,20 @@ def most_rounds(arguments: argparse.Namespace) -> int:
     return arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
 
 
+def commit() -> str:
+    """That of this checkout, "+" where files differ from it; "unknown" where there is none."""
+    git = ["git", "-C", str(HERE)]
+    found = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        return "unknown"
+    changed = subprocess.run(
+        [*git, "status", "--porcelain"], capture_output=True, text=True, check=False
+    ).stdout
+    return found.stdout.strip() + ("+" if changed else "")
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything measured, ready for JSON."""
     rng = random.Random(0)
@@ -48,6 +63,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "argv": sys.argv[1:],
+        "commit": commit(),
         "machine": machine.describe(),
         "contestants": {},
         "missing": {},

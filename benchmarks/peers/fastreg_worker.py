@@ -3,7 +3,9 @@ It must not know the other contestants."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
@@ -131,8 +133,9 @@ def update(workload: operations.Update) -> Task:
     return Task(check, run)
 
 
+LIBRARY = Path(fastreg.get_library_dir()) / "libfastreg.so"
 PEER = Peer(
-    title=f"fastreg ({_core.build_info()['isa']})",
+    title=f"fastreg ({_core.build_info()['isa']}, library {sha256(LIBRARY.read_bytes()).hexdigest()[:8]})",
     modules=("fastreg",),
     threads=lambda: _core.build_info()["num_threads"],
     makers={

@@ -18,14 +18,13 @@ from workloads.networks import (
     BETA_2,
     EPSILON,
     LEARNING_RATE,
+    PREDICT_ROWS,
     Network,
     Prediction,
     Training,
     data,
     initial_weights,
 )
-
-PREDICT_ROWS = 4000  # rows at a time, so that the hidden layers stay in cache
 
 Params = list[tuple[jax.Array, jax.Array]]
 State = tuple[Params, Params, Params, jax.Array]  # parameters, first and second moments, step

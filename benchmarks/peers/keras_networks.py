@@ -13,9 +13,7 @@ import numpy as np
 from peers.keras_words import ADAM, LOSS, activation_of
 from peers.protocol import Task
 from workloads import Array, Outputs
-from workloads.networks import Network, Prediction, Training, data, initial_weights
-
-PREDICT_ROWS = 4000
+from workloads.networks import PREDICT_ROWS, Network, Prediction, Training, data, initial_weights
 
 
 def build(network: Network, **compiling: Any) -> keras.Sequential:

@@ -105,11 +105,14 @@ def make(peer: Peer, name: str) -> Task:
 
 
 def warm_up(task: Task) -> dict[str, Any]:
-    """Two calls, for compilation and caches, then how many calls make a measurement and what one takes."""
+    """Two calls, for compilation and caches, then how many calls make a measurement and what one takes.
+
+    The shorter of two measurements decides: a stall makes one long, and would leave a call to be measured alone.
+    """
     task.measure(1)
     task.measure(1)
     calls = 1
-    while (seconds := task.measure(calls)["seconds"]) < MEASURE_SECONDS:
+    while (seconds := min(task.measure(calls)["seconds"] for _ in range(2))) < MEASURE_SECONDS:
         calls = max(2 * calls, int(1.1 * calls * MEASURE_SECONDS / seconds))
     return {"calls": calls, "seconds": seconds}
 

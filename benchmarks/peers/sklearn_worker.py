@@ -15,6 +15,7 @@ from workloads.networks import (
     BETA_2,
     EPSILON,
     LEARNING_RATE,
+    PREDICT_ROWS,
     Network,
     Prediction,
     Training,
@@ -79,7 +80,8 @@ def prediction(workload: Prediction) -> Task:
         return {"outputs": probabilities[:, 1:] if network.loss == "binary" else probabilities}
 
     predict = model.predict if network.loss == "squares" else model.predict_proba
-    return Task(check, run=lambda: predict(x))
+    parts = np.split(x, range(PREDICT_ROWS, len(x), PREDICT_ROWS))
+    return Task(check, run=lambda: np.concatenate([predict(part) for part in parts]))
 
 
 def threads() -> int:

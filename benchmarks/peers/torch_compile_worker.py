@@ -1,4 +1,4 @@
-"""PyTorch compiled: torch.compile of the loss (its backward pass with it) and of the whole update.
+"""PyTorch compiled: torch.compile of the loss (its backward pass with it) and of the optimizer's step.
 It must not know the other contestants, but for the code it shares with PyTorch eager."""
 
 from __future__ import annotations
@@ -27,6 +27,36 @@ def step(w: Tensor, g: Tensor, m: Tensor, v: Tensor, rate: Tensor) -> Tensor:
     v.mul_(BETA_2).addcmul_(g, g, value=1 - BETA_2)
     w.mul_(1 - LEARNING_RATE * operations.WEIGHT_DECAY).sub_(rate * m / (v.sqrt() + EPSILON))
     return penalty
+
+
+class CompiledAdam:
+    """Adam or AdamW in Keras's form over all parameters, one compiled function: faster than the fused one, which a
+    compiler does not take."""
+
+    def __init__(self, parameters: list[Tensor], weight_decay: float) -> None:
+        self.parameters, self.decay = parameters, LEARNING_RATE * weight_decay
+        self.moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
+        self.steps = 0
+        self.compiled = compile_static(self.update)
+        self.param_groups: list[dict[str, float]] = [{}]  # its epsilon is Keras's
+
+    def update(self, gradients: list[Tensor | None], rate: Tensor) -> None:
+        for w, g, m, v in zip(self.parameters, gradients, *self.moments):
+            m.lerp_(g, 1 - BETA_1)
+            v.mul_(BETA_2).addcmul_(g, g, value=1 - BETA_2)
+            if self.decay:
+                w.mul_(1 - self.decay)
+            w.sub_(rate * m / (v.sqrt() + EPSILON))
+
+    def zero_grad(self, set_to_none: bool) -> None:
+        for w in self.parameters:
+            w.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.steps += 1
+        rate = LEARNING_RATE * (1 - BETA_2**self.steps) ** 0.5 / (1 - BETA_1**self.steps)
+        self.compiled([w.grad for w in self.parameters], torch.tensor(rate))
 
 
 class Updater:
@@ -58,7 +88,7 @@ PEER = Peer(
     modules=("torch",),
     threads=torch.get_num_threads,
     makers={
-        Training: partial(training, compile=compile_static),
+        Training: partial(training, compile=compile_static, adam=CompiledAdam),
         Prediction: partial(prediction, compile=compile_static),
         operations.Update: update,
     },

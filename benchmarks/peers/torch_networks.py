@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from workloads.networks import (
     BETA_2,
     EPSILON,
     LEARNING_RATE,
+    PREDICT_ROWS,
     Network,
     Prediction,
     Training,
@@ -29,9 +31,8 @@ from workloads.networks import (
 # multiply many times slower. Set before torch makes its threads, which inherit it.
 torch.set_flush_denormal(True)
 
-PREDICT_ROWS = 4000  # rows at a time, so that the hidden layers stay in cache
-
 Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]  # torch.compile, or nothing
+Adam = Callable[[list[Tensor], float], Any]  # parameters and weight decay to what has an optimizer's methods
 
 
 def epsilon(step: int) -> float:
@@ -50,23 +51,25 @@ def build(network: Network) -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
+def fused_adam(parameters: list[Tensor], weight_decay: float) -> torch.optim.Optimizer:
+    """PyTorch's own."""
+    options = {"lr": LEARNING_RATE, "betas": (BETA_1, BETA_2), "eps": EPSILON, "fused": True}
+    if weight_decay:
+        return torch.optim.AdamW(parameters, weight_decay=weight_decay, **options)
+    return torch.optim.Adam(parameters, **options)
+
+
 class Trainer:
     """One network, its data, its optimizer and its training step."""
 
-    def __init__(self, network: Network, rows: int, compile: Compile) -> None:
+    def __init__(self, network: Network, rows: int, compile: Compile, adam: Adam) -> None:
         self.network = network
         x, y = data(network, rows)
         self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
         self.model = build(network).train()
         linears = (module for module in self.model if isinstance(module, nn.Linear))
         self.penalized = [(layer, module.weight) for layer, module in zip(network.layers, linears)]
-        options = {"lr": LEARNING_RATE, "betas": (BETA_1, BETA_2), "eps": EPSILON, "fused": True}
-        parameters = self.model.parameters()
-        self.optimizer = (
-            torch.optim.AdamW(parameters, weight_decay=network.weight_decay, **options)
-            if network.weight_decay
-            else torch.optim.Adam(parameters, **options)
-        )
+        self.optimizer = adam(list(self.model.parameters()), network.weight_decay)
         self.objective = compile(self.loss_and_penalty)
 
     def loss_and_penalty(self, x: Tensor, y: Tensor) -> Tensor:
@@ -100,9 +103,9 @@ class Trainer:
         return total * size / len(self.x)
 
 
-def losses(workload: Training, network: Network, compile: Compile) -> Array:
+def losses(workload: Training, network: Network, compile: Compile, adam: Adam) -> Array:
     """The loss of each of the first steps."""
-    trainer = Trainer(network, workload.rows, compile)
+    trainer = Trainer(network, workload.rows, compile, adam)
     result = []
     for step, rows in enumerate(workload.batches(), start=1):
         trainer.optimizer.param_groups[0]["eps"] = epsilon(step)
@@ -110,11 +113,11 @@ def losses(workload: Training, network: Network, compile: Compile) -> Array:
     return np.array(result)
 
 
-def training(workload: Training, compile: Compile) -> Task:
+def training(workload: Training, compile: Compile, adam: Adam = fused_adam) -> Task:
     def check() -> Outputs:
-        return {"losses": losses(workload, workload.network.without_dropout(), compile)}
+        return {"losses": losses(workload, workload.network.without_dropout(), compile, adam)}
 
-    return Task(check, Trainer(workload.network, workload.rows, compile).epoch, finish=Tensor.item)
+    return Task(check, Trainer(workload.network, workload.rows, compile, adam).epoch, finish=Tensor.item)
 
 
 def prediction(workload: Prediction, compile: Compile) -> Task:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from workloads.base import Array, Outputs, Workload, duration
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7  # Adam, everywhere
+PREDICT_ROWS = 4000  # at a time, for who leaves that to the caller: the hidden layers stay in cache
 CHECK_STEPS = 20  # or the steps of an epoch, if these are fewer
 
 

@@ -291,7 +291,7 @@ AnyArray ArrayGate::check(py::handle value, const Name& name) {
     if (!native_float || (type.itemsize() != sizeof(float) && type.itemsize() != sizeof(double))) {
         raise(PyExc_TypeError, name + " must have dtype " +
                                    (first_.empty() ? "float32 or float64" : dtype_name(dtype_)) +
-                                   " in native byte order, got " + std::string(py::str(type)));
+                                   " in native byte order, got " + std::string(py::str(py::handle(type))));
     }
     check_dtype(type.itemsize() == sizeof(float) ? Dtype::f32 : Dtype::f64, name);
     return AnyArray(array, array.writeable());

@@ -459,3 +459,12 @@ def test_no_warning_without_cause() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train(EarlyStopping(monitor="val_loss", mode="min"), [1.0, 0.5, 0.4])
+
+
+def test_a_relative_margin_of_a_negative_best() -> None:
+    """It is a share of its size: what is worse is no improvement."""
+    monitor, bests = EarlyStoppingMonitor(patience=9, min_delta=0.1, min_delta_mode="relative"), []
+    for value in (-1.0, -0.95, -1.05, -1.2):
+        monitor.step(value)
+        bests.append(monitor.best)
+    assert bests == [-1.0, -1.0, -1.0, -1.2]

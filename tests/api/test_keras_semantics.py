@@ -286,6 +286,38 @@ def test_activity_penalty_is_divided_by_the_batch_size_also_at_evaluation() -> N
     assert values["loss"] == pytest.approx(activity + ((output - y) ** 2).mean(), rel=1e-9)
 
 
+def two_penalties() -> Sequential:
+    net = [
+        layers.Dense(4, kernel_regularizer=L2(0.1)),
+        layers.Dense(1, kernel_regularizer=L2(0.05)),
+    ]
+    model = Sequential(net, seed=0, dtype="float64")
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_evaluate_counts_the_penalty_for_every_row() -> None:
+    """Also beyond the rows that are computed at a time."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2500, INPUTS)), rng.normal(size=2500)
+    model = two_penalties()
+    error = np.mean((model.predict(x)[:, 0] - y) ** 2)
+    kernels = model.get_weights()[::2]
+    penalty = 0.1 * (kernels[0] ** 2).sum() + 0.05 * (kernels[1] ** 2).sum()
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(error + penalty, rel=1e-12)
+
+
+def test_a_layer_frozen_after_training_leaves_the_penalty() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, INPUTS)), rng.normal(size=64)
+    model = two_penalties()
+    model.fit(x, y, verbose=0)
+    model.layers[0].trainable = False
+    model.compile(optimizers.SGD(0.0), "mse")
+    penalty = 0.05 * (model.get_weights()[2] ** 2).sum()
+    assert model.fit(x, y, verbose=0).history["penalty"] == pytest.approx([penalty], rel=1e-12)
+
+
 def test_penalties_never_reach_metrics() -> None:
     x, y = data()
     model = network("sgd")

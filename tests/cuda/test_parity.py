@@ -107,7 +107,8 @@ METRICS: dict[str, tuple[str, Any, list[Any]]] = {
                                                metrics.Recall(), metrics.AUC(20, curve="PR", name="pr")]),
     "classes": ("sparse_categorical_crossentropy", CLASSES, ["accuracy", "sparse_categorical_crossentropy"]),
     "one hot": ("categorical_crossentropy", ONE_HOT, ["categorical_crossentropy", "accuracy", "mse", metrics.R2Score(),
-                                                      metrics.F1Score("macro"), metrics.FBetaScore("weighted", 2.0, 0.3)]),
+                                                      metrics.F1Score("macro"),
+                                                      metrics.FBetaScore("weighted", 2.0, 0.3)]),
     "scores": ("mse", SCORES, ["mae", "root_mean_squared_error", metrics.Huber(), metrics.R2Score()]),
 }  # fmt: skip
 
