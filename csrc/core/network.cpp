@@ -48,8 +48,9 @@ bool Network<T>::reserve(const OpTable<T>& ops, int64_t rows, bool training, boo
     training = training || training_room_;
     sparse = sparse || sparse_room_;
     capacity_ = 0;
-    if (rows > (int64_t(1) << 46) / plan_->widest) throw std::bad_alloc();  // sizes below cannot overflow
-    const auto pieces = [&](auto take) {                                    // the same list is measured, then taken
+    // Sizes below cannot overflow.
+    if (rows > (int64_t(1) << 46) / plan_->widest) throw std::bad_alloc();
+    const auto pieces = [&](auto take) {  // the same list is measured, then taken
         for (size_t i = 0; i < plan_->nodes.size(); ++i) {
             const Node& n = plan_->nodes[i];
             Buffers& b = buffers_[i];

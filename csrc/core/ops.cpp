@@ -1,7 +1,6 @@
 // The gate: every array of every kernel call is checked here, then trusted. See ops.h.
 // It must not know models, sessions, NumPy or how a kernel is made. It is over 250 lines because each kernel has its
-// entry here. Over 40 lines: update_checked and dense_backward, all checks
-// of a call and then the call.
+// entry here. Over 40 lines: update_checked and dense_backward, all checks of a call and then the call.
 #include "core/ops.h"
 
 #include <algorithm>

@@ -47,8 +47,8 @@ public:
 
     void run(int64_t n, Task task, void* context) {
         std::unique_lock<std::mutex> owner(run_mutex_, std::try_to_lock);
-        if (!owner.owns_lock() || workers_.empty() || n == 1 ||
-            n > INT32_MAX) {                        // a pool at work serves its owner; others go alone
+        // A pool at work serves its owner; others go alone.
+        if (!owner.owns_lock() || workers_.empty() || n == 1 || n > INT32_MAX) {
             if (owner.owns_lock()) owner.unlock();  // a task may ask the user, who may call set_num_threads()
             for (int64_t i = 0; i < n; ++i) task(context, i);
             return;

@@ -147,6 +147,7 @@ Status end() {
     const std::unique_lock<std::mutex> lock(all.mutex, std::adopt_lock);
     all.current->use_clock(nullptr);
     Status status = all.current->told();
+    all.current->leave();
     all.visit.reset();
     return status;
 }

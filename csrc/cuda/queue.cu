@@ -99,7 +99,6 @@ void CudaQueue::ask_device() {
     note(cudaFuncGetAttributes(&code, compiled_as_all), "asking the device");
     const int capability = 10 * major + minor;
     capability_ = code.ptxVersion < capability ? code.ptxVersion : capability;
-    t_current = this;
 }
 
 CudaQueue::CudaQueue(int device) : device_(device), process_(getpid()) {
@@ -142,18 +141,22 @@ void CudaQueue::note(cudaError_t error, const char* what) {
 }
 
 void CudaQueue::enter() {
+    before_ = t_current;
     t_current = this;
     if (process_ != getpid()) {
         error_ = cudaErrorInitializationError;
         error_text_ = kForked;
         return;
     }
-    if (callers_ || visit_) return;
+    if (callers_) return;
     visit_.emplace(device_);
     note(visit_->error(), "choosing the device");
 }
 
-void CudaQueue::leave() { visit_.reset(); }
+void CudaQueue::leave() {
+    visit_.reset();
+    t_current = before_;
+}
 
 void* CudaQueue::allocate(size_t bytes) {
     if (failed()) {

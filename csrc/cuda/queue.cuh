@@ -94,7 +94,10 @@ private:
     void forget_steps();
     void set_clock(const StepClock& clock);
 
-    std::optional<OnDevice> visit_;  // from enter() to leave(); of a caller's stream caller_arrays.cu has one
+    // From enter() to leave(). A call may be made within another: Python's signal handlers run when a training asks
+    // whether it is to stop. Of a caller's stream caller_arrays.cu has the visit.
+    CudaQueue* before_ = nullptr;
+    std::optional<OnDevice> visit_;
     int device_ = 0, multiprocessors_ = 1, capability_ = 0;
     int64_t process_ = 0;  // of the queue's birth: a fork has no device
     cudaStream_t stream_ = nullptr;

@@ -27,9 +27,8 @@ from fastreg._summary import print_summary
 from fastreg.layers import Dense
 from fastreg.regularizers import NO_PENALTY, Regularizer
 
-_SHARING = (
-    _locks.reentrant_lock()
-)  # held while models are put together, make sessions or bring each other weights
+# Held while models are put together, make sessions or bring each other weights.
+_SHARING = _locks.reentrant_lock()
 
 
 def _parts(item: Any) -> list[Any]:

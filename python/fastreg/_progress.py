@@ -32,9 +32,8 @@ def line_of(logs: Logs, names: list[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return (
-        f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
-    )  # a callback may log what it likes
+    """A number, or what else a callback has logged."""
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
 
 
 def fitting(logs: Logs, names: list[str], width: int) -> str:

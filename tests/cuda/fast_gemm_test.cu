@@ -498,6 +498,7 @@ void measure_training() {
 
 int main(int argc, char** argv) {
     CudaQueue made(0);
+    const Entered entered(made);
     queue = &made;
     const bool quick = argc > 1 && !std::strcmp(argv[1], "quick");  // for compute-sanitizer
     const int64_t most = quick ? kSmall : kMost;
