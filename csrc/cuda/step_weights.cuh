@@ -1,7 +1,7 @@
 // The step of the weights that a thread has at hand, as update.cu and train_steps_weights.cuh take it, by the formulas
 // of rules/update.h. It must not know where weights, gradients and slots lie.
 #pragma once
-#include "cuda/vec_cuda.cuh"
+#include "cuda/walk.cuh"
 #include "rules/update.h"
 
 namespace fastreg::cuda {

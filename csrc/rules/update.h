@@ -219,7 +219,7 @@ FR_RULE V update_weight(V w, V g, V& s0, V& s1, V& s2, const StepScalars<typenam
 }
 
 // What a gradient is multiplied by so that its norm is at most `limit`: Keras's clip_by_norm. A limit of 0 clips
-// nothing.
+// nothing. Squares are summed in T, so a norm beyond the root of its range is infinite, and the step 0, as Keras's.
 FR_RULE double clip_scale(double norm2, double limit) {
     const double norm = std::sqrt(norm2);
     return limit > 0 && norm > limit ? limit / norm : 1.0;

@@ -331,11 +331,13 @@ class Network(HasWeights):
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights, in the order of `get_weights`; all or nothing. Optimizer state stays."""
-        session = self._ready()
         given = listed(weights, "weights")
-        n = len(session.parameter_info())
+        session = self._ready() if self._can_have_weights else None
+        n = 0 if session is None else len(session.parameter_info())
         if len(given) != n:
             raise ValueError(f"model {self.name!r} has {n} weight arrays, not {len(given)}")
+        if session is None:
+            return
         values = [numeric(value, f"weights[{i}]", self.dtype) for i, value in enumerate(given)]
         session.set_weights(values)
         for layer, own in zip(self._layers, self._places, strict=True):
