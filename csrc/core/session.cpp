@@ -420,7 +420,10 @@ private:
         t.penalties = parameters_.penalty_values();
         t.totals = sums_.losses();
         counted_.clear();
-        for (const MetricSpec& m : metrics_) counted_.push_back(network_.counted(m).metric);
+        for (const MetricSpec& m : metrics_) {  // there, what is from logits is made of the loss's
+            if (m.kind == Metric::loss && m.loss.from_logits && t.prediction != Activation::linear) return 0;
+            counted_.push_back(network_.counted(m).metric);
+        }
         t.metrics = counted_.data();
         t.n_metrics = int64_t(metrics_.size());
         t.metric_totals = sums_.metrics();

@@ -131,6 +131,9 @@ def test_metrics(name: str, weighted: bool) -> None:
 # Those that many steps in one launch can take, with outputs that the loss has as logits or not.
 FEW_METRICS: dict[str, tuple[Any, str, Any, list[Any]]] = {
     "binary": ("binary_crossentropy", "sigmoid", BINARY, ["accuracy"]),
+    "probabilities taken for logits": (
+        "binary_crossentropy", "sigmoid", BINARY, ["accuracy", metrics.BinaryCrossentropy(from_logits=True)],
+    ),
     "binary, smoothed": (
         losses.BinaryCrossentropy(label_smoothing=0.2), "sigmoid", ONE_HOT,
         ["accuracy", metrics.BinaryAccuracy(threshold=0.3), metrics.BinaryCrossentropy(label_smoothing=0.1), "mae"],
