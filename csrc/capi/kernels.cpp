@@ -1,5 +1,6 @@
 // The kernels of the C interface: pointers to views, then the gate of core/ops.h. Each is written once for both types
-// of numbers. It must not know how anything is computed. It is over 250 lines because every function of C stands here.
+// of numbers. It must not know how anything is computed. It is over 250 lines because every kernel has
+// its function of C here.
 #include "capi/guard.h"
 #include "core/validate.h"
 #include "rules/spec.h"

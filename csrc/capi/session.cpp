@@ -1,5 +1,6 @@
 // The sessions of the C interface: core/session.h behind a handle that one call at a time may use.
-// It must not know the order of a training step. It is over 250 lines because every function of C stands here.
+// It must not know the order of a training step. It is over 250 lines because every function of a
+// session stands here.
 #include <atomic>
 #include <chrono>
 #include <cmath>
