@@ -17,6 +17,33 @@ FR_LOOP rules::LossScalars<V> loss_scalars(const LossBatch<typename V::T>& a) {
     return {V::set(T(a.spec.delta)), V::set(T(map.keep)), V::set(T(map.add))};
 }
 
+// Stores what rule(row, y, t, probability, gradient, weight) returns for each row, the weights times `share`.
+template <class V, class F>
+FR_LOOP void loss_of_rows(const LossBatch<typename V::T>& a, typename V::T share, bool makes_probability,
+                          int64_t target_cols, F rule) {
+    using T = typename V::T;
+    const auto at = [&](T* p, int64_t r) FR_LAMBDA { return p ? p + r * a.O : nullptr; };
+    T* const probabilities = makes_probability ? a.probability : nullptr;
+    const auto row = [&](int64_t r) {
+        const V weight = V::set(a.weight ? a.weight[r] * share : share);
+        rule(Row<V>{a.O}, a.prediction + r * a.prediction_rs, a.target + r * a.target_rs, at(probabilities, r),
+             at(a.gradient, r), weight)
+            .store(a.per_row + r, 1);
+    };
+    const auto abreast = [&](int64_t r) {
+        TurnedRows<V> y, t, probability, gradient;
+        y.fill(a.prediction + r * a.prediction_rs, a.prediction_rs, a.O);
+        t.fill(a.target + r * a.target_rs, a.target_rs, target_cols);
+        const V weight = a.weight ? V::load(a.weight + r) * V::set(share) : V::set(share);
+        rule(RowsAbreast<V>{a.O}, y.p(), t.p(), probabilities ? probability.p() : nullptr,
+             a.gradient ? gradient.p() : nullptr, weight)
+            .store(a.per_row + r);
+        if (probabilities && probabilities != a.gradient) probability.copy_to(at(probabilities, r), a.O, a.O);
+        if (a.gradient) gradient.copy_to(at(a.gradient, r), a.O, a.O);
+    };
+    for_rows<V>(a.B, a.O, row, abreast);
+}
+
 // Elementwise losses: a row's loss is the mean over its outputs. One output: vectors run down the batch.
 template <class V, class Rule, bool Logits>
 void elementwise_loss(const LossBatch<typename V::T>& a) {
@@ -33,14 +60,10 @@ void elementwise_loss(const LossBatch<typename V::T>& a) {
         });
         return;
     }
-    for_rows(a.B, a.O, [&](int64_t r) {
-        const V weight = V::set(a.weight ? a.weight[r] * share : share);
-        T* const probability = Logits && a.probability ? a.probability + r * a.O : nullptr;
-        T* const gradient = a.gradient ? a.gradient + r * a.O : nullptr;
-        rules::mean_loss(Row<V>{a.O}, Rule{}, T(a.O), a.prediction + r * a.prediction_rs, a.target + r * a.target_rs,
-                         probability, gradient, weight, s)
-            .store(a.per_row + r, 1);
-    });
+    loss_of_rows<V>(a, share, Logits, a.O,
+                    [&](auto row, const T* y, const T* t, T* probability, T* gradient, V weight) FR_LAMBDA {
+                        return rules::mean_loss(row, Rule{}, T(a.O), y, t, probability, gradient, weight, s);
+                    });
 }
 
 template <class V>
@@ -48,14 +71,11 @@ void categorical_loss(const LossBatch<typename V::T>& a) {
     using T = typename V::T;
     const T share = T(1.0 / double(a.batch));
     const rules::LossScalars<V> s = loss_scalars<V>(a);
-    for_rows(a.B, a.O, [&](int64_t r) {
-        const V weight = V::set(a.weight ? a.weight[r] * share : share);
-        T* const probability = a.probability ? a.probability + r * a.O : nullptr;
-        T* const gradient = a.gradient ? a.gradient + r * a.O : nullptr;
-        rules::categorical_loss(Row<V>{a.O}, a.spec, a.prediction + r * a.prediction_rs, a.target + r * a.target_rs,
-                                probability, gradient, weight, s)
-            .store(a.per_row + r, 1);
-    });
+    const int64_t target_cols = a.spec.kind == Loss::sparse_categorical_crossentropy ? 1 : a.O;
+    loss_of_rows<V>(a, share, true, target_cols,
+                    [&](auto row, const T* y, const T* t, T* probability, T* gradient, V weight) FR_LAMBDA {
+                        return rules::categorical_loss(row, a.spec, y, t, probability, gradient, weight, s);
+                    });
 }
 
 template <class V>

@@ -149,6 +149,7 @@ struct HalfWarpRow {
         for (Index i = lane; i < n; i += 16) sum = f(At{i}, sum);
         return {all_total16(sum.v)};
     }
+    __device__ __forceinline__ int64_t label(const T* t) const { return int64_t(t[0]); }
     template <class F>
     __device__ __forceinline__ void only(int64_t c, F f) const {
         if (c < n && c % 16 == lane) f(At{Index(c)});

@@ -5,9 +5,11 @@
 //   each(f)     f(at) for all elements. at.load(p), at.store(p, v): the elements at p + their places; loads beyond the
 //               row's end give 0. at.mask(v): v with 0 there.
 //   sum(f)      s = f(at, s) over all elements, s being one of the 16 lanes of a sum (cpu/sweep.inl); their total
+//   label(t)    the label that t holds, as only() and element() take it
 //   only(c, f)  f(at) for element c alone
 //   element(p, c), max(p)   p[c]; the largest of p
-// Every V that is not an element's is the same number in all lanes.
+// A V that is not an element's has the row's number in all lanes or, where a vector holds an element of each of some
+// rows, those of these rows.
 #pragma once
 #include <cstdint>
 
@@ -75,15 +77,16 @@ FR_DEVICE_RULE V categorical_from_logits(const Row& row, const T* z, const T* t,
 }
 
 // The same with all of the target on `label`. The label's probability is made once more, since p may be g.
-template <class Row, class V, class T>
-FR_DEVICE_RULE V sparse_from_logits(const Row& row, const T* z, int64_t label, T* p, T* g, V weight) {
+template <class Row, class Label, class V, class T>
+FR_DEVICE_RULE V sparse_from_logits(const Row& row, const T* z, Label label, T* p, T* g, V weight) {
     const SoftmaxSums<V> of = softmax(row, z, p);
+    const V of_label = row.element(z, label);
     if (g) {
+        const V gradient = (exp(of_label - of.top) / of.total - V::set(1)) * weight;
         row.each([&](auto at) FR_LAMBDA { at.store(g, at.load(p) * weight); });
-        row.only(label,
-                 [&](auto at) FR_LAMBDA { at.store(g, (exp(at.load(z) - of.top) / of.total - V::set(1)) * weight); });
+        row.only(label, [&](auto at) FR_LAMBDA { at.store(g, gradient); });
     }
-    return (of.top - row.element(z, label)) + log(of.total);
+    return (of.top - of_label) + log(of.total);
 }
 
 // Of probabilities y: p = y / sum y, clipped; -sum_j t_j log p_j. No gradient through what is clipped.
@@ -109,8 +112,8 @@ FR_DEVICE_RULE V categorical_from_probabilities(const Row& row, const T* y, cons
 }
 
 // Keras on TensorFlow: clip, take logarithms as logits: log sum_j q_j - log q_label with q the clipped probabilities.
-template <class Row, class V, class T>
-FR_DEVICE_RULE V sparse_from_probabilities(const Row& row, const T* y, int64_t label, T* g, V weight) {
+template <class Row, class Label, class V, class T>
+FR_DEVICE_RULE V sparse_from_probabilities(const Row& row, const T* y, Label label, T* g, V weight) {
     const V total = row.sum([&](auto at, V sum) FR_LAMBDA { return sum + at.mask(clip_probability(at.load(y))); });
     const V of_label = row.element(y, label), q = clip_probability(of_label);
     if (g) {
@@ -132,9 +135,9 @@ FR_DEVICE_RULE V categorical_loss(const Row& row, const LossSpec& spec, const T*
                                   const LossScalars<V>& s) {
     const bool sparse = spec.kind == Loss::sparse_categorical_crossentropy;
     if (spec.from_logits)
-        return sparse ? sparse_from_logits(row, y, int64_t(t[0]), p, g, weight)
+        return sparse ? sparse_from_logits(row, y, row.label(t), p, g, weight)
                       : categorical_from_logits(row, y, t, p, g, weight, s);
-    return sparse ? sparse_from_probabilities(row, y, int64_t(t[0]), g, weight)
+    return sparse ? sparse_from_probabilities(row, y, row.label(t), g, weight)
                   : categorical_from_probabilities(row, y, t, g, weight, s);
 }
 

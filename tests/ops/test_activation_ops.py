@@ -70,6 +70,21 @@ def test_views_and_in_place(isa: str, dtype: str, kind: str) -> None:
         assert_same_bits(packed, y, f"{kind} in place")
 
 
+def test_softmax_of_a_row_alone_has_the_bits_that_it_has_among_others(isa: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for cols in (1, 2, 3, 10, 16, 17, 33, 64, 65, 100):
+        z, dy = (3 * rng.normal(size=(2, 64, cols))).astype(dtype)
+        y, dz = np.empty_like(z), np.empty_like(z)
+        _core.activation_forward(z, "softmax", 0.0, y)
+        _core.activation_backward(dy, z, "softmax", 0.0, dz)
+        for r in (slice(0, 1), slice(17, 18), slice(63, 64)):
+            alone, slope = np.empty_like(z[r]), np.empty_like(z[r])
+            _core.activation_forward(z[r], "softmax", 0.0, alone)
+            _core.activation_backward(dy[r], z[r], "softmax", 0.0, slope)
+            assert_same_bits(y[r], alone, f"{cols} columns, {isa}, {dtype}")
+            assert_same_bits(dz[r], slope, f"gradient: {cols} columns, {isa}, {dtype}")
+
+
 def test_softmax_is_exact_where_it_must_be(isa: str, dtype: str) -> None:
     """Equal logits give equal shares, a shift of the row changes nothing, huge logits do not overflow."""
     y = np.empty((2, 4), dtype)

@@ -111,6 +111,20 @@ def test_value_and_gradient(isa: str, dtype: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_a_row_alone_has_the_bits_that_it_has_among_others(isa: str, dtype: str, name: str) -> None:
+    """However many rows are made side by side. A mean over 64 rows scales gradients by a power of two."""
+    spec = CASES[name]
+    for outputs in (1, 2, 3, 10, 16, 17, 33, 64, 65):
+        y_true, y_pred = sample(spec, 64, outputs, dtype)
+        _, per_row, gradient = run(y_true, y_pred, None, spec)
+        for r in (0, 7, 17, 63):
+            _, alone, slope = run(y_true[r : r + 1], y_pred[r : r + 1], None, spec)
+            what = f"{name}, row {r} of {outputs} outputs, {isa}, {dtype}"
+            assert_same_bits(per_row[r : r + 1], alone, what)
+            assert_same_bits(64 * gradient[r : r + 1], slope, f"gradient: {what}")
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_gradient_is_the_slope_of_the_value(name: str) -> None:
     spec, h = CASES[name], 1e-6
     for rows, outputs in [(1, 1), (3, 4)]:
