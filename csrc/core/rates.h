@@ -20,9 +20,10 @@ public:
     // n rates from `step` on. Nothing changes unless all are learning rates.
     Status set(const double* values, int64_t n, uint64_t step) {
         if (n < 1) return invalid("learning_rates must not be empty");
-        for (int64_t i = 0; i < n; ++i)
-            FR_RETURN_IF_ERROR(
-                check_learning_rate(n == 1 ? "learning_rate" : "learning_rates[" + std::to_string(i) + "]", values[i]));
+        const std::string name = "learning_rate";
+        for (int64_t i = 0; i < n; ++i)  // a name for each would take longer than the smallest steps' update
+            if (!check_learning_rate(name, values[i]).ok())
+                return check_learning_rate(n == 1 ? name : name + "s[" + std::to_string(i) + "]", values[i]);
         rates_.assign(values, values + n);
         begin_ = step;
         return {};

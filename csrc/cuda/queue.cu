@@ -76,7 +76,9 @@ Queue* new_cuda_queue() { return new CudaQueue(0); }
 
 OnDevice::OnDevice(int device) : device_(device), before_(device) {
     error_ = cudaGetDevice(&before_);
-    if (error_ == cudaSuccess && before_ != device_) error_ = cudaSetDevice(device_);
+    // Also where that is the device already: another library's own context on it may be the thread's, in which what the
+    // runtime made is unknown.
+    if (error_ == cudaSuccess) error_ = cudaSetDevice(device_);
     cudaThreadExchangeStreamCaptureMode(&mode_);
     cudaGetLastError();
 }

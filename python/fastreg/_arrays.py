@@ -39,8 +39,9 @@ def numeric(value: ArrayLike, name: str, dtype: DTypeLike | None = None) -> Arra
     except (TypeError, ValueError, RuntimeError, BufferError) as error:  # also of the tensors in a list
         raise TypeError(f"{name} must be a rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
+        hint = '; if they are numbers, take astype("float32") of it' if array.dtype == object else ""
         raise TypeError(
-            f"{name} must hold real numbers, but its dtype is {array.dtype} (from {type(value).__name__})"
+            f"{name} must hold real numbers, but its dtype is {array.dtype} (from {type(value).__name__}){hint}"
         )
     if dtype is None:
         dtype = array.dtype if array.dtype in FLOATS else "float64"
@@ -51,9 +52,9 @@ def numeric(value: ArrayLike, name: str, dtype: DTypeLike | None = None) -> Arra
         return np.require(array, dtype, ["C", "A"])
 
 
-def of_one(value: Any) -> Any:
-    """x of `[x]`, as Keras takes the data of one input or output; all else as it is."""
-    alone = isinstance(value, (list, tuple)) and len(value) == 1 and getattr(value[0], "ndim", 0) == 2
+def of_one(value: Any, *axes: int) -> Any:
+    """x of `[x]`, as Keras takes the data of one input or output, where x has so many `axes`; all else as it is."""
+    alone = isinstance(value, (list, tuple)) and len(value) == 1 and getattr(value[0], "ndim", 0) in axes
     return value[0] if alone else value
 
 
@@ -80,7 +81,8 @@ def nonfinite(value: np.floating[Any], place: list[int], name: str) -> ValueErro
 def rows(value: ArrayLike, name: str, dtype: str, shape: Shape | None, more_axes: bool) -> Array:
     """`value` as (rows, features), both at least 1, or with `more_axes`; (rows,) where the `shape` of a row, if known,
     is (1,)."""
-    array = numeric(value if more_axes else of_one(value), name, dtype)
+    axes = [2] if not more_axes else [] if shape is None else [len(shape) + 1]
+    array = numeric(of_one(value, *axes, *([1] if shape == (1,) else [])), name, dtype)
     if array.ndim == 1 and shape == (1,):
         array = array.reshape(-1, 1)
     if array.ndim < 2 or (array.ndim > 2 and not more_axes):

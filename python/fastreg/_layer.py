@@ -65,6 +65,11 @@ class Weight(Tensor):
     def __getitem__(self, key: Any) -> Any:
         return self.view(Tensor)[key]
 
+    @property
+    def trainable(self) -> bool:
+        """Whether its layer is, now; False of a copy."""
+        return bool(self.name) and self._layer.trainable
+
     def assign(self, value: ArrayLike) -> None:
         """Sets the layer's weight, and this copy, to `value`, an array of the same shape."""
         if not self.name:

@@ -167,10 +167,16 @@ class Network(HasWeights):
 
     def _check_width(self, layer: Layer, stated: Shape | None) -> None:
         before = self._output_units_or_none()
-        if stated is not None and before not in (None, math.prod(stated)):
-            raise ValueError(
-                f"layer {layer!r} expects {math.prod(stated)} inputs; what comes before it gives {before}"
+        if stated is None or before in (None, math.prod(stated)):
+            return
+        units = math.prod(stated)
+        if layer._owner is None and not layer._carried and not isinstance(layer, layers.InputLayer):
+            warnings.warn(  # as Keras, which reads it of a first layer only, and says nothing
+                f"layer {layer.name!r} states {units} inputs; what comes before it gives {before}, which it takes",
+                stacklevel=5,
             )
+            return
+        raise ValueError(f"layer {layer!r} expects {units} inputs; what comes before it gives {before}")
 
     def _take_over(self, method: str, shape: Shape) -> _core.Session:
         """The session for data with rows of this shape, which from now on has the weights of all that it trains: layers

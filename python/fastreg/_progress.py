@@ -23,7 +23,8 @@ def check_verbose(verbose: Any) -> int:
         if verbose != "auto":
             raise ValueError(f'verbose must be "auto", 0, 1 or 2, not {verbose!r}')
         return 1
-    return integer(int(verbose) if isinstance(verbose, bool) else verbose, "verbose", low=0, high=2)
+    level = integer(int(verbose) if isinstance(verbose, bool) else verbose, "verbose", low=0)
+    return min(level, 2)  # Keras takes more, and then shows less
 
 
 def line_of(logs: Logs, names: list[str]) -> str:

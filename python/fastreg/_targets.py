@@ -21,13 +21,13 @@ def targets(y: ArrayLike, loss: Loss, output_units: int, dtype: str, name: str) 
 
     Raises ValueError where Keras would train on nonsense: shapes that broadcast, labels out of range.
     """
-    array = numeric(of_one(y), name, dtype)
+    kind = loss.kind
+    columns = 1 if kind == "sparse_categorical_crossentropy" else output_units
+    array = numeric(of_one(y, *((1, 2) if columns == 1 else (2,))), name, dtype)
     if array.ndim == 1:
         array = array.reshape(-1, 1)
     if array.ndim != 2:
         raise ValueError(f"{name} must have the shape (n,) or (n, outputs), not {array.shape}")
-    kind = loss.kind
-    columns = 1 if kind == "sparse_categorical_crossentropy" else output_units
     if array.shape[1] != columns:
         raise ValueError(
             f"{name} has {array.shape[1]} columns; the loss {kind} with {output_units} output units "

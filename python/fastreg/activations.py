@@ -173,7 +173,7 @@ _ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
 
 
 def get(identifier: Any) -> Activation:
-    """The function that `identifier` means: None (linear), a name or one of the functions of this module.
+    """The function that `identifier` means: None (linear), a name, one of the functions of this module or of tf.nn.
 
     Raises ValueError for an unknown name, TypeError for anything else.
     """
@@ -185,6 +185,10 @@ def get(identifier: Any) -> Activation:
         return _TABLE[identifier.lower()]
     if identifier in _FUNCTIONS:
         return _TABLE[identifier.__name__]
+    if str(getattr(identifier, "__module__", "")).partition(".")[0] == "tensorflow":
+        name = getattr(identifier, "__name__", "").removesuffix("_v2")
+        if name in _TABLE:  # tf.nn.relu
+            return _TABLE[name]
     raise TypeError(f"activation must be a name or a function of fastreg.activations, not {identifier!r}")
 
 

@@ -420,7 +420,18 @@ class ELU(_Elementwise):
         return {"activation": "elu", "alpha": self.alpha}
 
 
-_CLASSES = (InputLayer, Flatten, Dense, Dropout, Activation, ReLU, Softmax, LeakyReLU, ELU)
+_CLASSES = (
+    InputLayer,
+    Flatten,
+    Dense,
+    Dropout,
+    Activation,
+    ActivityRegularization,
+    ReLU,
+    Softmax,
+    LeakyReLU,
+    ELU,
+)
 _TABLE: dict[str, type[Layer]] = {cls.__name__: cls for cls in _CLASSES}
 
 

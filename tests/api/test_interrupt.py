@@ -61,12 +61,12 @@ def interrupt_during(call: Any) -> float:
     return seen[0] - float(out)
 
 
-PROMISED = 1.0  # 0.1 s, but for what a busy machine adds
+PROMISED = {"cpu": 0.1, "cuda": 1.0}  # seconds; the emulator of a GPU takes long for a step
 
 
-def quickest(call: Any) -> float:
-    """The best of three: a busy machine may delay one."""
-    return min(interrupt_during(call) for _ in range(3))
+def is_quick(call: Any, backend: str) -> bool:
+    """Whether one of some tries is: a busy machine delays most."""
+    return any(interrupt_during(call) < PROMISED[backend] for _ in range(12))
 
 
 @pytest.mark.parametrize("batch_size", [32, 20_000], ids=["small batches", "one huge batch"])
@@ -76,8 +76,7 @@ def test_ctrl_c_in_fit_is_quick_and_leaves_a_usable_model(
 ) -> None:
     model = big_model(backend)
     before = model.get_weights()
-    seconds = quickest(lambda: model.fit(X, Y, batch_size=batch_size, epochs=1000, verbose=verbose))
-    assert seconds < PROMISED
+    assert is_quick(lambda: model.fit(X, Y, batch_size=batch_size, epochs=1000, verbose=verbose), backend)
     steps = model.optimizer.iterations
     changed = any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert changed == (steps > 0)  # at the end of a step: no half of one
@@ -94,7 +93,7 @@ def test_ctrl_c_in_evaluate_and_predict(backend: str) -> None:
         lambda: [model.predict(many, batch_size=32) for _ in range(1000)],
         lambda: [model.evaluate(many, many[:, 0], verbose=0) for _ in range(1000)],
     ):
-        assert quickest(call) < PROMISED
+        assert is_quick(call, backend)
     assert np.isfinite(model.predict(X[:10])).all()
 
 

@@ -625,6 +625,59 @@ def test_lists_of_one_input_and_of_lists_of_callbacks() -> None:
     np.testing.assert_array_equal(model.predict([X], verbose=0), model.predict(X, verbose=0))
 
 
+def test_a_list_of_one_target_of_one_column_and_of_one_image_each() -> None:
+    model = keras.Sequential([layers.Input((2, 2)), layers.Flatten(), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    images, y = np.random.default_rng(0).normal(size=(20, 2, 2)).astype(np.float32), np.ones(20)
+    assert model.evaluate([images], [y], verbose=0) == model.evaluate(images, y, verbose=0)
+    np.testing.assert_array_equal(model.predict([images[0]], verbose=0), model.predict(images[:1], verbose=0))
+
+
+def test_lists_of_one_vector() -> None:
+    x, y = np.linspace(-1, 1, 12), np.arange(12.0)
+    one, other = (keras.Sequential([layers.Dense(1, input_dim=1)], seed=0) for _ in "12")
+    for model, data in ((one, ([x], [y])), (other, (x, y))):
+        model.compile("sgd", "mse")
+        model.fit(*data, verbose=0)
+    np.testing.assert_array_equal(one.predict([x], verbose=0), other.predict(x, verbose=0))
+    unknown = keras.Sequential([layers.Flatten(), layers.Dense(1)])
+    unknown.compile("sgd", "mse")
+    assert unknown.predict([x], verbose=0).shape == (1, 1)  # one row of 12 features, as without a list of one
+
+
+def test_a_width_that_a_later_layer_states_is_not_taken() -> None:
+    with pytest.warns(
+        UserWarning, match="layer 'dense_1' states 4 inputs; what comes before it gives 10"
+    ) as seen:
+        model = keras.Sequential([layers.Dense(10, input_dim=4), layers.Dense(5, input_dim=4)])
+    assert [weight.shape for weight in model.get_weights()] == [(4, 10), (10,), (10, 5), (5,)]
+    assert seen[0].filename == __file__
+
+
+def test_verbose_may_be_any_number(capsys: pytest.CaptureFixture[str]) -> None:
+    model = trained()
+    capsys.readouterr()
+    model.fit(X, Y, epochs=2, verbose=3, callbacks=[keras.callbacks.EarlyStopping("loss", verbose=3)])
+    assert "Epoch 2/2" in capsys.readouterr().out
+
+
+def test_activations_of_tensorflow() -> None:
+    def relu(x: Any) -> Any: ...
+
+    relu.__module__ = "tensorflow.python.ops.gen_nn_ops"
+    assert layers.Dense(1, activation=relu).get_config()["activation"] == "relu"
+    relu.__name__ = "crelu"
+    with pytest.raises(TypeError, match="activation must be a name or a function"):
+        layers.Dense(1, activation=relu)
+
+
+def test_which_weights_are_trainable() -> None:
+    model = keras.Sequential([layers.Dense(3, input_dim=2), layers.Dense(1)])
+    model.layers[0].trainable = False
+    assert [weight.trainable for weight in model.weights] == [False, False, True, True]
+    assert not model.weights[2].copy().trainable
+
+
 def test_a_run_that_was_resumed_when_it_was_done() -> None:
     model = trained()
     history = model.fit(X, Y, initial_epoch=3, epochs=2, verbose=1)
@@ -649,6 +702,19 @@ def test_activity_regularization_is_an_activity_regularizer() -> None:
     penalty = (0.1 * np.abs(hidden).sum() + 0.2 * (hidden**2).sum()) / len(X)
     plain = float(np.mean((models[0].predict(X, verbose=0) - Y) ** 2))
     assert models[0].evaluate(X, Y, batch_size=40, verbose=0) == pytest.approx(plain + penalty, rel=1e-4)
+
+
+def test_every_layer_is_found_by_its_description() -> None:
+    """As files, copies and clones of models are made."""
+    made = [
+        layers.Dense(2), layers.Dropout(0.5), layers.Activation("relu"), layers.Flatten(), layers.Input((3,)),
+        layers.ReLU(), layers.LeakyReLU(), layers.ELU(), layers.Softmax(), layers.ActivityRegularization(0.1, 0.2),
+    ]  # fmt: skip
+    public = {getattr(layers, name) for name in layers.__all__} - {layers.Layer}
+    assert {type(layer) for layer in made} == public
+    for layer in made:
+        description = {"class_name": type(layer).__name__, "config": layer.get_config()}
+        assert layers.from_description(description).get_config() == layer.get_config()
 
 
 def test_neutral_words() -> None:

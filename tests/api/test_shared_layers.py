@@ -449,8 +449,8 @@ def test_an_add_that_fails_adds_nothing() -> None:
     assert other.optimizer.iterations == 4
     layer = layers.Dense(3)
     empty = models.Sequential()
-    with pytest.raises(ValueError, match="expects 5 inputs"):
-        empty.add(models.Sequential([models.Sequential([layer]), layers.Dense(2, input_shape=(5,))]))
+    with pytest.raises(ValueError, match="already has a layer named 'x'"):
+        empty.add(models.Sequential([models.Sequential([layer]), *(layers.Dense(3, name="x") for _ in "12")]))
     assert (empty.layers, empty.built) == ([], False)
 
 

@@ -21,7 +21,10 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
 _NO_AVERAGE = "no average of the weights is kept"
 # Words of tf.keras.
-_INSTEAD = {"lr": "use learning_rate", "decay": "use optimizers.schedules.InverseTimeDecay"}
+_INSTEAD = {
+    "lr": "use learning_rate",
+    "decay": "use schedules.InverseTimeDecay(learning_rate, 1, decay) as learning_rate",
+}
 
 
 class LearningRate(Number):
