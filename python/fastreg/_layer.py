@@ -128,6 +128,10 @@ class HasWeights:
         """Copies of the weights."""
         raise NotImplementedError
 
+    def count_params(self) -> int:
+        """The number of weights."""
+        return sum(array.size for array in self.get_weights())
+
 
 class Layer(HasWeights, Configurable, OtherWords):
     """Base of the layers. Each takes two more of Keras's words: `dtype`, that of its model, and `trainable`.
@@ -391,7 +395,3 @@ class Layer(HasWeights, Configurable, OtherWords):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._be_of_no_model()
-
-    def count_params(self) -> int:
-        """The number of weights."""
-        return sum(array.size for array in self.get_weights())

@@ -354,10 +354,6 @@ class Network(HasWeights):
                 ):  # it may have more digits
                     layer.set_weights(new)
 
-    def count_params(self) -> int:
-        """The number of weights."""
-        return sum(array.size for array in self.get_weights())
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
