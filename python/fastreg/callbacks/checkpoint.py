@@ -5,7 +5,6 @@ It must not know how a file is written: that is saving.py.
 
 from __future__ import annotations
 
-import math
 import os
 import string
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from fastreg._arguments import flag, integer, optional_number
 from fastreg._progress import check_verbose, say
 from fastreg.callbacks.base import Callback, Logs, maximised_metrics
-from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode
+from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode, worst
 
 
 class ModelCheckpoint(Callback):
@@ -79,7 +78,7 @@ class ModelCheckpoint(Callback):
         self._every = None if save_freq == "epoch" else integer(save_freq, "save_freq", low=1)
         self.save_freq = save_freq
         threshold = optional_number(initial_value_threshold, "initial_value_threshold")
-        self.best = _worst(self.mode) if threshold is None else threshold
+        self.best = worst(self.mode) if threshold is None else threshold
         self._epoch = 0
         self._batches = 0
         self._warned: set[str] = set()
@@ -88,8 +87,8 @@ class ModelCheckpoint(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         mode = resolve_mode(self._mode, self.monitor, maximised_metrics(self.model))
-        if self.best == _worst(self.mode):  # nothing was saved yet
-            self.best = _worst(mode)
+        if self.best == worst(self.mode):  # nothing was saved yet
+            self.best = worst(mode)
         self.mode = mode
         self._warned = set()
 
@@ -137,10 +136,6 @@ class ModelCheckpoint(Callback):
     def _say(self, fields: Logs, message: str) -> None:
         if self.verbose:
             say(f"Epoch {fields['epoch']}: {message}")
-
-
-def _worst(mode: str) -> float:
-    return math.inf if mode == "min" else -math.inf
 
 
 def _template(filepath: str | bytes | os.PathLike[str]) -> str:

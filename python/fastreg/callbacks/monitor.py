@@ -63,6 +63,11 @@ def improves(value: float, reference: float, margin: float, mode: str) -> bool:
     return value + margin < reference if mode == "min" else value - margin > reference
 
 
+def worst(mode: str) -> float:
+    """The infinity that every number improves on."""
+    return math.inf if mode == "min" else -math.inf
+
+
 def monitored(logs: Mapping[str, Any] | None, monitor: str, who: str, warned: set[str]) -> float | None:
     """`logs[monitor]`; if it is missing, None and a warning that lists what there is, unless `monitor` is in `warned`,
     to which it is added."""
@@ -156,7 +161,7 @@ class EarlyStoppingMonitor:
 
     def reset(self) -> None:
         """Forget everything seen."""
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best = worst(self.mode)
         self.best_epoch: int | None = None
         self.best_state: Any = None
         self.is_best = False

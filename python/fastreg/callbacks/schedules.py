@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from fastreg._arguments import integer, number
 from fastreg._progress import check_verbose, say
 from fastreg.callbacks.base import Callback, Logs, maximised_metrics
-from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode
+from fastreg.callbacks.monitor import check_mode, check_monitor, improves, monitored, resolve_mode, worst
 
 
 class ReduceLROnPlateau(Callback):
@@ -70,7 +69,7 @@ class ReduceLROnPlateau(Callback):
         self._reset()
 
     def _reset(self) -> None:
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best = worst(self.mode)
         self.wait = 0
         self.cooldown_counter = 0
         self._warned: set[str] = set()
