@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastreg._arguments import flag, listed, number
+from fastreg._arguments import flag, listed, number, optional_number
 from fastreg._arrays import Array, numeric
 from fastreg._configurable import Configurable, find, table_of
 from fastreg._core import math_function
@@ -279,9 +279,7 @@ class CosineDecay(_Formula):
         self.decay_steps = number(decay_steps, "decay_steps", low=0.0, open_low=True)
         self.alpha = number(alpha, "alpha", low=0.0)
         self.name = name
-        self.warmup_target = (
-            None if warmup_target is None else number(warmup_target, "warmup_target", low=0.0)
-        )
+        self.warmup_target = optional_number(warmup_target, "warmup_target", low=0.0)
         self.warmup_steps = number(warmup_steps, "warmup_steps", low=0.0)
 
     def _rates(self, steps: Array) -> Array:
