@@ -22,10 +22,8 @@ TEST_CUDA = os.environ.get("FASTREG_TEST_CUDA", "") == "1"
 if TEST_CUDA:
     _core.cuda_device_count()  # raises what is missing
 EMULATED = TEST_CUDA and "emulated" in _core.cuda_device_name(0)
-ISAS: list[str] = [
-    *(["cuda"] if TEST_CUDA else []),
-    *_core.build_info()["isas_runnable"],
-]  # scalar is the last
+# scalar is the last
+ISAS: list[str] = [*(["cuda"] if TEST_CUDA else []), *_core.build_info()["isas_runnable"]]
 DEVICES = ("cpu", "cuda") if TEST_CUDA else ("cpu",)
 THREADS = (1, 2, 3, 8)
 DTYPES = ("float32", "float64")

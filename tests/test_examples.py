@@ -176,7 +176,6 @@ def test_demo_shows_a_bar_per_technique_and_fails_where_a_claim_does(tmp_path: P
     assert done.returncode == 1, done.stderr
     assert "[NO] early stopping runs fewer epochs" in done.stdout
     drawn = done.stderr.replace("\r", "\n").splitlines()
-    assert (
-        len({line.split(":")[0] for line in drawn if "100%" in line}) == 7
-    )  # a busy machine draws some twice
+    # a busy machine draws some twice
+    assert len({line.split(":")[0] for line in drawn if "100%" in line}) == 7
     assert (tmp_path / "figures" / "weights.png").is_file()

@@ -153,9 +153,8 @@ def compiled_step(made: list[torch.nn.Parameter], seconds: float) -> tuple[Task 
 def adamw(shapes: Any, title: str, graph: bool, compile_seconds: float) -> Duel:
     mine, yours = parameters(shapes), parameters(shapes)
     n = sum(p.numel() for p in mine)
-    ours = ElasticNetAdamW(
-        mine, **SETTINGS, l1=L1, l2=L2, method="subgradient", capturable=graph
-    )  # to compare
+    # By the subgradient, as torch_step does, to compare
+    ours = ElasticNetAdamW(mine, **SETTINGS, l1=L1, l2=L2, method="subgradient", capturable=graph)
     theirs = torch.optim.AdamW(yours, **SETTINGS, fused=True, capturable=graph)
     penalty = torch.zeros((), device="cuda")
     for _ in range(3):

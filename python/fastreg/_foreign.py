@@ -36,9 +36,8 @@ _DEVICES = {
     13: "CUDA managed memory",
     14: "oneAPI",
 }
-_DLPACK_WRITES = (
-    np.lib.NumpyVersion(np.__version__) >= "2.1.0"
-)  # before, all that came by DLPack was read-only
+# Before, all that came by DLPack was read-only.
+_DLPACK_WRITES = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
 
 def again(

@@ -349,9 +349,8 @@ class Network(HasWeights):
         for layer, own in zip(self._layers, self._places, strict=True):
             if self._borrows(layer):
                 new = [values[i] for i in own]
-                if not all(
-                    map(np.array_equal, new, layer.lent_weights(self.dtype))
-                ):  # it may have more digits
+                # What the layer has may have more digits.
+                if not all(map(np.array_equal, new, layer.lent_weights(self.dtype))):
                     layer.set_weights(new)
 
     def __repr__(self) -> str:

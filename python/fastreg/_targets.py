@@ -77,9 +77,8 @@ def class_weights(class_weight: Any, y: Array, loss: Loss, output_units: int) ->
         raise TypeError(f"class_weight must be a dict of class to weight, not {type(class_weight).__name__}")
     n_classes = 2 if output_units == 1 else output_units
     signed = loss.kind == "hinge" and output_units == 1 and (-1 in class_weight or bool(np.any(y < 0)))
-    named = (
-        {-1: 0, 1: 1} if signed else {label: label for label in range(n_classes)}
-    )  # label: place in the table
+    # label: place in the table
+    named = {-1: 0, 1: 1} if signed else {label: label for label in range(n_classes)}
     table = np.ones(n_classes, dtype=y.dtype)
     for key, value in class_weight.items():
         label = _label(key)

@@ -32,9 +32,8 @@ Activation = Callable[..., Array]
 def _apply(x: ArrayLike, kind: str, alpha: float = 0.0) -> Array:
     values = numeric(x, "x")
     columns = values.shape[-1] if values.ndim > 1 else values.size
-    rows = values.reshape(
-        math.prod(values.shape[:-1]), columns
-    )  # -1 does not tell how many there are of none
+    # -1 for the rows would not tell how many there are of none
+    rows = values.reshape(math.prod(values.shape[:-1]), columns)
     out = np.empty_like(rows)
     _core.activation_forward(rows, kind, alpha, out)
     return out.reshape(values.shape).view(Tensor)

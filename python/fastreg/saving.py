@@ -202,9 +202,8 @@ def _names(model: Sequential) -> list[str]:
 
 def _packed(arrays: dict[str, Array], header: dict[str, Any]) -> bytes:
     described = {"format_version": _VERSION, "fastreg_version": _core.build_info()["version"], **header}
-    contiguous = {
-        name: array.copy(order="C") for name, array in arrays.items()
-    }  # safetensors scrambles others
+    # safetensors scrambles arrays of another order
+    contiguous = {name: array.copy(order="C") for name, array in arrays.items()}
     return safetensors.numpy.save(contiguous, metadata={"format": _FORMAT, "fastreg": json.dumps(described)})
 
 

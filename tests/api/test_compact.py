@@ -81,9 +81,8 @@ def test_predictions_stay_and_no_unit_is_useless(name: str, seed: int, dtype: st
 def test_a_chain_of_useless_units_goes() -> None:
     model = Sequential([Input((1,)), Dense(2, "relu"), Dense(2, "relu"), Dense(2, "relu"), Dense(1)])
     one = np.eye(2, dtype=np.float32)
-    last = np.array(
-        [[1.0], [0.0]], np.float32
-    )  # the second unit of each layer leads to nothing, one after the other
+    # the second unit of each layer leads to nothing, one after the other
+    last = np.array([[1.0], [0.0]], np.float32)
     zero = np.zeros(2, np.float32)
     model.set_weights([np.ones((1, 2), np.float32), zero, one, zero, one, zero, last, zero[:1]])
     assert shapes(compact(model)) == [(1, 1)] * 4

@@ -611,9 +611,8 @@ def test_metrics_in_other_forms(listed: Any, names: list[str]) -> None:
     model.compile("sgd", "mse", metrics=listed)
     history = model.fit(X, Y, batch_size=40, verbose=0).history
     assert {*names, "loss"} <= set(history)
-    if (
-        "huber_loss" in names
-    ):  # of the weights before the step, of which the mean absolute error is more than 0.1
+    # of the weights before the step, of which the mean absolute error is more than 0.1
+    if "huber_loss" in names:
         assert history["huber_loss"][0] < 0.1 * history["mean_absolute_error"][0]
 
 

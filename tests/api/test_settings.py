@@ -203,10 +203,8 @@ def test_an_optimizer_of_two_models_counts_for_each() -> None:
     np.testing.assert_array_equal(before[0], other.get_weights()[0])
     one.train_on_batch(x, x[:, 0])
     assert shared.iterations == 13
-    for method in (
-        "train_on_batch",
-        "fit",
-    ):  # the first step of a model has the first rate, whatever others did
+    # the first step of a model has the first rate, whatever others did
+    for method in ("train_on_batch", "fit"):
         third = models.Sequential([layers.Input((3,)), layers.Dense(1)])
         third.compile(shared, "mse")
         before = third.get_weights()

@@ -380,9 +380,8 @@ def test_names_stay_apart_in_every_model(tmp_path: Path) -> None:
             np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match="the model 'sequential' already has a layer named"):
         third.layers[1].name = third.layers[0].name
-    both = models.Sequential(
-        [models.load_model(tmp_path / "model"), again]
-    )  # names that nobody gave give way
+    # names that nobody gave give way
+    both = models.Sequential([models.load_model(tmp_path / "model"), again])
     assert len({layer.name for layer in both.layers}) == 4
 
 

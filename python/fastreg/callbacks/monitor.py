@@ -198,11 +198,8 @@ class EarlyStoppingMonitor:
         improved = watched and improves(value, self.best, self._margin(self.best), self.mode)
         is_best = improved or (watched and self.best_epoch is None and not math.isnan(value))
         best_state = copy.deepcopy(state) if is_best else self.best_state
-        self.epoch, self.is_best, self.best_state = (
-            epoch,
-            is_best,
-            best_state,
-        )  # nothing can fail from here on
+        # Nothing can fail from here on.
+        self.epoch, self.is_best, self.best_state = epoch, is_best, best_state
         if not watched:
             return False
         if is_best:
