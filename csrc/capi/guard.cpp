@@ -10,10 +10,10 @@ namespace {
 thread_local std::string t_message, t_build_info;
 
 // Whether the last element of a strided array can be addressed.
-bool addressable(const Array& a, size_t element) {
+bool addressable(const Array& a, int64_t element) {
     int64_t down = 0, across = 0, last = 0, n = 0;
     const auto modest = [](int64_t offset) { return offset < INT64_MAX / 16 && offset > INT64_MIN / 16; };
-    return !__builtin_mul_overflow(a.rows, a.cols, &n) && !__builtin_mul_overflow(n, int64_t(element), &n) &&
+    return !__builtin_mul_overflow(a.rows, a.cols, &n) && !__builtin_mul_overflow(n, element, &n) &&
            !__builtin_mul_overflow(a.rows, a.row_stride, &down) &&
            !__builtin_mul_overflow(a.cols, a.col_stride, &across) && modest(down) && modest(across) &&
            modest(a.row_stride) && modest(a.col_stride) && !__builtin_add_overflow(down, across, &last) && modest(last);
@@ -51,9 +51,10 @@ Status check_kind(const char* name, int64_t value, int64_t kinds) {
     return invalid(std::string(name) + " must be from 0 to " + text(kinds - 1) + ", got " + text(value));
 }
 
-Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix* view) {
+Status to_view(const Array& a, Dtype dtype, bool strided, Matrix* view) {
     static double nothing = 0.0;  // an array without elements is present, whatever its pointer
     const std::string name(a.name);
+    const int64_t element = size_of(dtype);
     *view = {a.name, const_cast<void*>(a.data), a.rows, a.cols, a.row_stride, a.col_stride, dtype};
     if (!a.data && a.optional) return {};
     if (!addressable(a, element))

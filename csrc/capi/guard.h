@@ -51,28 +51,28 @@ struct Array {
 };
 
 // *view = a, absent if it is optional and NULL. Rows must be contiguous unless `strided`.
-Status to_view(const Array& a, Dtype dtype, size_t element, bool strided, Matrix* view);
+Status to_view(const Array& a, Dtype dtype, bool strided, Matrix* view);
 
 template <class T>
 Status matrix(const char* name, const T* p, int64_t rows, int64_t cols, int64_t row_stride, Matrix* view) {
-    return to_view({name, p, rows, cols, row_stride}, dtype_of<T>(), sizeof(T), false, view);
+    return to_view({name, p, rows, cols, row_stride}, dtype_of<T>(), false, view);
 }
 template <class T>
 Status optional_matrix(const char* name, const T* p, int64_t rows, int64_t cols, int64_t row_stride, Matrix* view) {
-    return to_view({name, p, rows, cols, row_stride, 1, true}, dtype_of<T>(), sizeof(T), false, view);
+    return to_view({name, p, rows, cols, row_stride, 1, true}, dtype_of<T>(), false, view);
 }
 template <class T>
 Status strided_matrix(const char* name, const T* p, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride,
                       Matrix* view) {
-    return to_view({name, p, rows, cols, row_stride, col_stride}, dtype_of<T>(), sizeof(T), true, view);
+    return to_view({name, p, rows, cols, row_stride, col_stride}, dtype_of<T>(), true, view);
 }
 template <class T>
 Status vector(const char* name, const T* p, int64_t n, Matrix* view) {
-    return to_view({name, p, 1, n, n}, dtype_of<T>(), sizeof(T), false, view);
+    return to_view({name, p, 1, n, n}, dtype_of<T>(), false, view);
 }
 template <class T>
 Status optional_vector(const char* name, const T* p, int64_t n, Matrix* view) {
-    return to_view({name, p, 1, n, n, 1, true}, dtype_of<T>(), sizeof(T), false, view);
+    return to_view({name, p, 1, n, n, 1, true}, dtype_of<T>(), false, view);
 }
 
 Status to_penalty(const char* name, const fr_penalty& p, PenaltySpec* out);

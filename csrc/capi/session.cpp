@@ -114,7 +114,7 @@ Status to_model(const fr_layer* layers, int64_t n_layers, int32_t dtype, ModelSp
 // Glorot and Bengio 2010, at the addresses that fastreg.Sequential uses: the stream is the layer. Biases are 0 already.
 Status initialize_kernels(Session& core, uint64_t seed) {
     Cancel never;
-    const size_t element = core.dtype() == Dtype::f32 ? 4 : 8;
+    const size_t element = size_of(core.dtype());
     for (size_t i = 0; i < core.parameters().size(); ++i) {
         const ParameterInfo& p = core.parameters()[i];
         if (p.name != "kernel") continue;
