@@ -158,8 +158,6 @@ Matrix column_of(const AnyArray& array, const char* name, Dtype dtype) {
     return view;
 }
 
-bool is_raw_array(py::handle value) { return py::isinstance<RawArray>(value); }
-
 // Either kind, of a value that has passed the gate.
 AnyArray passed(py::handle value) {
     if (!py::isinstance<py::array>(value)) return AnyArray(value.cast<const RawArray&>());
@@ -167,8 +165,7 @@ AnyArray passed(py::handle value) {
     return AnyArray(array, array.writeable());
 }
 
-// ---- DLPack, https://dmlc.github.io/dlpack/latest/c_api.html: what its capsules hold, as far as it is read here
-// -------
+// ---- DLPack, https://dmlc.github.io/dlpack/latest/c_api.html: what its capsules hold, as far as it is read here ----
 
 struct DlTensor {
     void* data;
@@ -275,7 +272,8 @@ void ArrayGate::check_dtype(Dtype dtype, const Name& name) {
 
 AnyArray ArrayGate::check(py::handle value, const Name& name) {
     if (!py::isinstance<py::array>(value)) {
-        if (!is_raw_array(value)) raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
+        if (!py::isinstance<RawArray>(value))
+            raise(PyExc_TypeError, name + " must be a numpy.ndarray, got " + type_name(value));
         const AnyArray array = passed(value);
         const Dtype dtype = value.cast<const RawArray&>().dtype;
         if (dtype == Dtype::bf16 && !takes_bfloat16_)
