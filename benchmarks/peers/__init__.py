@@ -1,2 +1,2 @@
-"""The contestants' worker processes, one file each; `python -m peers.NAME_worker` speaks protocol.py.
+"""The contestants' worker processes, one file each; `python -m peers NAME` speaks protocol.py.
 It must not know the runner."""
