@@ -162,6 +162,15 @@ int take_sums(ColumnSums<T>& to, const ColumnSum<T>* sums, int64_t n, int64_t* n
     return int(ctas);
 }
 
+template <class T>
+void column_sums(const ColumnSum<T>* sums, int64_t n) {
+    ColumnSums<T> together{};
+    for (int64_t next = 0; next < n;) {
+        const int ctas = take_sums(together, sums, n, &next, kSumColumns);
+        launch(sum_columns<T>, dim3(unsigned(ctas)), dim3(kSumColumns * kSumChains), 0, together);
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -195,17 +204,8 @@ bool gemm_of_bf16(const Product<float>& p, const Bfloat* A16, const float* bias,
 }
 
 template <class T>
-void column_sums(const ColumnSum<T>* sums, int64_t n) {
-    ColumnSums<T> together{};
-    for (int64_t next = 0; next < n;) {
-        const int ctas = take_sums(together, sums, n, &next, kSumColumns);
-        launch(sum_columns<T>, dim3(unsigned(ctas)), dim3(kSumColumns * kSumChains), 0, together);
-    }
-}
-
-template <class T>
 void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<T>* all_sums, int64_t n_all_sums) {
-    constexpr int64_t kFewRows = 2 * rules::kKC;  // that one thread a column sums while others make tiles
+    constexpr int64_t kRowsBeside = 2 * rules::kKC;  // that one thread a column sums while others make tiles
     // Sums of what a narrow product takes are made with it.
     std::vector<T*> sums_of(size_t(n_products), nullptr);
     std::vector<ColumnSum<T>> others;
@@ -222,7 +222,7 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
     const ColumnSum<T>* const sums = others.data();
     const int64_t n_sums = int64_t(others.size());
     int64_t next_sum = 0, next = 0;
-    if (n_sums > 0 && sums->rows > kFewRows) {
+    if (n_sums > 0 && sums->rows > kRowsBeside) {
         column_sums(sums, n_sums);
         next_sum = n_sums;
     }
@@ -253,7 +253,6 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
 #define FASTREG_INSTANTIATE(T)                                                                                  \
     template void gemm<T>(int64_t, int64_t, int64_t, Strided<const T>, Strided<const T>, const T*, T*, int64_t, \
                           const Epilogue<T>&);                                                                  \
-    template void column_sums<T>(const ColumnSum<T>*, int64_t);                                                 \
     template void gemm_group<T>(const Product<T>*, int64_t, const ColumnSum<T>*, int64_t);
 FASTREG_INSTANTIATE(float)
 FASTREG_INSTANTIATE(double)

@@ -19,7 +19,7 @@ struct Product {
     int64_t c_rs;
 };
 
-// out[j] = sum over the rows of x (rows, cols), whose rows are contiguous: as sum_columns in cpu/dense.inl.
+// out[j] = sum over the rows of x (rows, cols), whose rows are contiguous: as column_sums in cpu/dense.inl.
 template <class T>
 struct ColumnSum {
     const T* x;
@@ -36,8 +36,5 @@ void gemm_group(const Product<T>* products, int64_t n_products, const ColumnSum<
 // epilogue N numbers, which become the sums of B's columns.
 bool gemm_of_bf16(const Product<float>& product, const Bfloat* A16, const float* bias, const Epilogue<float>& epilogue,
                   float* sums);
-
-template <class T>
-void column_sums(const ColumnSum<T>* sums, int64_t n);
 
 }  // namespace fastreg::cuda
