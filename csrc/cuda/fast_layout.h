@@ -42,7 +42,6 @@ struct Variant<Format::bf16> {
     static constexpr int kPlanes = 1, kGroup = 4;
 };
 
-FR_RULE int planes_of(Format f) { return f == Format::fp16x3 ? 2 : f == Format::bf16x6 ? 3 : 1; }
 // k is padded to whole units, and split-k cuts between them.
 FR_RULE int unit_of(Format f) { return f == Format::bf16 ? 128 : kSegment; }
 
@@ -67,7 +66,7 @@ FR_RULE uint64_t matrix_descriptor(uint32_t low) {
     return uint64_t(low) | uint64_t(8 * kRowBytes >> 4) << 32 | uint64_t(2) << 62;
 }
 
-// The planes of an operand, made by the split pass or handed in ready-made. rows: padded to whole tiles.
+// The planes of an operand, made by the split pass. rows: padded to whole tiles.
 // scales: of each row by scale_index(), those of 64 columns of B alike; null for Format::bf16.
 struct Planes {
     const unsigned char* image;
