@@ -11,7 +11,6 @@ constexpr int kWgmmaThreads = 384;
 constexpr int kWgmmaBytes = kHopperBytes + 1024;
 // The warpgroups issue their products in turn, so that they are half a period apart: while one promotes, the tensor
 // cores work for the other. Named barrier kTurn + i: it is the turn of warpgroup i.
-constexpr bool kTakeTurns = true;
 constexpr uint32_t kTurn = 1;
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -109,12 +108,12 @@ __device__ __forceinline__ void consume(const Work& w, int64_t panels, uint32_t 
 #pragma unroll
         for (int h = 0; h < kMaxHalves; ++h) {
             if (h >= halves) break;
-            float d[64],
-                by[4];  // by: the scales' products, of rows lane / 4 and 8 further on, of columns to 64 and from
+            // by: the scales' products, of rows lane / 4 and 8 further on, of columns to 64 and from
+            float d[64], by[4];
 #pragma unroll
             for (int i = 0; i < V::kGroup; ++i) {
                 if (h == 0) wait(full_barrier(ring, first + i), at.parity);
-                if (kTakeTurns && i == 0) take_turn(kTurn + warpgroup);
+                if (i == 0) take_turn(kTurn + warpgroup);
                 const uint32_t stage = address_units((first + i) * stage_bytes<f>(halves));
                 begin_products();
 #pragma unroll
@@ -136,7 +135,7 @@ __device__ __forceinline__ void consume(const Work& w, int64_t panels, uint32_t 
                     }
                 }
                 commit_products();
-                if (kTakeTurns && i == V::kGroup - 1) give_turn(kTurn + (warpgroup ^ 1));
+                if (i == V::kGroup - 1) give_turn(kTurn + (warpgroup ^ 1));
                 if (i > 0 && h == halves - 1) {
                     wait_for_products<1>();
                     free_stage(first + i - 1);
@@ -206,7 +205,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
     } else {
         raise_registers<232>();
         const uint32_t warpgroup = threadIdx.x / 128 - 1;
-        if (kTakeTurns && warpgroup == 1) give_turn(kTurn + 0);
+        if (warpgroup == 1) give_turn(kTurn + 0);
         const Format format = format_of(w);
         for (int64_t item = blockIdx.x; item < w.plan.items(); item += gridDim.x) {
             const int64_t split = item / w.plan.tiles();
@@ -225,7 +224,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1)
             const int64_t row = (tile.m * 2 + warpgroup) * halves * 64 + threadIdx.x / 32 % 4 * 16;
             finish<16>(sum, halves, row, 64, tile.n * kTileN, split, out);
         }
-        if (kTakeTurns && warpgroup == 0) take_turn(kTurn + 0);  // the last one, not used
+        if (warpgroup == 0) take_turn(kTurn + 0);  // the last one, not used
     }
 #endif
 }
