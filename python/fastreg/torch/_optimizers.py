@@ -47,19 +47,20 @@ class _ElasticNet(torch.optim.Optimizer):
 
     def __init__(self, params: Params, defaults: Group) -> None:
         self._penalties: list[Any] = []
+        self._forget_steps()
+        super().__init__(params, defaults)
+
+    def _forget_steps(self) -> None:
+        """What is kept from one step to the next is made anew by the next."""
         self._clocks: dict[Any, Clock] = {}
         self._kept: tuple[Any, list[Call]] = (None, [])
         self._checked: list[list[Any]] = []
         self._memory = Memory()
-        super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("_penalties", [])
-        self._checked = []
-        self._clocks = {}
-        self._kept = (None, [])
-        self._memory = Memory()
+        self._forget_steps()
         for group in self.param_groups:  # the state of torch.optim.Adam, say, has no l1
             for name, value in self.defaults.items():
                 if name != "differentiable":
