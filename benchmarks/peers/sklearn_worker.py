@@ -4,9 +4,9 @@ It must not know the other contestants."""
 from __future__ import annotations
 
 import numpy as np
-import threadpoolctl
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from peers.numpy_worker import threads
 from peers.protocol import Peer, Task
 from peers.startup import imports
 from workloads import Array, Outputs
@@ -82,11 +82,6 @@ def prediction(workload: Prediction) -> Task:
     predict = model.predict if network.loss == "squares" else model.predict_proba
     parts = np.split(x, range(PREDICT_ROWS, len(x), PREDICT_ROWS))
     return Task(check, run=lambda: np.concatenate([predict(part) for part in parts]))
-
-
-def threads() -> int:
-    """Of the BLAS that its matrix products use."""
-    return max(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
 
 
 PEER = Peer(
