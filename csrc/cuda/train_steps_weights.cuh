@@ -1,6 +1,6 @@
 // Many steps in one launch, second half of a step: every warp makes the gradient of its tile of weights and steps them.
 // It must not know losses or dropout. Bits: chains over increasing rows in the blocks of k_block(B), their sums added
-// in order, as in cpu/gemm.inl and sum_columns of cpu/dense.inl; the step is that of rules/update.h.
+// in order, as in cpu/gemm.inl and column_sums of cpu/dense.inl; the step is that of rules/update.h.
 // Over 40 lines: train_weights, in which copies of the next rows and sums of these take turns.
 #pragma once
 #include "cuda/step_weights.cuh"
