@@ -1,6 +1,6 @@
 """Initial weights. Each value is a pure function of (seed, stream, index), computed by the native core.
 
-They must not know layers or models. It is over 250 lines because it is a list: each distribution is a class.
+They must not know layers or models.
 """
 
 from __future__ import annotations
