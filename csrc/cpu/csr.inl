@@ -75,18 +75,12 @@ struct WordOf<double> {
 };
 
 // `a` where the mask's bits are 1, `b` where they are 0: no branch, which a compiler may make of the operator ?:.
-FR_LOOP float choose(uint32_t mask, float a, float b) {
-    uint32_t x, y;
-    __builtin_memcpy(&x, &a, 4), __builtin_memcpy(&y, &b, 4);
+template <class T>
+FR_LOOP T choose(typename WordOf<T>::type mask, T a, T b) {
+    typename WordOf<T>::type x, y;
+    __builtin_memcpy(&x, &a, sizeof(T)), __builtin_memcpy(&y, &b, sizeof(T));
     x = (x & mask) | (y & ~mask);
-    __builtin_memcpy(&a, &x, 4);
-    return a;
-}
-FR_LOOP double choose(uint64_t mask, double a, double b) {
-    uint64_t x, y;
-    __builtin_memcpy(&x, &a, 8), __builtin_memcpy(&y, &b, 8);
-    x = (x & mask) | (y & ~mask);
-    __builtin_memcpy(&a, &x, 8);
+    __builtin_memcpy(&a, &x, sizeof(T));
     return a;
 }
 
