@@ -23,6 +23,8 @@ FR_RULE V clip_probability(V y) {
 template <class V>
 struct LossScalars {
     V delta, keep_target, add_target;
+
+    FR_RULE V target(V t) const { return fma(t, keep_target, add_target); }
 };
 
 struct SquaredError {
@@ -48,12 +50,12 @@ struct Huber {  // e^2 / 2 for |e| <= delta, else delta |e| - delta^2 / 2 (Huber
 
 struct BinaryCrossentropy {  // of a probability; no gradient where it is clipped
     template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>& s) {
-        t = fma(t, s.keep_target, s.add_target);
+        t = s.target(t);
         const V p = clip_probability(y), one = V::set(1);
         return V::set(0) - fma(t, log(p), (one - t) * log(one - p));
     }
     template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>& s) {
-        t = fma(t, s.keep_target, s.add_target);
+        t = s.target(t);
         const V p = clip_probability(y), one = V::set(1);
         const V clipped = V::select(y == y, V::set(0), y);  // NaN stays NaN
         return V::select(p == y, (p - t) / (p * (one - p)), clipped);
@@ -62,22 +64,20 @@ struct BinaryCrossentropy {  // of a probability; no gradient where it is clippe
 
 struct BinaryCrossentropyLogits {  // max(z, 0) - z t + log(1 + e^-|z|); derivative sigmoid(z) - t
     template <class V> static FR_RULE V value(V z, V t, const LossScalars<V>& s) {
-        t = fma(t, s.keep_target, s.add_target);
+        t = s.target(t);
         const V zero = V::set(0);  // z - z t first: the rest is much smaller where the prediction is sure
         return fma(negate(z), t, V::select(zero < z, z, zero)) + softplus_of_negative(z);
     }
-    template <class V> static FR_RULE V gradient(V z, V t, const LossScalars<V>& s) {
-        return sigmoid(z) - fma(t, s.keep_target, s.add_target);
-    }
+    template <class V> static FR_RULE V gradient(V z, V t, const LossScalars<V>& s) { return sigmoid(z) - s.target(t); }
 };
 
 struct Hinge {  // max(1 - t y, 0) for t in {-1, 1}; the caller maps {0, 1} targets by keep_target, add_target
     template <class V> static FR_RULE V value(V y, V t, const LossScalars<V>& s) {
-        const V margin = V::set(1) - fma(t, s.keep_target, s.add_target) * y;
+        const V margin = V::set(1) - s.target(t) * y;
         return V::select(margin <= V::set(0), V::set(0), margin);
     }
     template <class V> static FR_RULE V gradient(V y, V t, const LossScalars<V>& s) {
-        t = fma(t, s.keep_target, s.add_target);
+        t = s.target(t);
         return V::select(V::set(1) - t * y <= V::set(0), V::set(0), V::set(0) - t);
     }
 };

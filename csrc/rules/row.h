@@ -68,7 +68,7 @@ FR_DEVICE_RULE V categorical_from_logits(const Row& row, const T* z, const T* t,
                                          const LossScalars<V>& s) {
     const SoftmaxSums<V> of = softmax(row, z, p);
     const V log_sum = log(of.total);
-    const auto target = [&](auto at) FR_LAMBDA { return fma(at.load(t), s.keep_target, s.add_target); };
+    const auto target = [&](auto at) FR_LAMBDA { return s.target(at.load(t)); };
     const V loss = row.sum([&](auto at, V sum)
                                FR_LAMBDA { return sum + at.mask(target(at) * ((of.top - at.load(z)) + log_sum)); });
     const V mass = row.sum([&](auto at, V sum) FR_LAMBDA { return sum + at.mask(target(at)); });
@@ -94,7 +94,7 @@ template <class Row, class V, class T>
 FR_DEVICE_RULE V categorical_from_probabilities(const Row& row, const T* y, const T* t, T* g, V weight,
                                                 const LossScalars<V>& s) {
     const V total = row.sum([&](auto at, V sum) FR_LAMBDA { return sum + at.load(y); });
-    const auto target = [&](auto at) FR_LAMBDA { return fma(at.load(t), s.keep_target, s.add_target); };
+    const auto target = [&](auto at) FR_LAMBDA { return s.target(at.load(t)); };
     const V loss = row.sum([&](auto at, V sum) FR_LAMBDA {
         return sum - at.mask(target(at) * log(clip_probability(at.load(y) / total)));
     });
