@@ -9,7 +9,6 @@
 #include "capi/structs.h"
 #include "core/float_settings.h"
 #include "core/ops.h"
-#include "core/queue.h"
 #include "core/runtime.h"
 #include "core/status.h"
 #include "fastreg/fastreg.h"

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
-#include <vector>
 
 #include "capi/guard.h"
 #include "core/cuda.h"

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "core/ops.h"
-#include "core/session.h"
 #include "python/values.h"
 
 namespace fastreg::python {

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "rules/hd.h"
-#include "rules/spec.h"
 
 namespace fastreg::rules {
 

@@ -1,7 +1,5 @@
 // Uniform and normal numbers from random bits. They must not know where the bits come from.
 #pragma once
-#include <cstdint>
-
 #include "rules/hd.h"
 #include "rules/mathfn.h"
 
