@@ -204,6 +204,15 @@ void gemm_parts_skipping(Cancel& cancel, const GemmPlan<V>& g, int64_t threads, 
     }
 }
 
+// Whether C^T = B^T A^T is sooner made, and turned: a C of few columns, such as the gradient of a last layer's weights,
+// leaves most of a vector empty. By what it saves of each row's K vectors, and takes for each number that is turned;
+// vectors of four are full too soon.
+template <class V>
+bool is_better_turned(const GemmPlan<V>& g) {
+    const bool is_narrow = V::L >= 8 && g.N < V::L && g.N <= 2 * kMR && g.M >= 4 * V::L && g.K >= 16;
+    return is_narrow && g.A.rs == 1 && g.B.cs == 1 && 2 * g.K * (V::L - g.N) > 3 * g.N * V::L;
+}
+
 constexpr int64_t kGemmGrain = 500000;  // multiply-adds worth a thread: about 10 us
 
 template <class V>
@@ -220,6 +229,12 @@ void gemm(Cancel& cancel, int64_t M, int64_t N, int64_t K, Strided<const typenam
     GemmPlan<V> plan{M, N, K, A, B, bias, C, c_rs};
     Thin<V> thin;
     if (as_thin(plan, &thin)) return gemm_thin(cancel, thin, M == 1, cpu::threads_for(M * N * K, kThinGrain), finish);
+    if (!bias && !finish.call && is_better_turned(plan)) {
+        const cpu::Scratch room(size_t(N * M) * sizeof(T));
+        T* const turned = static_cast<T*>(room.memory());
+        gemm<V>(cancel, N, M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, nullptr, turned, M, finish);
+        return store_turned<V>(turned, M, N, M, C, c_rs, false);
+    }
     const int64_t threads = cpu::threads_for(M * N * K, kGemmGrain);
     choose_packing(&plan);
     choose_skipping(&plan, A.rs == 1 && !bias && !finish.call, threads);
