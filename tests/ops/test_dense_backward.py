@@ -72,7 +72,16 @@ def test_every_odd_size(isa: str, dtype: str, kind: str, rate: float) -> None:
 
 @pytest.mark.parametrize(
     "size",
-    [(257, 300, 130), (1300, 9, 5), (3, 700, 1), (1, 1, 2000), (64, 33, 1025), (250, 400, 2100), (40, 130, 3), (600, 517, 12)],
+    [
+        (257, 300, 130),
+        (1300, 9, 5),
+        (3, 700, 1),
+        (1, 1, 2000),
+        (64, 33, 1025),
+        (250, 400, 2100),
+        (40, 130, 3),
+        (600, 517, 12),
+    ],
     ids=str,
 )
 def test_large_sizes(isa: str, dtype: str, size: tuple[int, int, int]) -> None:
