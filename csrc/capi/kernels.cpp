@@ -171,6 +171,7 @@ fr_status update_of(const fr_optimizer* options, T* w, const T* g, T* const* slo
         FR_RETURN_IF_ERROR(check_size("n", n));
         OptimizerSpec optimizer;
         FR_RETURN_IF_ERROR(to_optimizer(options, &optimizer));
+        FR_RETURN_IF_ERROR(check_optimizer(optimizer));  // it says how many slots are read
         PenaltySpec spec;
         if (penalty) {
             FR_RETURN_IF_ERROR(check_given("penalty", penalty));

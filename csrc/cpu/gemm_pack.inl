@@ -54,9 +54,12 @@ int64_t b_panel_size(int64_t K) {
 template <class V>
 void pack_b(const GemmPlan<V>& g, int64_t j0, int64_t j1, int64_t k0, int64_t k1, typename V::T* dst) {
     constexpr int kNR = Tile<V>::kNR;
-    for (int64_t j = j0; j < j1; j += kNR, dst += b_panel_size<V>(k1 - k0))
+    for (int64_t j = j0; j < j1; j += kNR, dst += b_panel_size<V>(k1 - k0)) {
+        // Skipping zeros looks at whole vectors of sums, also at those that nobody keeps.
+        if (g.skips_zeros && j1 - j < kNR) __builtin_memset(dst, 0, size_t(kNR * (k1 - k0)) * sizeof(typename V::T));
         pack_panel<V, kNR>(g.B.p + k0 * g.B.rs + j * g.B.cs, g.B.cs, g.B.rs, j1 - j < kNR ? j1 - j : kNR, g.N - j,
                            k1 - k0, dst);
+    }
 }
 
 // Where a part of C keeps its panels of B. The first rows that need a panel pack it; where there are no others, all

@@ -163,7 +163,9 @@ class _DenseEstimator(BaseEstimator):
         layers: list[Layer] = []
         for size in np.atleast_1d(self.hidden_layer_sizes).tolist():
             hidden = Dense(
-                integer(size, "hidden_layer_sizes", low=1), self.activation, kernel_regularizer=penalty
+                integer(size, "each of hidden_layer_sizes", low=1),
+                self.activation,
+                kernel_regularizer=penalty,
             )
             layers += [hidden, Dropout(rate)] if rate > 0 else [hidden]
         output = Dense(units, activation, kernel_regularizer=penalty)
@@ -341,6 +343,24 @@ class _DenseEstimator(BaseEstimator):
         return self.model_.get_weights()
 
     @property
+    def coefs_(self) -> list[Array]:
+        """The kernels of all layers, (inputs, units) each, as scikit-learn's MLPClassifier has them."""
+        check_is_fitted(self, "model_")
+        return self.model_.get_weights()[::2]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases of all layers, (units,) each, that go with `coefs_`."""
+        check_is_fitted(self, "model_")
+        return self.model_.get_weights()[1::2]
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The loss of each epoch, with the penalty: `history_["loss"]`."""
+        check_is_fitted(self, "model_")
+        return self.history_["loss"]
+
+    @property
     def feature_importances_(self) -> Array:
         """For each input the sum of the absolute weights of the first layer, (n_features_in_,); 0: it is not used."""
         check_is_fitted(self, "model_")
@@ -407,6 +427,8 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
         so that `SelectFromModel(network, threshold=1e-12)` keeps the inputs in use.
     coef_, intercept_ : arrays
         Of a network without hidden layers, as scikit-learn's linear models have them.
+    coefs_, intercepts_, loss_curve_ : lists
+        Kernels and biases of all layers, and the loss of each epoch, as scikit-learn's MLPClassifier has them.
     n_features_in_, feature_names_in_
         See scikit-learn.
 
@@ -417,6 +439,16 @@ class DenseClassifier(ClassifierMixin, _DenseEstimator):
     epochs with batches of 32, and 8, as scikit-learn's Lasso, after 2000 epochs with the whole data; a network of 32
     units 97 and 18 (one with hidden units comes to use more of them the longer it is trained). Where that is too slow
     take the largest importances: `SelectFromModel(network, max_features=8, threshold=-np.inf)`.
+
+    For a program of scikit-learn's MLPClassifier or MLPRegressor:
+
+    - `alpha` is divided by the rows of a batch (batch_size="auto" is min(200, rows)): l2 = alpha / (2 * batch_size),
+      and twice that for MLPRegressor, whose loss is halved.
+    - `max_iter` is `epochs`, `n_iter_no_change` `patience`, `learning_rate_init` `learning_rate`; the activation
+      "logistic" is "sigmoid", "identity" is "linear".
+    - solver="sgd" has momentum: optimizer=SGD(momentum=0.9, nesterov=True). There is no "lbfgs".
+    - It also stops where the loss of training stands still: callbacks=EarlyStopping("loss", min_delta=1e-4,
+      patience=10). With early_stopping=True it watches accuracy or R2 of the rows held back, not their loss.
 
     Examples
     --------
@@ -699,6 +731,6 @@ class DenseRegressor(RegressorMixin, _DenseEstimator):
         return np.log(mean) - np.log1p(-mean)
 
     def predict(self, X: Any) -> Array:
-        """The numbers of each row, in the shape of fit's `y`."""
+        """The numbers of each row, in the shape of fit's `y`: (rows, 1) where that had one column."""
         y = self._predict(X)
         return y.reshape(len(y), *self._outputs)

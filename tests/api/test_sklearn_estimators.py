@@ -160,6 +160,21 @@ def test_a_linear_regressor_finds_scikit_learns_elastic_net(l1_ratio: float) -> 
     np.testing.assert_allclose(kernel, expected.coef_, rtol=0, atol=1e-7)
 
 
+def test_what_programs_for_mlp_classifier_look_at() -> None:
+    x, y = iris()
+    network = DenseClassifier((5, 4), epochs=3, l2=1e-3, random_state=0).fit(x, y)
+    assert [k.shape for k in network.coefs_] == [(4, 5), (5, 4), (4, 3)]
+    z = x
+    for kernel, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
+        z = np.maximum(z @ kernel + bias, 0)
+    z = np.exp(z @ network.coefs_[-1] + network.intercepts_[-1])
+    np.testing.assert_allclose(network.predict_proba(x), z / z.sum(axis=1, keepdims=True), rtol=1e-5)
+    assert network.loss_curve_ == network.history_["loss"]
+    assert len(network.loss_curve_) == 3
+    with pytest.raises(NotFittedError):
+        _ = DenseClassifier().coefs_
+
+
 @pytest.mark.filterwarnings("ignore:'penalty' was deprecated")  # scikit-learn 1.7 needs it
 def test_a_linear_classifier_finds_scikit_learns_logistic_regression() -> None:
     x, y = cancer()
@@ -434,8 +449,8 @@ def test_a_loss_of_ones_own_choice() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must"),
-        ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes must"),
+        ({"hidden_layer_sizes": (4, 0)}, "each of hidden_layer_sizes must"),
+        ({"hidden_layer_sizes": 2.5}, "each of hidden_layer_sizes must"),
         ({"dropout": 1.5}, "dropout must"),
         ({"l1": -1.0}, "l1 must"),
         ({"epochs": 0}, "epochs must"),

@@ -207,6 +207,7 @@ def test_numbers_out_of_range(dtype: str) -> None:
         ("update", "beta_1 must be in [0, 1), got 1", {"options": optimizer("adam", 0.1, beta_1=1.0), "slots": SLOTS}),
         ("update", "step must be >= 1, got 0", {"step": 0}),
         ("update", "slots must not be NULL", {"options": optimizer("adam", 0.1)}),
+        ("update", "momentum must be in [0, 1), got 1.5", {"options": optimizer("sgd", 0.1, momentum=1.5)}),
         ("update", "slots[0] must not be NULL", {"options": optimizer("adam", 0.1), "slots": np.zeros(2, np.uint64)}),
         ("update", "penalty.subgradient must be 0 or 1, got 2", {"penalty": Penalty(subgradient=2)}),
         ("update", "l1 must be finite and >= 0, got -1", {"penalty": Penalty(l1=-1.0)}),
