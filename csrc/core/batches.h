@@ -36,7 +36,7 @@ public:
         if (rows_at_once_ > data_.rows) rows_at_once_ = data_.rows;
         const int64_t shuffled = shuffle_ ? data_.rows : 0;
         const size_t bytes = Arena::padded<T>(rows_at_once_ * numbers_a_row) + Arena::padded<uint32_t>(shuffled) +
-                             Arena::padded<uint32_t>(3 * shuffled);
+                             Arena::padded<uint32_t>(4 * shuffled);
         if (bytes > memory_.size_bytes() || bytes < memory_.size_bytes() / 2) memory_.reserve(*queue, bytes);
         memory_.rewind();
         bool changed = last_rows_at_once_ != rows_at_once_ || last_shuffle_ != shuffle_;
@@ -48,7 +48,7 @@ public:
         };
         take(&gathered_, rows_at_once_ * numbers_a_row);
         take(&order_, shuffled);
-        take(&sort_scratch_, 3 * shuffled);
+        take(&sort_scratch_, 4 * shuffled);
         last_rows_at_once_ = rows_at_once_;
         last_shuffle_ = shuffle_;
         return changed;

@@ -249,7 +249,7 @@ struct Backend {
     void (*dropout_mask)(int64_t n, const DropoutSpec&, bool packed, uint8_t* mask);
     void (*philox)(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_block, int64_t n_blocks, int rounds,
                    uint32_t* out);
-    // order: n row numbers sorted by their Philox keys; scratch: 3 n words.
+    // order: n row numbers sorted by their Philox keys; scratch: 4 n words.
     void (*permutation)(Cancel&, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch);
 
     // Operations that take rows may be called side by side for parts of a batch. row_parts: how many parts a batch of

@@ -582,7 +582,7 @@ Status initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t
 
 Status permutation(Cancel& cancel, int64_t n, uint64_t seed, uint64_t epoch, int64_t* out) {
     if (n < 0 || n > int64_t(UINT32_MAX)) return invalid("n must be from 0 to 2^32 - 1, got " + std::to_string(n));
-    const std::unique_ptr<uint32_t[]> order(new uint32_t[size_t(n)]), scratch(new uint32_t[3 * size_t(n)]);
+    const std::unique_ptr<uint32_t[]> order(new uint32_t[size_t(n)]), scratch(new uint32_t[4 * size_t(n)]);
     backend().permutation(cancel, n, seed, uint32_t(epoch), order.get(), scratch.get());
     for (int64_t i = 0; i < n; ++i) {
         if (i % 65536 == 0 && cancel.check()) break;

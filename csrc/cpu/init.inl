@@ -67,50 +67,54 @@ void initialize(Cancel& cancel, Initializer kind, double a, double b, uint64_t s
     for (int64_t p = 0; p < parts; ++p) part(p);
 }
 
-// f(i, end) for some rows at a time, until told to stop.
+// f(i, end) for some rows at a time, until told to stop; whether it was not.
 template <class F>
-FR_LOOP void until_stopped(Cancel& cancel, int64_t n, F f) {
-    for (int64_t i = 0; i < n && !cpu::poll(cancel); i += kAtOnce) f(i, n - i < kAtOnce ? n : i + kAtOnce);
+FR_LOOP bool until_stopped(Cancel& cancel, int64_t n, F f) {
+    int64_t i = 0;
+    for (; i < n && !cpu::poll(cancel); i += kAtOnce) f(i, n - i < kAtOnce ? n : i + kAtOnce);
+    return i >= n;
 }
 
-// Rows i to end in order, and their keys: that of row i is word i % 4 of block i / 4.
-FR_LOOP void number_rows(const PhiloxKey& key, int64_t i, int64_t end, uint32_t* keys, uint32_t* rows) {
-    for (; i < end; i += 4 * U32::L) {
-        unsigned char group[16 * U32::L];
-        philox_fill<10>(key, uint64_t(i) / 4, U32::L, group);
-        const int64_t count = end - i < 4 * U32::L ? end - i : 4 * U32::L;
-        __builtin_memcpy(keys + i, group, size_t(4 * count));
-        for (int64_t k = i; k < i + count; ++k) rows[k] = uint32_t(k);
-    }
-}
-
-// A pass of the sort: rows by 11 bits of their keys, those of equal ones in the order they have.
-void sort_rows(Cancel& cancel, int64_t n, int shift, const uint32_t* keys, const uint32_t* rows, uint32_t* to_keys,
-               uint32_t* to_rows) {
+// Rows sorted by a 32-bit key each, equal keys by row number: a radix sort, by 11, 11 and 10 bits. That of row i is
+// word i % 4 of Philox's block i / 4.
+void permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
+    struct Numbered {
+        uint32_t key, row;
+    };
     constexpr uint32_t kDigits = 2048;
-    uint32_t places[kDigits + 1] = {};
-    until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
-        for (; i < end; ++i) ++places[(keys[i] >> shift & (kDigits - 1)) + 1];
-    });
-    for (uint32_t d = 0; d < kDigits; ++d) places[d + 1] += places[d];
-    until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
-        for (; i < end; ++i) {
-            const uint32_t place = places[keys[i] >> shift & (kDigits - 1)]++;
-            to_keys[place] = keys[i];
-            to_rows[place] = rows[i];
+    uint32_t places[3][kDigits] = {};  // where the next row with that digit goes
+    const auto place = [&](int pass, uint32_t key)
+                           FR_LAMBDA -> uint32_t& { return places[pass][key >> 11 * pass & (kDigits - 1)]; };
+    uint32_t* const keys = order;  // until rows are written there
+    Numbered *const first = reinterpret_cast<Numbered*>(scratch), *const second = first + n;
+    bool goes_on = until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+        for (; i < end; i += 4 * U32::L) {
+            unsigned char group[16 * U32::L];
+            philox_fill<10>({seed, rules::kShuffleStream, epoch}, uint64_t(i) / 4, U32::L, group);
+            const int64_t count = end - i < 4 * U32::L ? end - i : 4 * U32::L;
+            __builtin_memcpy(keys + i, group, size_t(4 * count));
+            for (int64_t k = i; k < i + count; ++k)
+                for (int pass = 0; pass < 3; ++pass) ++place(pass, keys[k]);
         }
     });
-}
-
-// Rows sorted by a 32-bit key each, equal keys by row number: a radix sort.
-void permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
-    uint32_t *keys = scratch, *other_keys = scratch + n, *other_order = scratch + 2 * n;
+    for (auto& digits : places) {
+        uint32_t before = 0;
+        for (uint32_t& digit : digits) {
+            const uint32_t count = digit;
+            digit = before;
+            before += count;
+        }
+    }
+    goes_on = goes_on && until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+                  for (; i < end; ++i) first[place(0, keys[i])++] = {keys[i], uint32_t(i)};
+              });
+    goes_on = goes_on && until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+                  for (; i < end; ++i) second[place(1, first[i].key)++] = first[i];
+              });
+    if (!goes_on) return;
     until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
-        number_rows({seed, rules::kShuffleStream, epoch}, i, end, keys, other_order);
+        for (; i < end; ++i) order[place(2, second[i].key)++] = second[i].row;
     });
-    sort_rows(cancel, n, 0, keys, other_order, other_keys, order);
-    sort_rows(cancel, n, 11, other_keys, order, keys, other_order);
-    sort_rows(cancel, n, 22, keys, other_order, other_keys, order);
 }
 
 template <class V>

@@ -385,7 +385,7 @@ void host_philox(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first_b
 
 void host_permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
     Call call;
-    permutation(cancel, n, seed, epoch, call.out(order, n), call.out(scratch, 3 * n));
+    permutation(cancel, n, seed, epoch, call.out(order, n), call.out(scratch, 4 * n));
     call.finish();
 }
 
