@@ -1,5 +1,27 @@
-// Packing: blocks of A and B copied into panels that a tile of C reads from front to back.
+// Packing: blocks of A and B copied into panels that a tile of C reads from front to back; and arrays turned.
 // It must not know tiles' arithmetic. Included by gemm.inl.
+
+// to[c * to_rs + r] = from[r * from_rs + c], or that added to it.
+template <class V>
+void store_turned(const typename V::T* from, int64_t from_rs, int64_t rows, int64_t cols, typename V::T* to,
+                  int64_t to_rs, bool add) {
+    constexpr int64_t kTile = V::kTransposeTile;
+    for (int64_t c = 0; c < cols; c += kTile) {
+        for (int64_t r = 0; r < rows; r += kTile) {
+            const int64_t n_rows = rows - r < kTile ? rows - r : kTile, n_cols = cols - c < kTile ? cols - c : kTile;
+            const auto* source = from + r * from_rs + c;
+            auto* target = to + c * to_rs + r;
+            if (n_rows == kTile && n_cols == kTile && !add) {
+                V::transpose(source, from_rs, target, to_rs);
+                continue;
+            }
+            for (int64_t i = 0; i < n_cols; ++i)
+                for (int64_t t = 0; t < n_rows; ++t)
+                    target[i * to_rs + t] =
+                        add ? target[i * to_rs + t] + source[t * from_rs + i] : source[t * from_rs + i];
+        }
+    }
+}
 
 // dst[k * width + j] = src[j * rs + k * cs] for j < n, k < K: n vectors of length K side by side, for A (width kMR) and
 // B (kNR). `there` >= n vectors may be read. Columns from n on hold anything; up to kTile - 1 numbers behind the panel

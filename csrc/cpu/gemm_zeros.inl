@@ -124,28 +124,6 @@ void whole_row(const PanelGroup<typename V::T>& g, int64_t row, int64_t K, const
     }
 }
 
-// to[c * to_rs + r] = from[r * from_rs + c], or that added to it.
-template <class V>
-void store_turned(const typename V::T* from, int64_t from_rs, int64_t rows, int64_t cols, typename V::T* to,
-                  int64_t to_rs, bool add) {
-    constexpr int64_t kTile = V::kTransposeTile;
-    for (int64_t c = 0; c < cols; c += kTile) {
-        for (int64_t r = 0; r < rows; r += kTile) {
-            const int64_t n_rows = rows - r < kTile ? rows - r : kTile, n_cols = cols - c < kTile ? cols - c : kTile;
-            const auto* source = from + r * from_rs + c;
-            auto* target = to + c * to_rs + r;
-            if (n_rows == kTile && n_cols == kTile && !add) {
-                V::transpose(source, from_rs, target, to_rs);
-                continue;
-            }
-            for (int64_t i = 0; i < n_cols; ++i)
-                for (int64_t t = 0; t < n_rows; ++t)
-                    target[i * to_rs + t] =
-                        add ? target[i * to_rs + t] + source[t * from_rs + i] : source[t * from_rs + i];
-        }
-    }
-}
-
 // gemm_block() without the zeros of A.
 template <class V>
 void gemm_block_skipping(const GemmPlan<V>& g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t k0, int64_t k1,

@@ -75,46 +75,56 @@ FR_LOOP bool until_stopped(Cancel& cancel, int64_t n, F f) {
     return i >= n;
 }
 
-// Rows sorted by a 32-bit key each, equal keys by row number: a radix sort, by 11, 11 and 10 bits. That of row i is
-// word i % 4 of Philox's block i / 4.
+// Where the next row with each digit of a key goes, in passes by 11, 11 and 10 bits; before, how many there are.
+struct Places {
+    static constexpr uint32_t kDigits = 2048;
+    uint32_t next[3][kDigits] = {};
+
+    FR_LOOP uint32_t& of(int pass, uint32_t key) { return next[pass][key >> 11 * pass & (kDigits - 1)]; }
+    void end_counting() {
+        for (auto& digits : next) {
+            uint32_t before = 0;
+            for (uint32_t& digit : digits) {
+                const uint32_t count = digit;
+                digit = before;
+                before += count;
+            }
+        }
+    }
+};
+
+// Rows sorted by a 32-bit key each, equal keys by row number: a radix sort. The key of row i is word i % 4 of Philox's
+// block i / 4. A pass that was stopped leaves nothing that the next could go by.
 void permutation(Cancel& cancel, int64_t n, uint64_t seed, uint32_t epoch, uint32_t* order, uint32_t* scratch) {
     struct Numbered {
         uint32_t key, row;
     };
-    constexpr uint32_t kDigits = 2048;
-    uint32_t places[3][kDigits] = {};  // where the next row with that digit goes
-    const auto place = [&](int pass, uint32_t key)
-                           FR_LAMBDA -> uint32_t& { return places[pass][key >> 11 * pass & (kDigits - 1)]; };
     uint32_t* const keys = order;  // until rows are written there
     Numbered *const first = reinterpret_cast<Numbered*>(scratch), *const second = first + n;
-    bool goes_on = until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
+    Places places;
+    const auto count = [&](int64_t i, int64_t end) FR_LAMBDA {
         for (; i < end; i += 4 * U32::L) {
             unsigned char group[16 * U32::L];
             philox_fill<10>({seed, rules::kShuffleStream, epoch}, uint64_t(i) / 4, U32::L, group);
-            const int64_t count = end - i < 4 * U32::L ? end - i : 4 * U32::L;
-            __builtin_memcpy(keys + i, group, size_t(4 * count));
-            for (int64_t k = i; k < i + count; ++k)
-                for (int pass = 0; pass < 3; ++pass) ++place(pass, keys[k]);
+            const int64_t rows = end - i < 4 * U32::L ? end - i : 4 * U32::L;
+            __builtin_memcpy(keys + i, group, size_t(4 * rows));
+            for (int64_t k = i; k < i + rows; ++k)
+                for (int pass = 0; pass < 3; ++pass) ++places.of(pass, keys[k]);
         }
-    });
-    for (auto& digits : places) {
-        uint32_t before = 0;
-        for (uint32_t& digit : digits) {
-            const uint32_t count = digit;
-            digit = before;
-            before += count;
-        }
-    }
-    goes_on = goes_on && until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
-                  for (; i < end; ++i) first[place(0, keys[i])++] = {keys[i], uint32_t(i)};
-              });
-    goes_on = goes_on && until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
-                  for (; i < end; ++i) second[place(1, first[i].key)++] = first[i];
-              });
-    if (!goes_on) return;
-    until_stopped(cancel, n, [&](int64_t i, int64_t end) FR_LAMBDA {
-        for (; i < end; ++i) order[place(2, second[i].key)++] = second[i].row;
-    });
+    };
+    const auto by_low_bits = [&](int64_t i, int64_t end) FR_LAMBDA {
+        for (; i < end; ++i) first[places.of(0, keys[i])++] = {keys[i], uint32_t(i)};
+    };
+    const auto by_middle_bits = [&](int64_t i, int64_t end) FR_LAMBDA {
+        for (; i < end; ++i) second[places.of(1, first[i].key)++] = first[i];
+    };
+    const auto by_high_bits = [&](int64_t i, int64_t end) FR_LAMBDA {
+        for (; i < end; ++i) order[places.of(2, second[i].key)++] = second[i].row;
+    };
+    if (!until_stopped(cancel, n, count)) return;
+    places.end_counting();
+    if (!until_stopped(cancel, n, by_low_bits) || !until_stopped(cancel, n, by_middle_bits)) return;
+    until_stopped(cancel, n, by_high_bits);
 }
 
 template <class V>

@@ -72,7 +72,7 @@ void categorical_loss(const LossBatch<typename V::T>& a) {
     const T share = T(1.0 / double(a.batch));
     const rules::LossScalars<V> s = loss_scalars<V>(a);
     const int64_t target_cols = a.spec.kind == Loss::sparse_categorical_crossentropy ? 1 : a.O;
-    loss_of_rows<V>(a, share, true, target_cols,
+    loss_of_rows<V>(a, share, a.spec.from_logits, target_cols,
                     [&](auto row, const T* y, const T* t, T* probability, T* gradient, V weight) FR_LAMBDA {
                         return rules::categorical_loss(row, a.spec, y, t, probability, gradient, weight, s);
                     });
